@@ -1,0 +1,193 @@
+"""A call and its reply: what one filter chain carries, whatever the protocol.
+
+An HTTP request is a call, a TCP connection is a call (operation ``CONNECT``), a Redis command or a batch of them is a
+call.  Filters read and change the same fields for all of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Union
+
+from twisted_mesh.errors import FLAGS, Kind
+from twisted_mesh.headers import Headers
+from twisted_mesh.stream import ByteStream, Trailers
+
+if TYPE_CHECKING:
+    from twisted_mesh.interfaces import ClusterLike, EndpointLike, RouteLike
+
+Body = Union[bytes, ByteStream]
+Completion = Callable[["Call"], None]
+
+
+class Tunnel(Protocol):
+    """An upstream connection that a reply hands over whole: a TCP call, or an upgraded HTTP connection.
+
+    `first` holds bytes that the upstream sent behind the reply head.  Whoever takes a tunnel owns it, and ends it with
+    `abort` if nothing is made of it.
+    """
+
+    first: bytes
+
+    def abort(self) -> None: ...
+
+
+class Call:
+    """One unit of work on its way through a chain.
+
+    What was asked:
+
+    - `protocol`: ``http``, ``tcp`` or ``redis``; `listener`: the listener's name.
+    - `operation`: HTTP method, ``CONNECT``, or Redis command name, upper case.
+    - `host`: the host asked for, lower case, without the port ("" where the protocol has none); `authority` as sent.
+    - `resource`: the normalised path, or the Redis key; `query`: what stands behind the ``?``; `target`: the request
+      target as it will be forwarded.
+    - `headers`, `body`, `trailers`; a body is whole ``bytes`` or a `ByteStream`.  `version` is "1.1" or "1.0".
+    - `peer`: the client's address, "host:port" or "unix:"; `client`: the client's host by the trusted hops.
+    - `id`: the request id; `identity`: who the caller is, once something knows.
+    - `count`: how many operations this call stands for (pipelined Redis commands; 1 for everything else).
+
+    What was decided on the way: `route`, `cluster`, `endpoint`, `attempts` (tries so far), `tried` (endpoints that
+    failed), `timeout` (seconds from the end of the request to the reply head; None: no limit), `flags` (short response
+    flags in the order they arose), `status` and `details` of the answer.
+
+    Times are seconds of the monotonic clock that the listener was given, 0.0 while unknown: `started` (first byte of
+    the request seen), `received` (request complete), `connected` (upstream connection in hand), `head_at` (reply head
+    known), `ended` (last byte settled).  `bytes_in` and `bytes_out` count body bytes from and to the client.
+
+    `context` is free for filters: use your filter's name as the key.
+    """
+
+    # Defaults live on the class: a call is made for every request, and an instance only pays for what it sets.
+    authority: str = ""
+    host: str = ""
+    resource: str = ""
+    query: str = ""
+    target: bytes = b""
+    version: str = "1.1"
+    body: Body = b""
+    trailers: Trailers = ()
+    peer: str = ""
+    client: str = ""
+    id: str = ""
+    identity: Optional[str] = None
+    count: int = 1
+    upgrade: str = ""
+
+    route: Optional[RouteLike] = None
+    cluster: Optional[ClusterLike] = None
+    endpoint: Optional[EndpointLike] = None
+    attempts: int = 0
+    tried: tuple[EndpointLike, ...] = ()
+    timeout: Optional[float] = None
+    idle_timeout: Optional[float] = None
+    max_duration: Optional[float] = None
+    body_limit: Optional[int] = None
+    upgrades: bool = True
+    flags: tuple[str, ...] = ()
+    status: int = 0
+    details: str = ""
+
+    started: float = 0.0
+    received: float = 0.0
+    connected: float = 0.0
+    head_at: float = 0.0
+    ended: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+    on_interim: Optional[Callable[[Reply], None]] = None
+    source: Any = None
+    _context: Optional[dict[str, Any]] = None
+    _completions: Optional[list[Completion]] = None
+    completed: bool = False
+
+    def __init__(self, protocol: str, listener: str, operation: str, headers: Headers) -> None:
+        self.protocol = protocol
+        self.listener = listener
+        self.operation = operation
+        self.headers = headers
+
+    def __repr__(self) -> str:
+        where = f"{self.authority}{self.resource}"
+        return f"<Call {self.id or '-'} {self.protocol} {self.operation} {where} attempts={self.attempts}>"
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """A dict that lives as long as the call, for filters to leave things in."""
+        if self._context is None:
+            self._context = {}
+        return self._context
+
+    def flag(self, flag: Union[str, Kind]) -> None:
+        """Add a response flag, once."""
+        short = FLAGS[flag] if isinstance(flag, Kind) else flag
+        if short not in self.flags:
+            self.flags += (short,)
+
+    def on_complete(self, then: Completion) -> None:
+        """Have `then(call)` called exactly once, when the last byte is settled or the call is cut.
+
+        Completions run in the reverse of the order they were registered in, as filters unwind.  What one of them
+        raises is logged and keeps none of the others from running.
+        """
+        if self._completions is None:
+            self._completions = [then]
+        else:
+            self._completions.append(then)
+
+    def complete(self, now: float, failed: Callable[[Completion], None]) -> None:
+        """Run the completions; only the first call does.  For adapters.
+
+        :param failed: told of a completion that raised, inside the ``except``.
+        """
+        if self.completed:
+            return
+        self.completed = True
+        self.ended = now
+        completions = self._completions
+        if completions is not None:
+            for each in reversed(completions):
+                try:
+                    each(self)
+                except Exception:
+                    failed(each)
+
+
+class Reply:
+    """What came back: a head, and a body that is whole ``bytes`` or still on its way.
+
+    `status` is the HTTP status, 0 for protocols that have none.  A `tunnel` in a reply means that the upstream
+    connection itself is handed over.  `local` is true for what the mesh said itself.
+    """
+
+    __slots__ = ("body", "headers", "local", "reason", "status", "trailers", "tunnel")
+
+    def __init__(
+        self,
+        status: int = 0,
+        headers: Optional[Headers] = None,
+        body: Body = b"",
+        *,
+        reason: bytes = b"",
+        tunnel: Optional[Tunnel] = None,
+        local: bool = False,
+    ) -> None:
+        self.status = status
+        self.headers = Headers() if headers is None else headers
+        self.body = body
+        self.reason = reason
+        self.trailers: Trailers = ()
+        self.tunnel = tunnel
+        self.local = local
+
+    def __repr__(self) -> str:
+        size = f"{len(self.body)} bytes" if isinstance(self.body, bytes) else repr(self.body)
+        return f"<Reply {self.status} {size}>"
+
+    def discard(self) -> None:
+        """Nobody will read this reply: stop its body, or end its tunnel."""
+        if isinstance(self.body, ByteStream):
+            self.body.cancel()
+        if self.tunnel is not None:
+            self.tunnel.abort()
+            self.tunnel = None

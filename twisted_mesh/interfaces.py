@@ -1,0 +1,131 @@
+"""What the parts know of each other; the place to start reading.
+
+Everything here is an interface or a plain value.  `Filter` and `IFilterPlugin` are what users implement.
+"""
+
+from __future__ import annotations
+
+import random as _random
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Mapping, Protocol, Sequence
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.plugin import IPlugin
+from zope.interface import Attribute
+
+from twisted_mesh.call import Call, Reply
+
+if TYPE_CHECKING:
+    from twisted_mesh.metrics import Registry
+
+__all__ = ["Call", "Env", "Filter", "IFilterPlugin", "IPlugin", "Proceed", "Reply"]
+
+Proceed = Callable[[Call], Awaitable[Reply]]
+
+
+class Filter(Protocol):
+    """A layer round everything further in.
+
+    ``await proceed(call)`` runs the rest of the chain and returns the reply once its *head* is known.  A filter may
+    change the call before and the reply after, return without proceeding, raise `MeshError`, or proceed several times.
+    What must see the end of the call registers ``call.on_complete``.
+
+    One instance serves all calls of its chain at once, so what belongs to one call stays in local variables or in
+    ``call.context``.  A filter that needs nothing after the head may be a plain method that returns
+    ``proceed(call)``: it costs half of what a coroutine does.
+    """
+
+    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]: ...
+
+
+class Env(Protocol):
+    """The only door from a filter to the world.
+
+    `clock` is for timers, `now` is monotonic seconds, `random` is the dice, `name` says which filter of which chain
+    this is (for logs and metrics), `log` is a Twisted logger in that name.
+    """
+
+    clock: IReactorTime
+    random: _random.Random
+    metrics: Registry
+    log: Logger
+    name: str
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch, for what people read; never for measuring."""
+
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        """Wait; cancelled together with the call."""
+
+    def asyncio(self, coroutine: Awaitable[Any]) -> Awaitable[Any]:
+        """Run a coroutine that needs an asyncio task (``asyncio.timeout``, aiohttp, redis.asyncio) and wait for it."""
+
+    @property
+    def http(self) -> Any:
+        """A treq client."""
+
+    @property
+    def redis(self) -> Any:
+        """The mesh's Redis connection; None where the configuration names none."""
+
+
+class IFilterPlugin(IPlugin):  # type: ignore[misc, valid-type]
+    """Makes filters of one kind.  An instance at module level in ``twisted_mesh/filters/NAME.py`` is found by itself."""
+
+    name: str = Attribute("What the configuration calls it.")  # type: ignore[assignment]
+    settings: type = Attribute(
+        "A frozen dataclass: its fields are the settings, with their types and defaults."
+    )  # type: ignore[assignment]
+    protocols: Sequence[str] = Attribute("The protocols it means something for: of http, tcp, redis.")  # type: ignore[assignment]
+
+    def build(settings: Any, env: Env) -> Filter:  # type: ignore[misc]
+        """Return a filter for one chain."""
+
+
+class EndpointLike(Protocol):
+    """One address of a cluster, as filters and logs see it."""
+
+    address: str
+    weight: int
+    zone: str
+    labels: Mapping[str, str]
+    active: int
+
+
+class ClusterLike(Protocol):
+    """A named set of endpoints, as routes see it."""
+
+    name: str
+
+    def forward(self, call: Call) -> Awaitable[Reply]:
+        """Send the call to one endpoint and return its reply; the innermost `proceed` of every chain."""
+
+
+class RouteLike(Protocol):
+    """One entry of a routing table, as filters and logs see it."""
+
+    name: str
+
+
+class Adapter(Protocol):
+    """Turns accepted connections of one protocol into calls; built once for each listener."""
+
+    protocol: str
+
+    def drain(self) -> None:
+        """Answer what is in flight, then close; close what is idle."""
+
+    def close_all(self) -> None:
+        """End every connection now."""
+
+    @property
+    def active(self) -> int:
+        """How many calls are in flight."""
+
+    @property
+    def connections(self) -> int:
+        """How many client connections are open."""
+

@@ -1,0 +1,52 @@
+"""The one awaitable of the hot path.
+
+Making a Deferred costs about 1 us and a Task 5 us; a `Parked` costs a tenth of that.  It has room for one waiter, which
+is all that a call ever needs: what several calls wait for gives each a `Parked` of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Generator, Generic, Optional, TypeVar
+
+T = TypeVar("T")
+
+
+class Parked(Generic[T]):
+    """Something that one coroutine waits for.
+
+    Await it, and call `fire` or `fail` once.  Firing before the coroutine has got here is fine: it then does not wait.
+    """
+
+    __slots__ = ("done", "error", "resume", "value")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.resume: Optional[Callable[[], Any]] = None
+        self.error: Optional[BaseException] = None
+        self.value: Any = None
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if not self.done:
+            yield self
+        if self.error is not None:
+            raise self.error
+        value: T = self.value
+        return value
+
+    def fire(self, value: T) -> None:
+        """Give the waiter its value, and run it now."""
+        self.done = True
+        self.value = value
+        resume = self.resume
+        if resume is not None:
+            self.resume = None
+            resume()
+
+    def fail(self, error: BaseException) -> None:
+        """Raise `error` in the waiter, and run it now."""
+        self.done = True
+        self.error = error
+        resume = self.resume
+        if resume is not None:
+            self.resume = None
+            resume()

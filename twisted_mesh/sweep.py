@@ -1,0 +1,60 @@
+"""One timer that watches over many deadlines.
+
+A timer of its own for each call would cost 2 us to set and cancel; a number that one timer looks at costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+# Seconds between two looks: the precision of every timeout that is swept.
+SWEEP_INTERVAL = 0.025
+
+Look = Callable[[], bool]
+
+
+class Sweep:
+    """Calls its looks every `interval` seconds while any of them has something to watch.
+
+    A look returns whether it still watches anything.  When none does the timer stops, so an idle process sleeps;
+    `wake` starts it again and costs next to nothing when it runs.
+    """
+
+    __slots__ = ("_clock", "_interval", "_looks", "_timer")
+
+    def __init__(self, clock: IReactorTime, interval: float = SWEEP_INTERVAL) -> None:
+        self._clock = clock
+        self._interval = interval
+        self._looks: list[Look] = []
+        self._timer: Optional[IDelayedCall] = None
+
+    def add(self, look: Look) -> None:
+        """Have `look` called from now on."""
+        self._looks.append(look)
+
+    def remove(self, look: Look) -> None:
+        """Stop calling `look`."""
+        if look in self._looks:
+            self._looks.remove(look)
+
+    def wake(self) -> None:
+        """There is something to watch."""
+        if self._timer is None:
+            self._timer = self._clock.callLater(self._interval, self._tick)
+
+    def stop(self) -> None:
+        """Stop for good."""
+        self._looks.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        self._timer = None
+        busy = False
+        for look in list(self._looks):
+            busy = look() or busy
+        if busy:
+            self.wake()

@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Callable, Generic, Iterator, Optional, Sequence, TypeVar, Union
+from typing import Callable, Generic, Iterator, Optional, Sequence, TypeVar, Union
 
 from twisted.logger import Logger
-
-if TYPE_CHECKING:
-    from prometheus_client import Metric
 
 # As many as a Prometheus server takes from one name without harm; a mesh of 100 routes and 10 outcomes fits.
 MAX_SERIES = 1000
@@ -203,16 +200,6 @@ class Registry:
 
         return forget
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield every family that has a series, as prometheus_client wants them."""
-        # Imported here: at start-up nobody has asked for metrics yet, and it takes 40 ms.
-        from twisted_mesh.exposition import as_metric
-
-        self.refresh()
-        for each in list(self._families.values()):
-            if len(each):
-                yield as_metric(each)
-
     def refresh(self) -> None:
         """Run the hooks and count what was folded."""
         for hook in list(self._hooks):
@@ -224,11 +211,18 @@ class Registry:
             if each.folded:
                 self._folded.labels(each.name).value = each.folded
 
+    def slices(self) -> Iterator[bytes]:
+        """Yield everything in the Prometheus text format, in pieces short enough to serve calls between them."""
+        # Imported here, as it imports this module.
+        from twisted_mesh.exposition import render
+
+        self.refresh()
+        for each in self.families():
+            yield from render(each)
+
     def expose(self) -> bytes:
         """Return everything in the Prometheus text format."""
-        from prometheus_client import generate_latest
-
-        return generate_latest(self)
+        return b"".join(self.slices())
 
     def _add(self, made: Family[C]) -> Family[C]:
         known = self._families.get(made.name)

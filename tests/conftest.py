@@ -1,0 +1,54 @@
+"""Fixtures for tests that need processes and sockets; what they start, they stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from tests.support import HttpUpstream, Mesh, TcpUpstream, start_mesh
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Iterator[Callable[..., Mesh]]:
+    """``mesh(config, arguments=[...])`` starts a `twistd -n mesh`; see `tests.support.start_mesh`."""
+    started: list[Mesh] = []
+
+    def start(config: Any, **options: Any) -> Mesh:
+        options.setdefault("directory", tmp_path)
+        one = start_mesh(config, **options)
+        started.append(one)
+        return one
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def http_upstream() -> Iterator[Callable[..., HttpUpstream]]:
+    """``http_upstream(name, respond)`` starts an `HttpUpstream`."""
+    started: list[HttpUpstream] = []
+
+    def start(*arguments: Any, **options: Any) -> HttpUpstream:
+        started.append(HttpUpstream(*arguments, **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def tcp_upstream() -> Iterator[Callable[..., TcpUpstream]]:
+    """``tcp_upstream(talk)`` starts a `TcpUpstream`."""
+    started: list[TcpUpstream] = []
+
+    def start(*arguments: Any, **options: Any) -> TcpUpstream:
+        started.append(TcpUpstream(*arguments, **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()

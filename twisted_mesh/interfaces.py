@@ -72,16 +72,14 @@ class Env(Protocol):
         """The mesh's Redis connection; None where the configuration names none."""
 
 
-class IFilterPlugin(IPlugin):  # type: ignore[misc, valid-type]
-    """Makes filters of one kind.  An instance at module level in ``twisted_mesh/filters/NAME.py`` is found by itself."""
+class IFilterPlugin(IPlugin):
+    """Makes filters of one kind.  An instance at module level in ``twisted_mesh/filters/NAME.py`` is found."""
 
-    name: str = Attribute("What the configuration calls it.")  # type: ignore[assignment]
-    settings: type = Attribute(
-        "A frozen dataclass: its fields are the settings, with their types and defaults."
-    )  # type: ignore[assignment]
-    protocols: Sequence[str] = Attribute("The protocols it means something for: of http, tcp, redis.")  # type: ignore[assignment]
+    name: str = Attribute("What the configuration calls it.")
+    settings: type = Attribute("A frozen dataclass: its fields are the settings, with their types and defaults.")
+    protocols: Sequence[str] = Attribute("The protocols it means something for: of http, tcp, redis.")
 
-    def build(settings: Any, env: Env) -> Filter:  # type: ignore[misc]
+    def build(settings: Any, env: Env) -> Filter:
         """Return a filter for one chain."""
 
 
@@ -128,4 +126,3 @@ class Adapter(Protocol):
     @property
     def connections(self) -> int:
         """How many client connections are open."""
-

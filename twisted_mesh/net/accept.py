@@ -1,0 +1,331 @@
+"""Binding and accepting.
+
+We accept ourselves, not the loop, because some sockets never become transports of the loop (the TCP relay moves their
+bytes in the kernel), and because running out of file descriptors and closing a listening socket need more care than
+the loops give them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from twisted.logger import Logger
+
+from twisted_mesh.net.transport import LoopTransport
+
+if TYPE_CHECKING:
+    from twisted_mesh.metrics import Registry
+    from twisted_mesh.model import Address
+
+log = Logger()
+
+# Connections taken at one wake, so that a storm of them does not starve those that are open: 64 take about 2 ms.
+BATCH = 64
+# Seconds that accepting pauses when the process or the machine has no file descriptors or memory left; doubled up to
+# the longest each time it happens again.
+PAUSE = 0.1
+LONGEST_PAUSE = 1.0
+# Most connections that are still taken when accepting stops: under a storm the backlog never looks empty.
+LAST_CALL = 4096
+
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_WHY = {
+    errno.EADDRINUSE: "the address is in use",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.ENOENT: "the directory does not exist",
+    errno.EAFNOSUPPORT: "this machine does not support such addresses",
+}
+
+
+class Accepted:
+    """A connection just accepted: a non-blocking socket, and who is at the other end.
+
+    `peer` is "host:port", "[host]:port" or "unix:", `peer_host` the host alone ("" for a unix socket).
+    Whoever is given one either lets a protocol have it (`adopt`) or takes the socket (`detach`).
+    """
+
+    __slots__ = ("_loop", "peer", "peer_host", "sock")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, name: Any) -> None:
+        self._loop = loop
+        self.sock = sock
+        if sock.family == socket.AF_UNIX:
+            self.peer, self.peer_host = "unix:", ""
+        else:
+            self.peer_host = name[0]
+            self.peer = f"{name[0]}:{name[1]}" if len(name) == 2 else f"[{name[0]}]:{name[1]}"
+
+    def __repr__(self) -> str:
+        return f"<Accepted from {self.peer}>"
+
+    def adopt(self, protocol: Any) -> LoopTransport:
+        """Connect a Twisted protocol to it; ``makeConnection`` follows in the loop's next turn."""
+        transport = LoopTransport(self._loop, self.sock, protocol)
+        attach(self._loop, transport)
+        return transport
+
+    def detach(self) -> socket.socket:
+        """Return the socket, for somebody who reads and writes it without the loop's transports."""
+        if self.sock.family != socket.AF_UNIX:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self.sock
+
+
+def attach(loop: asyncio.AbstractEventLoop, transport: LoopTransport) -> None:
+    """Have the loop read and write a connected socket for `transport`.
+
+    The loop only has a coroutine for it.  It waits once, for ``connection_made``; stepping it by hand saves a Task.
+    """
+    coroutine: Any = loop.connect_accepted_socket(transport.itself, transport.sock)
+    try:
+        waiter = coroutine.send(None)
+    except StopIteration:
+        return
+    waiter._asyncio_future_blocking = False
+    waiter.add_done_callback(partial(_attached, coroutine))
+
+
+def _attached(coroutine: Any, waiter: Any) -> None:
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    except Exception:
+        # What failed in connection_made was logged there, and the transport is closed.
+        log.debug("a connection ended while it was being set up")
+
+
+class Port:
+    """A bound, listening socket that hands what it accepts to `accepted`.
+
+    `accepted` may be replaced at any time: a reload changes what a listener does and keeps its socket.
+
+    :param loop: the running loop.
+    :param bind: where to listen; port 0 takes a free one, and `address` tells which.
+    :param name: the listener's, for logs and metrics.
+    :param mode: permissions of a unix socket, such as 0o660.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        bind: Address,
+        accepted: Callable[[Accepted], None],
+        *,
+        name: str,
+        metrics: Registry,
+        backlog: int = 1024,
+        mode: Optional[int] = None,
+    ) -> None:
+        self._loop = loop
+        self.bind = bind
+        self.accepted = accepted
+        self.name = name
+        self._backlog = backlog
+        self._mode = mode
+        self._sock: Optional[socket.socket] = None
+        self._inode: Optional[tuple[int, int]] = None
+        self._pause = PAUSE
+        self._paused: Optional[asyncio.TimerHandle] = None
+        self._pauses = metrics.counter(
+            "twisted_mesh_downstream_accept_pauses_total",
+            "Times that accepting paused because file descriptors or memory ran out.",
+            ("listener",),
+        ).labels(name)
+        self._failures = metrics.counter(
+            "twisted_mesh_downstream_accept_failures_total",
+            "Connections that were gone or could not be set up when they were accepted.",
+            ("listener",),
+        ).labels(name)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._sock is None else "paused" if self._paused is not None else "open"
+        return f"<Port {self.name} {self.address} {state}>"
+
+    @property
+    def listening(self) -> bool:
+        """Whether the socket is open."""
+        return self._sock is not None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as a configuration would write it; the real port once it is bound."""
+        if self._sock is None or self._sock.family == socket.AF_UNIX:
+            return str(self.bind)
+        name = self._sock.getsockname()
+        return f"{name[0]}:{name[1]}" if len(name) == 2 else f"[{name[0]}]:{name[1]}"
+
+    def start(self) -> None:
+        """Bind, listen and accept.
+
+        :raises OSError: it cannot; ``strerror`` is one line that says what and why.
+        """
+        try:
+            self._sock = self._open_unix() if self.bind.path else self._open_tcp()
+        except OSError as error:
+            raise _explained(error, self.bind) from error
+        self._loop.add_reader(self._sock.fileno(), self._readable)
+
+    def stop_accepting(self) -> None:
+        """Accept what already waits, then close: closing the socket would reset those connections."""
+        sock = self._sock
+        if sock is None:
+            return
+        self._loop.remove_reader(sock.fileno())
+        self._end_pause()
+        self._accept(sock, LAST_CALL)
+        if self._end_pause():
+            log.error("{port!r}: closing with connections not accepted, for want of file descriptors", port=self)
+        self._unlink()
+        self._sock = None
+        sock.close()
+
+    # --- accepting
+
+    def _readable(self) -> None:
+        if self._sock is not None:
+            self._accept(self._sock, BATCH)
+
+    def _accept(self, sock: socket.socket, limit: int) -> None:
+        for _ in range(limit):
+            try:
+                new, name = sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._pause_accepting(error)
+                    return
+                # The client was gone before we came to it (ECONNABORTED and, on Linux, any network error).
+                self._failures.value += 1
+                continue
+            self._pause = PAUSE
+            new.setblocking(False)
+            try:
+                self.accepted(Accepted(self._loop, new, name))
+            except Exception:
+                self._failures.value += 1
+                log.failure("listener {name}: a connection could not be set up", name=self.name)
+                new.close()
+
+    def _pause_accepting(self, error: OSError) -> None:
+        """Stop for a moment: the socket stays readable, and the loop would do nothing else."""
+        self._pauses.value += 1
+        log.error(
+            "listener {name}: accepting pauses for {pause} s: {why}",
+            name=self.name,
+            pause=self._pause,
+            why=error.strerror,
+        )
+        assert self._sock is not None
+        self._loop.remove_reader(self._sock.fileno())
+        self._paused = self._loop.call_later(self._pause, self._accept_again)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _end_pause(self) -> bool:
+        """Returns whether there was one."""
+        paused, self._paused = self._paused, None
+        if paused is not None:
+            paused.cancel()
+        return paused is not None
+
+    def _accept_again(self) -> None:
+        self._paused = None
+        if self._sock is not None:
+            self._loop.add_reader(self._sock.fileno(), self._readable)
+
+    # --- binding
+
+    def _open_tcp(self) -> socket.socket:
+        host = self.bind.host
+        family, _, _, _, name = socket.getaddrinfo(
+            host, self.bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            # Restarting must not wait for the connections of the process before to leave TIME_WAIT.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                # [::] means IPv6, whatever the machine's default is; 0.0.0.0 can then be bound beside it.
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(name)
+            return self._listen(sock)
+        except OSError:
+            sock.close()
+            raise
+
+    def _open_unix(self) -> socket.socket:
+        path = self.bind.path
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            _remove_stale(path)
+            sock.bind(path)
+            # Before listen(), so that nobody connects with the permissions that the umask gave.
+            if self._mode is not None:
+                os.chmod(path, self._mode)
+            status = os.stat(path)
+            self._inode = (status.st_dev, status.st_ino)
+            return self._listen(sock)
+        except OSError:
+            sock.close()
+            raise
+
+    def _listen(self, sock: socket.socket) -> socket.socket:
+        sock.listen(self._backlog)
+        sock.setblocking(False)
+        return sock
+
+    def _unlink(self) -> None:
+        """Remove the file of a unix socket, unless another process has put its own there."""
+        if self._inode is None:
+            return
+        try:
+            status = os.stat(self.bind.path)
+            if (status.st_dev, status.st_ino) == self._inode:
+                os.unlink(self.bind.path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            log.warn("{path} stays behind: {why}", path=self.bind.path, why=error.strerror)
+        self._inode = None
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket file that a process left which is gone.
+
+    :raises OSError: somebody listens there (EADDRINUSE), or it is something else than a socket (EEXIST).
+    """
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise FileExistsError(errno.EEXIST, "there is a file of this name that is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            # Its backlog is full, so it has one.
+            pass
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _explained(error: OSError, bind: Address) -> OSError:
+    why = _WHY.get(error.errno or 0, error.strerror or str(error))
+    if error.errno in (errno.EACCES, errno.EPERM) and not bind.path and 0 < bind.port < 1024:
+        why += " (ports below 1024 are for root, or for CAP_NET_BIND_SERVICE)"
+    return OSError(error.errno, f"cannot listen on {bind}: {why}")

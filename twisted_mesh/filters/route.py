@@ -1,0 +1,161 @@
+"""Where a call goes: the table of routes, and what a route is once it is live.
+
+The table stands innermost in a listener's chain.  It runs for every call, so it is a plain function: what it returns is
+what the route's own chain returns.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Awaitable, Callable, Optional, Sequence
+
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.headers import Field, Headers
+from twisted_mesh.interfaces import ClusterLike, Proceed
+from twisted_mesh.policy.match import Test
+from twisted_mesh.policy.split import split
+
+Dice = Callable[[], float]
+
+
+class Target:
+    """A cluster that a route sends to, its weight among the route's targets, and request headers set on the way."""
+
+    __slots__ = ("cluster", "headers", "weight")
+
+    def __init__(self, cluster: ClusterLike, weight: int = 1, headers: Optional[Headers] = None) -> None:
+        self.cluster = cluster
+        self.weight = weight
+        self.headers: list[Field] = [] if headers is None else headers.fields
+
+    def choose(self, call: Call) -> None:
+        """Send this call to this target."""
+        call.cluster = self.cluster
+        if self.headers:
+            names = {each[0] for each in self.headers}
+            call.headers.fields = [each for each in call.headers.fields if each[0] not in names] + self.headers
+
+
+class Route:
+    """One live entry of a routing table.
+
+    `matches` is the compiled match, None for every call.  `proceed` is the route's own chain, whose innermost layer is
+    `forward`, or an answer of the mesh's own.  `timeout` and the other limits are those of the configuration, None
+    where it gives none.  `cells` is for filters that keep their metrics cells by route.
+    """
+
+    __slots__ = (
+        "body_limit",
+        "cells",
+        "choose",
+        "idle_timeout",
+        "limits",
+        "matches",
+        "max_duration",
+        "name",
+        "proceed",
+        "targets",
+        "timeout",
+        "upgrades",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        proceed: Proceed,
+        *,
+        matches: Optional[Test] = None,
+        targets: Sequence[Target] = (),
+        dice: Optional[Dice] = None,
+        timeout: Optional[float] = None,
+        idle_timeout: Optional[float] = None,
+        max_duration: Optional[float] = None,
+        body_limit: Optional[int] = None,
+        upgrades: bool = True,
+    ) -> None:
+        self.name = name
+        self.proceed = proceed
+        self.matches = matches
+        self.targets = tuple(targets)
+        self.choose = _chooser(self.targets, dice)
+        self.timeout = timeout
+        self.idle_timeout = idle_timeout
+        self.max_duration = max_duration
+        self.body_limit = body_limit
+        self.upgrades = upgrades
+        self.limits = not upgrades or any(each is not None for each in (idle_timeout, max_duration, body_limit))
+        self.cells: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        to = ", ".join(f"{each.cluster.name}:{each.weight}" for each in self.targets)
+        return f"<Route {self.name} to {to or 'nobody'}>"
+
+    def limit(self, call: Call) -> None:
+        """Give the call the limits that few routes set."""
+        if self.idle_timeout is not None:
+            call.idle_timeout = self.idle_timeout
+        if self.max_duration is not None:
+            call.max_duration = self.max_duration
+        if self.body_limit is not None:
+            call.body_limit = self.body_limit
+        if not self.upgrades:
+            call.upgrades = False
+
+
+def _chooser(targets: Sequence[Target], dice: Optional[Dice]) -> Optional[Callable[[Call], None]]:
+    if not targets:
+        return None
+    if len(targets) == 1:
+        return targets[0].choose
+    if dice is None:
+        raise ValueError("a route to several clusters needs dice")
+    draw = split([(each, each.weight) for each in targets], dice)
+    return lambda call: draw().choose(call)
+
+
+class Table:
+    """The routes of one listener, in order: the first that matches takes the call."""
+
+    __slots__ = ("routes",)
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+
+    def __repr__(self) -> str:
+        return f"<Table of {len(self.routes)} routes>"
+
+    def find(self, call: Call) -> Optional[Route]:
+        """Return the route for this call, or None."""
+        for route in self.routes:
+            matches = route.matches
+            if matches is None or matches(call):
+                return route
+        return None
+
+    def proceed(self, call: Call) -> Awaitable[Reply]:
+        """Run the call through the chain of its route; the innermost `proceed` of a listener's chain.
+
+        :raises MeshError: `Kind.NO_ROUTE`.
+        """
+        for route in self.routes:
+            matches = route.matches
+            if matches is None or matches(call):
+                break
+        else:
+            raise MeshError(Kind.NO_ROUTE, f"no route for {call.operation} {call.host}{call.resource}")
+        call.route = route
+        call.timeout = route.timeout
+        if route.limits:
+            route.limit(call)
+        choose = route.choose
+        if choose is not None:
+            choose(call)
+        return route.proceed(call)
+
+
+def forward(call: Call) -> Awaitable[Reply]:
+    """Send the call to the cluster that its route chose; the innermost `proceed` of a route with several targets."""
+    cluster = call.cluster
+    if cluster is None:
+        raise MeshError(Kind.NO_CLUSTER, "no cluster was chosen")
+    return cluster.forward(call)

@@ -1,0 +1,45 @@
+"""The route's timeout: from the end of the request to the reply head, all tries and back-off included.
+
+Nothing here waits.  The listener's sweep compares numbers and cancels a call whose time is up; this layer gives the
+cancellation its meaning, after everything further in has cleaned up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
+from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
+
+
+@dataclass(frozen=True)
+class TimeoutSettings:
+    """There is nothing to set here: the time is the route's `timeout`."""
+
+
+async def timeout(call: Call, proceed: Proceed) -> Reply:
+    """Turn the sweep's cancellation into a `MeshError` of `Kind.TIMEOUT`; let every other one through."""
+    try:
+        return await proceed(call)
+    except Cancelled as cancelled:
+        if cancelled.kind is not Kind.TIMEOUT:
+            raise
+        raise MeshError(Kind.TIMEOUT, f"no reply within {call.timeout:g} s", origin=Origin.UPSTREAM) from cancelled
+
+
+@implementer(IPlugin, IFilterPlugin)
+class _Plugin:
+    name = "timeout"
+    settings = TimeoutSettings
+    protocols = ("http", "tcp", "redis")
+
+    def build(self, settings: Any, env: Env) -> Filter:
+        return timeout
+
+
+plugin = _Plugin()

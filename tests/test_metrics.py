@@ -138,3 +138,24 @@ def test_label_values_are_escaped() -> None:
     registry.counter("x_total", "X.", ("route",)).labels(hostile).value = 1
     assert samples(registry)[f"x_total{{route={hostile}}}"] == 1
     assert not any(line.startswith(b"fake_total") for line in registry.expose().splitlines())
+
+
+class Keeper:
+    def __init__(self) -> None:
+        self.told = 0
+
+    def forget_cells(self) -> None:
+        self.told += 1
+
+
+def test_who_keeps_cells_is_told_to_let_them_go_and_is_not_kept_alive() -> None:
+    registry = Registry()
+    family = registry.counter("a_total", "A.", ("route",))
+    old = family.labels("api")
+    keeper = Keeper()
+    registry.on_forget(keeper)
+    registry.on_forget(Keeper())
+    registry.forget("route", "api")
+    assert keeper.told == 1
+    assert family.labels("api") is not old
+    assert len(registry._keepers) == 1

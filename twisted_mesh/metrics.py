@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from typing import Callable, Generic, Iterator, Optional, Sequence, TypeVar, Union
+from typing import Callable, Generic, Iterator, Optional, Protocol, Sequence, TypeVar, Union
+from weakref import WeakSet
 
 from twisted.logger import Logger
 
@@ -141,6 +142,13 @@ Histogram = Family[HistogramCell]
 AnyFamily = Union[Family[Cell], Family[HistogramCell]]
 
 
+class CellKeeper(Protocol):
+    """Keeps cells by names that may leave the configuration and come back."""
+
+    def forget_cells(self) -> None:
+        """Look cells up again from now on."""
+
+
 class Registry:
     """All families of a process.
 
@@ -150,6 +158,7 @@ class Registry:
     def __init__(self) -> None:
         self._families: dict[str, AnyFamily] = {}
         self._hooks: list[Callable[[], None]] = []
+        self._keepers: WeakSet[CellKeeper] = WeakSet()
         self._folded = self.counter(
             "twisted_mesh_metrics_folded_total", "Lookups of series that did not fit into their family.", ("family",)
         )
@@ -210,6 +219,21 @@ class Registry:
         for each in self._families.values():
             if each.folded:
                 self._folded.labels(each.name).value = each.folded
+
+    def forget(self, label: str, value: str) -> None:
+        """Drop the series of what is gone from the configuration: ``forget("cluster", "api")``.
+
+        Those who registered with `on_forget` let go of the cells that they keep.
+        """
+        for each in self.families():
+            if label in each.label_names:
+                each.forget(label, value)
+        for keeper in list(self._keepers):
+            keeper.forget_cells()
+
+    def on_forget(self, keeper: CellKeeper) -> None:
+        """Have `keeper.forget_cells()` called when series were dropped, for as long as somebody else holds it."""
+        self._keepers.add(keeper)
 
     def slices(self) -> Iterator[bytes]:
         """Yield everything in the Prometheus text format, in pieces short enough to serve calls between them."""

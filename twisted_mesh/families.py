@@ -1,0 +1,220 @@
+"""Every metric of the mesh, in one place: names, labels, and the cells that each part counts on.
+
+The names are the same for every protocol.  Units are seconds and bytes.  Labels are configured names (listener, route,
+cluster, filter), a protocol, the class of a status, or a response flag: never what a client sent.
+
+Whoever counts takes a bundle of cells once (`Families.listener`, `Families.upstream`) and adds to them.  What is only
+known when somebody looks (connections open, endpoints healthy) is set by a `Registry.on_collect` hook.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Optional
+
+from twisted_mesh.errors import FLAGS
+from twisted_mesh.metrics import OTHER, Cell, HistogramCell, Registry
+
+# What the `code` and `flag` labels say where there is nothing to say.
+NONE = "-"
+
+# Those that nothing here raises yet keep their names from Envoy's list, so that a filter may set them.
+KNOWN_FLAGS = frozenset(FLAGS.values()) | frozenset(
+    ("LH", "DI", "DO", "UDO", "DR", "RLSE", "IH", "UMSDR", "RFCF", "NFCF", "OM", "DF")
+)
+
+_CODES = (NONE, "1xx", "2xx", "3xx", "4xx", "5xx")
+
+
+def code_label(status: int) -> str:
+    """Return the class of a status, ``2xx``; "-" for 0, which protocols without a status have."""
+    return _CODES[status // 100] if 0 <= status < 600 else OTHER
+
+
+def flag_label(flags: tuple[str, ...]) -> str:
+    """Return the first response flag: what went wrong first.  A flag that nobody knows is "other"."""
+    if not flags:
+        return NONE
+    return flags[0] if flags[0] in KNOWN_FLAGS else OTHER
+
+
+class Families:
+    """The mesh's families in one registry.  Making a second one for the same registry gives the same families."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._downstream(registry)
+        self._upstream(registry)
+        self._clusters(registry)
+        self._process(registry)
+
+    def _downstream(self, registry: Registry) -> None:
+        start = "twisted_mesh_downstream_"
+        where = ("protocol", "listener")
+        route = (*where, "route")
+        self.calls = registry.counter(start + "calls_total", "Calls that ended.", (*route, "cluster", "code", "flag"))
+        self.calls_active = registry.gauge(start + "calls_active", "Calls in flight.", where)
+        self.duration = registry.histogram(
+            start + "duration_seconds", "From the first byte of a call to its last.", route
+        )
+        self.head = registry.histogram(
+            start + "head_seconds", "From the first byte of a call to its reply head; for TCP, to connected.", route
+        )
+        self.received_bytes = registry.counter(start + "received_bytes_total", "Body bytes from clients.", route)
+        self.sent_bytes = registry.counter(start + "sent_bytes_total", "Body bytes to clients.", route)
+        self.connections = registry.counter(start + "connections_total", "Connections accepted.", where)
+        self.connections_active = registry.gauge(start + "connections_active", "Connections open.", where)
+        self.connections_refused = registry.counter(
+            start + "connections_refused_total", "Connections closed at once, over max_connections.", where
+        )
+        self.accept_pauses = registry.counter(
+            start + "accept_pauses_total", "Pauses of accepting: out of file descriptors or memory.", where
+        )
+
+    def _upstream(self, registry: Registry) -> None:
+        start = "twisted_mesh_upstream_"
+        where = ("protocol", "cluster")
+        self.upstream_calls = registry.counter(
+            start + "calls_total", "Tries sent to endpoints, by how they ended.", (*where, "code", "flag")
+        )
+        self.upstream_duration = registry.histogram(
+            start + "duration_seconds", "From sending a try to its reply head; for TCP, to connected.", where
+        )
+        self.upstream_connects = registry.counter(start + "connects_total", "Connections established.", where)
+        self.upstream_connect_failures = registry.counter(
+            start + "connect_failures_total", "Connections that were refused or unreachable.", where
+        )
+        self.upstream_connect_timeouts = registry.counter(
+            start + "connect_timeouts_total", "Connections that took too long.", where
+        )
+        self.upstream_retries = registry.counter(start + "retries_total", "Tries after the first.", where)
+        self.upstream_retries_exhausted = registry.counter(
+            start + "retries_exhausted_total", "Calls that failed with no tries left.", where
+        )
+        self.upstream_overflows = registry.counter(
+            start + "overflows_total", "Calls refused: too many waited for a connection, or for too long.", where
+        )
+        self.upstream_connections = registry.gauge(
+            start + "connections", "Connections by state: active, idle.", (*where, "state")
+        )
+        self.upstream_pending = registry.gauge(start + "pending", "Calls waiting for a connection.", where)
+
+    def _clusters(self, registry: Registry) -> None:
+        start = "twisted_mesh_cluster_"
+        self.endpoints = registry.gauge(start + "endpoints", "Endpoints known.", ("cluster",))
+        self.endpoints_healthy = registry.gauge(start + "endpoints_healthy", "Endpoints healthy.", ("cluster",))
+        self.panic_picks = registry.counter(
+            start + "panic_picks_total", "Picks that ignored health, as too few endpoints were healthy.", ("cluster",)
+        )
+        self.membership_changes = registry.counter(
+            start + "membership_changes_total", "Times that the set of endpoints changed.", ("cluster",)
+        )
+        self.health_checks = registry.counter(
+            start + "health_checks_total", "Health checks by result: success, failure, timeout.", ("cluster", "result")
+        )
+        self.resolves = registry.counter(
+            start + "resolves_total", "Name lookups by result: success, failure.", ("cluster", "result")
+        )
+
+    def _process(self, registry: Registry) -> None:
+        start = "twisted_mesh_"
+        self.filter_errors = registry.counter(
+            start + "filter_errors_total", "Calls that a filter spoilt by raising something unexpected.", ("filter",)
+        )
+        self.filter_decisions = registry.counter(
+            start + "filter_decisions_total",
+            "What filters decided, in shadow mode too.",
+            ("filter", "mode", "decision"),
+        )
+        self.config_version = registry.gauge(start + "config_version", "Snapshots applied since the start.")
+        self.config_last_success = registry.gauge(
+            start + "config_last_success_timestamp_seconds", "When a configuration was last applied."
+        )
+        self.config_reloads = registry.counter(
+            start + "config_reloads_total", "Reloads by result: applied, unchanged, rejected.", ("result",)
+        )
+        self.config_rejected = registry.counter(start + "config_rejected_total", "Configurations refused.")
+        self.log_lines = registry.counter(start + "access_log_lines_total", "Access log lines written.", ("path",))
+        self.log_dropped = registry.counter(
+            start + "access_log_dropped_total", "Access log lines lost: the disk was full, stuck or gone.", ("path",)
+        )
+        self.log_errors = registry.counter(
+            start + "access_log_errors_total", "Attempts to open or write a log file that failed.", ("path",)
+        )
+        self.log_reopens = registry.counter(start + "access_log_reopens_total", "Log files reopened.", ("path",))
+        self.ready = registry.gauge(start + "ready", "Whether /ready answers 200.")
+        self.info = registry.gauge(
+            start + "info", "1; the labels say what runs.", ("version", "node", "service", "zone")
+        )
+
+    def listener(self, protocol: str, name: str) -> ListenerCells:
+        """Return the cells of one listener."""
+        return ListenerCells(self, protocol, name)
+
+    def upstream(self, protocol: str, cluster: str) -> UpstreamCells:
+        """Return the cells of one cluster as one protocol uses it."""
+        return UpstreamCells(self, protocol, cluster)
+
+
+class ListenerCells:
+    """What an adapter and its port count: ``cells.connections.value += 1`` for each that was accepted."""
+
+    __slots__ = ("accept_pauses", "calls_active", "connections", "connections_active", "connections_refused")
+
+    def __init__(self, families: Families, protocol: str, name: str) -> None:
+        self.connections: Cell = families.connections.labels(protocol, name)
+        self.connections_active: Cell = families.connections_active.labels(protocol, name)
+        self.connections_refused: Cell = families.connections_refused.labels(protocol, name)
+        self.calls_active: Cell = families.calls_active.labels(protocol, name)
+        self.accept_pauses: Cell = families.accept_pauses.labels(protocol, name)
+
+
+class UpstreamCells:
+    """What a forward and its pool count."""
+
+    __slots__ = (
+        "_calls",
+        "_families",
+        "_key",
+        "active",
+        "connect_failures",
+        "connect_timeouts",
+        "connects",
+        "duration",
+        "idle",
+        "overflows",
+        "pending",
+        "retries",
+        "retries_exhausted",
+    )
+
+    def __init__(self, families: Families, protocol: str, cluster: str) -> None:
+        self._families = families
+        self._key = key = (protocol, cluster)
+        self._calls: dict[tuple[int, Optional[str]], Cell] = {}
+        self.duration: HistogramCell = families.upstream_duration.labels(*key)
+        self.connects: Cell = families.upstream_connects.labels(*key)
+        self.connect_failures: Cell = families.upstream_connect_failures.labels(*key)
+        self.connect_timeouts: Cell = families.upstream_connect_timeouts.labels(*key)
+        self.retries: Cell = families.upstream_retries.labels(*key)
+        self.retries_exhausted: Cell = families.upstream_retries_exhausted.labels(*key)
+        self.overflows: Cell = families.upstream_overflows.labels(*key)
+        self.active: Cell = families.upstream_connections.labels(*key, "active")
+        self.idle: Cell = families.upstream_connections.labels(*key, "idle")
+        self.pending: Cell = families.upstream_pending.labels(*key)
+
+    def ended(self, status: int, flag: Optional[str], seconds: float) -> None:
+        """Count one try: its status (0 where there is none), its flag if it failed, and how long the head took."""
+        cell = self._calls.get((status, flag))
+        if cell is None:
+            cell = self._new(status, flag)
+        cell.value += 1
+        duration = self.duration
+        duration.counts[bisect_left(duration.bounds, seconds)] += 1
+        duration.total += seconds
+
+    def _new(self, status: int, flag: Optional[str]) -> Cell:
+        cell = self._families.upstream_calls.labels(*self._key, code_label(status), flag_label((flag,) if flag else ()))
+        if 0 <= status < 1000:
+            self._calls[status, flag] = cell
+        return cell

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Awaitable, Callable, Sequence
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Proceed
 from twisted_mesh.policy.balance import BALANCES
 from twisted_mesh.policy.health import usable
@@ -45,11 +46,7 @@ class Cluster:
         self._groups: dict[str, Sequence[Endpoint]] = {}
         self._known: dict[str, Endpoint] = {}
         self._started = False
-        self._panic_picks = env.metrics.counter(
-            "twisted_mesh_upstream_panic_picks_total",
-            "Calls that were sent regardless of health, as too few endpoints of the cluster are healthy.",
-            ("cluster",),
-        ).labels(name)
+        self._panic_picks = Families(env.metrics).panic_picks.labels(name)
         self.replace(STATIC, [_static(each) for each in config.endpoints])
 
     def __repr__(self) -> str:

@@ -1,0 +1,73 @@
+"""Which failures are worth another try."""
+
+from __future__ import annotations
+
+from typing import Sequence, Union
+
+from twisted_mesh.errors import Kind
+
+# Doing these twice is the same as doing them once (RFC 9110, section 9.2.2).
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+
+# The conditions that stand for statuses.
+STATUSES: dict[str, frozenset[int]] = {
+    "5xx": frozenset(range(500, 600)),
+    "gateway_error": frozenset({502, 503, 504}),
+    "retriable_4xx": frozenset({409}),
+}
+CONDITIONS = frozenset({"connect_failed", "reset", *STATUSES})
+
+_CONNECT = frozenset({Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT})
+_CUT = frozenset({Kind.RESET, Kind.CLOSED})
+
+
+class RetryRule:
+    """Says whether a failure is one of those to try again after.
+
+    Conditions:
+
+    - ``connect_failed``: no connection was made.  Nothing was sent, so any operation may be tried again.
+    - ``reset``: the connection ended before the reply head.  Tried again if the error says that it is safe, or the
+      operation is idempotent.
+    - ``5xx``, ``gateway_error`` (502, 503, 504), ``retriable_4xx`` (409) or a number: the reply's status, for
+      idempotent operations only.  The first two also stand for the failures that the client would be told as such
+      a status: no connection, a reset, an answer that is no HTTP (as in Envoy).
+
+    `statuses` are those that are tried again after.
+    """
+
+    __slots__ = ("_kinds", "statuses")
+
+    def __init__(self, when: Sequence[Union[str, int]]) -> None:
+        """
+        :raises ValueError: an unknown condition.
+        """
+        unknown = [each for each in when if isinstance(each, str) and each not in CONDITIONS]
+        if unknown:
+            raise ValueError(f"no retry condition {unknown[0]!r}; there are {', '.join(sorted(CONDITIONS))}")
+        statuses = [STATUSES.get(each, frozenset()) if isinstance(each, str) else {each} for each in when]
+        self.statuses: frozenset[int] = frozenset().union(*statuses)
+        self._kinds: frozenset[Kind] = frozenset()
+        if "connect_failed" in when:
+            self._kinds |= _CONNECT
+        if "reset" in when:
+            self._kinds |= _CUT
+        if "5xx" in when or "gateway_error" in when:
+            self._kinds |= _CONNECT | _CUT | {Kind.BAD_REPLY}
+
+    def __repr__(self) -> str:
+        kinds = sorted(each.value for each in self._kinds)
+        return f"<RetryRule {kinds} statuses={sorted(self.statuses)}>"
+
+    def after_error(self, kind: Kind, retryable: bool, operation: str) -> bool:
+        """Whether to try again after an error that came in place of a reply head.
+
+        :param retryable: whoever raised the error knows that nothing can be done twice.
+        """
+        if kind not in self._kinds:
+            return False
+        return retryable or kind in _CONNECT or operation in IDEMPOTENT
+
+    def after_status(self, status: int, operation: str) -> bool:
+        """Whether to try again after a reply of this status."""
+        return status in self.statuses and operation in IDEMPOTENT

@@ -1,0 +1,60 @@
+"""The configuration as frozen values; `Config` is the whole of it."""
+
+from twisted_mesh.model.cluster import Cluster, Dns, Endpoint, HealthCheck, Pool
+from twisted_mesh.model.config import Config, Drain, Node
+from twisted_mesh.model.filters import FilterUse
+from twisted_mesh.model.listener import (
+    AccessLog,
+    Bind,
+    HttpLimits,
+    HttpOptions,
+    HttpTimeouts,
+    Listener,
+    Normalise,
+    TcpOptions,
+)
+from twisted_mesh.model.route import (
+    Backoff,
+    FixedReply,
+    Match,
+    PathMatch,
+    Redirect,
+    Retry,
+    Route,
+    Target,
+    TargetHeaders,
+)
+from twisted_mesh.model.units import Address, Duration, Rate, Size
+
+__all__ = [
+    "AccessLog",
+    "Address",
+    "Backoff",
+    "Bind",
+    "Cluster",
+    "Config",
+    "Dns",
+    "Drain",
+    "Duration",
+    "Endpoint",
+    "FilterUse",
+    "FixedReply",
+    "HealthCheck",
+    "HttpLimits",
+    "HttpOptions",
+    "HttpTimeouts",
+    "Listener",
+    "Match",
+    "Node",
+    "Normalise",
+    "PathMatch",
+    "Pool",
+    "Rate",
+    "Redirect",
+    "Retry",
+    "Route",
+    "Size",
+    "Target",
+    "TargetHeaders",
+    "TcpOptions",
+]

@@ -1,0 +1,133 @@
+"""A cluster: where calls go, how they are spread and how connections are kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Optional
+
+from pydantic import AfterValidator, Field, model_validator
+from typing_extensions import Self
+
+from twisted_mesh.model.base import ONE_OR_LIST, Model, Short, one_of
+from twisted_mesh.model.fields import StatusRange
+from twisted_mesh.model.text import expected
+from twisted_mesh.model.units import Address, Duration, Interval
+
+BALANCES = ("round_robin", "random", "least_request")
+LATER_BALANCES = ("peak_ewma", "ring_hash", "maglev")
+_ANY_SUCCESS = ((200, 299),)
+ADDRESS = {"type": "string", "description": "host:port or unix:/path"}
+
+
+def _endpoint(value: Any) -> Any:
+    return value if isinstance(value, (dict, Model)) else {"address": value}
+
+
+def _connectable(address: Address) -> Address:
+    if not address.path and address.port == 0:
+        raise expected("a port from 1 to 65535", str(address))
+    return address
+
+
+class Endpoint(Model):
+    """One address of a cluster."""
+
+    address: Annotated[Address, AfterValidator(_connectable)] = Field(
+        description="Where it listens: host:port (a name is resolved, all its addresses are used) or unix:/path."
+    )
+    weight: int = Field(
+        default=1, ge=1, le=1_000_000, description="Its share of the calls against the other endpoints'."
+    )
+    zone: str = Field(default="", description="Where it runs.")
+    labels: dict[str, str] = Field(default={}, description="What else is known of it.")
+
+
+def _http_path(path: str) -> str:
+    if not path.startswith("/") or any(each <= " " or each > "~" for each in path):
+        raise expected("a path such as /healthz", path)
+    return path
+
+
+class HealthCheck(Model):
+    """Asks every endpoint at intervals whether it is well."""
+
+    http: Optional[Annotated[str, AfterValidator(_http_path)]] = Field(default=None, description="Ask for this path.")
+    tcp: bool = Field(default=False, description="Connect, and no more.")
+    interval: Interval = Field(default=5.0, description="From one check to the next.")
+    timeout: Interval = Field(default=1.0, description="How long an answer may take.")
+    jitter: float = Field(
+        default=0.1, ge=0, le=1, description="The share of the interval by which checks vary, so that they spread out."
+    )
+    healthy: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        description="Successes in a row that bring an endpoint back; the first check decides alone.",
+    )
+    unhealthy: int = Field(default=3, ge=1, le=100, description="Failures in a row that take an endpoint out.")
+    expect: Annotated[tuple[StatusRange, ...], ONE_OR_LIST, Field(min_length=1)] = Field(
+        default=_ANY_SUCCESS, description="The statuses of an HTTP check that count as success."
+    )
+    host: str = Field(default="", description="The Host header of an HTTP check; the endpoint's address if empty.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.http is None) == (not self.tcp):
+            raise ValueError("expected exactly one of http: /path and tcp: true")
+        return self
+
+
+class Pool(Model):
+    """The connections kept to each endpoint."""
+
+    max_connections: int = Field(default=1024, ge=1, description="Connections to one endpoint.")
+    max_idle: int = Field(default=128, ge=0, description="Idle connections kept to one endpoint.")
+    idle_timeout: Duration = Field(
+        default=55.0, description="How long an idle connection is kept; less than servers usually keep theirs."
+    )
+    max_pending: int = Field(default=1024, ge=0, description="Calls that may wait for a connection to one endpoint.")
+    pending_timeout: Optional[Duration] = Field(
+        default=None, description="How long a call may wait for a connection; as connect_timeout if not given."
+    )
+    max_requests: int = Field(
+        default=0, ge=0, description="Requests on one connection before it is closed; 0 is no limit."
+    )
+
+
+class Dns(Model):
+    """How names of endpoints are resolved."""
+
+    refresh: Interval = Field(
+        default=30.0, description="When to resolve again where no TTL is known, and at the latest where one is."
+    )
+    family: Literal["any", "ipv4", "ipv6"] = Field(default="any", description="Which addresses to use.")
+
+
+class Cluster(Model):
+    """A named set of endpoints that serve the same."""
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        ["http", "identity", "limits", "locality", "outlier", "priority", "redis", "service", "subset", "tls"]
+    )
+
+    endpoints: Annotated[tuple[Annotated[Endpoint, Short(_endpoint, ADDRESS)], ...], Field(min_length=1)] = Field(
+        description="The addresses: host:port, unix:/path, or objects."
+    )
+    balance: Annotated[
+        str,
+        AfterValidator(one_of(*BALANCES, later=LATER_BALANCES)),
+        Field(json_schema_extra={"enum": list(BALANCES)}),
+    ] = Field(
+        default="least_request",
+        description="How an endpoint is picked; least_request is the less busy of two picked at random.",
+    )
+    connect_timeout: Interval = Field(default=1.0, description="How long connecting may take.")
+    health_check: Optional[HealthCheck] = Field(default=None, description="Active health checks; none if not given.")
+    panic_threshold: float = Field(
+        default=50.0,
+        ge=0,
+        le=100,
+        description="With a smaller percentage of healthy endpoints than this, all are used; 0 never does so.",
+    )
+    pool: Pool = Field(default=Pool.model_construct(), description="The connections kept to each endpoint.")
+    dns: Dns = Field(default=Dns.model_construct(), description="How names are resolved.")
+    require_ready: bool = Field(default=False, description="Whether /ready waits until an endpoint can be used.")

@@ -128,9 +128,11 @@ class Call:
         """Have `then(call)` called exactly once, when the last byte is settled or the call is cut.
 
         Completions run in the reverse of the order they were registered in, as filters unwind.  What one of them
-        raises is logged and keeps none of the others from running.
+        raises is logged and keeps none of the others from running.  Registered too late, it runs now.
         """
-        if self._completions is None:
+        if self.completed:
+            then(self)
+        elif self._completions is None:
             self._completions = [then]
         else:
             self._completions.append(then)

@@ -6,11 +6,15 @@ call: no Task, no Deferred, no timer.  It understands what user filters may awai
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import Context, copy_context
-from functools import partial
-from typing import Any, Callable, Optional, Sequence
+from inspect import isroutine
+from types import CoroutineType
+from typing import Any, Awaitable, Callable, Optional, Sequence
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind
@@ -23,13 +27,24 @@ CLEANUP_LIMIT = 5.0
 
 Done = Callable[[Call, Optional[Reply], Optional[BaseException]], None]
 
+_log = Logger()
+# What every call's context variables begin with.  Not the context that happens to be current: one call may end, and so
+# another begin, inside a step of a third, whose variables are none of its business.
+_clean = copy_context()
+
 
 def compose(filters: Sequence[Filter], innermost: Proceed) -> Proceed:
     """Fold filters, outermost first, round `innermost`."""
     proceed = innermost
     for each in reversed(filters):
-        proceed = partial(each, proceed=proceed)
+        proceed = _layer(each, proceed)
     return proceed
+
+
+def _layer(each: Filter, proceed: Proceed) -> Proceed:
+    # A closure over the bound method: for six layers 0.7 us less than partial(each, proceed=proceed).
+    run = each if isroutine(each) else each.__call__
+    return lambda call: run(call, proceed)
 
 
 class Driver:
@@ -39,57 +54,64 @@ class Driver:
     `start` returns.  Each step runs in the call's own context, so that context variables stay with the call.
     """
 
-    __slots__ = ("_cancel", "_context", "_coroutine", "_done", "_parked", "_running", "_send", "call", "cancelled_at")
+    __slots__ = ("_context", "_coroutine", "_done", "_error", "_parked", "_running", "_send", "call", "cancelled_at")
 
     def __init__(self, call: Call, done: Done) -> None:
         self.call = call
         self._done = done
-        self._context: Context = copy_context()
+        self._context: Context = _clean.copy()
         self._coroutine: Any = None
         self._send: Any = None
         self._parked: Any = None
         self._running = False
-        self._cancel: Optional[Cancelled] = None
+        # What is to be thrown next.  Exceptions travel in this slot and not in locals of the frames that they pass
+        # through: each would be a cycle (frame, exception, traceback) for the garbage collector to find.
+        self._error: Optional[BaseException] = None
         self.cancelled_at = 0.0
 
     def __repr__(self) -> str:
-        state = "running" if self._running else "parked" if self._parked is not None else "done"
+        state = "done" if self.finished else "running" if self._running else "parked" if self._send else "new"
         return f"<Driver {state} {self.call!r}>"
 
     @property
     def finished(self) -> bool:
         """Whether `done` has been called."""
-        return self._coroutine is None and self._done is _nothing
+        return self._done is _nothing
 
     def start(self, proceed: Proceed) -> None:
         """Begin.  What the chain raises at once comes out of `done` as well."""
         self._running = True
         try:
             awaitable: Any = self._context.run(proceed, self.call)
-            send = getattr(awaitable, "send", None)
-            self._coroutine = awaitable if send is not None else awaitable.__await__()
+            if type(awaitable) is not CoroutineType:
+                awaitable = _awaited(awaitable)
         except BaseException as error:
-            self._running = False
-            self._finish(None, error)
+            self._error = error
+        else:
+            self._coroutine = awaitable
+            self._send = awaitable.send
+            self._step()
             return
-        self._send = send if send is not None else self._next
-        self._step()
+        self._finish(None)
 
     def cancel(self, reason: Cancelled) -> None:
         """Stop the call: what it waits for is let go or cancelled, then `reason` is thrown into it.
 
-        A coroutine that is running now gets it where it next waits.  Cancelling twice throws twice, which is how a
-        ``finally`` that never ends is ended.
+        A coroutine that is running now, or has not begun, gets it where it next waits.  Cancelling twice throws twice,
+        which is how a ``finally`` that never ends is ended.
         """
-        if self._coroutine is None:
+        if self._done is _nothing:
             return
-        self._cancel = reason
-        if not self._running:
+        self._error = reason
+        del reason
+        if self._running or self._coroutine is None:
+            return
+        self._running = True
+        try:
             self._unhook()
-            self._step()
-
-    def _next(self, value: None) -> Any:
-        return next(self._coroutine)
+        except Exception:
+            _log.failure("letting go of what {call!r} waited for failed", call=self.call)
+        self._step()
 
     def _step(self) -> None:
         """Run the coroutine until it waits for something that has not happened, or ends."""
@@ -98,133 +120,130 @@ class Driver:
         run = self._context.run
         try:
             while True:
-                cancel = self._cancel
-                if cancel is None:
-                    parked = run(self._send, None)
-                else:
-                    self._cancel = None
-                    parked = run(self._coroutine.throw, cancel)
-                if self._cancel is None:
-                    if type(parked) is Parked:
-                        self._parked = parked
-                        parked.resume = self._step
-                        self._running = False
-                        return
-                    if self._hook(parked):
-                        self._running = False
-                        return
-                else:
+                parked = run(self._send, None) if self._error is None else run(self._throw)
+                if self._error is not None:
+                    # Cancelled by what it ran itself.
                     _let_go(parked)
+                elif type(parked) is Parked:
+                    self._parked = parked
+                    parked.resume = self._step
+                    self._running = False
+                    return
+                elif self._hook(parked):
+                    self._running = False
+                    return
         except StopIteration as stop:
-            self._running = False
-            self._finish(stop.value, None)
+            reply = stop.value
+            self._error = None
         except BaseException as error:
-            self._running = False
-            self._finish(None, error)
+            reply = None
+            self._error = error
+        self._finish(reply)
 
-    def _finish(self, reply: Optional[Reply], error: Optional[BaseException]) -> None:
-        self._coroutine = self._send = None
+    def _throw(self) -> Any:
+        error, self._error = self._error, None
+        try:
+            return self._coroutine.throw(error)
+        finally:
+            del error
+
+    def _finish(self, reply: Optional[Reply]) -> None:
+        # Not inside the ``except``, or whatever the next call of this connection raises would be chained to it.
+        error, self._error = self._error, None
         done, self._done = self._done, _nothing
+        self._coroutine = self._send = None
+        self._running = False
         done(self.call, reply, error)
 
     # --- what is not on the hot path: other people's awaitables
 
     def _hook(self, parked: Any) -> bool:
-        """Wait for `parked`.  Returns False if it has happened already and the coroutine can go on."""
-        self._parked = parked
-        if isinstance(parked, Deferred):
-            waiting = _DeferredWait(self)
-            self._parked = (parked, waiting)
-            parked.addBoth(waiting.fired)
-            return not waiting.early
-        if parked is None:
-            # asyncio.sleep(0) and its like yield nothing: go on in the next turn of the loop.
-            import asyncio
-
-            handle = asyncio.get_running_loop().call_soon(self._step)
-            self._parked = handle
-            return True
-        if getattr(parked, "_asyncio_future_blocking", None) is not None:
+        """Wait for `parked`.  Returns False if the coroutine can go on at once, or must be thrown at."""
+        try:
+            if isinstance(parked, Parked):
+                self._parked = parked
+                parked.resume = self._step
+                return True
+            if isinstance(parked, Deferred):
+                waiting = _DeferredWait(self)
+                self._parked = (parked, waiting)
+                parked.addBoth(waiting.fired)
+                return not waiting.early
+            if parked is None:
+                # asyncio.sleep(0) and its like yield nothing: go on in the next turn of the loop.
+                self._parked = asyncio.get_running_loop().call_soon(self._step)
+                return True
+            if getattr(parked, "_asyncio_future_blocking", None) is None:
+                raise TypeError(f"a filter awaited something that cannot be awaited here: {parked!r}")
             parked._asyncio_future_blocking = False
             parked.add_done_callback(self._future_done)
+            self._parked = parked
             return True
-        self._parked = None
-        raise TypeError(f"a filter awaited something that cannot be awaited here: {parked!r}")
+        except Exception as error:
+            self._error = error
+            return False
 
     def _future_done(self, future: Any) -> None:
         if self._parked is future:
             self._step()
 
-    def _throw(self, error: BaseException) -> None:
-        """Go on by raising `error` where the coroutine waits."""
-        coroutine = self._coroutine
-        self._send = partial(_throw_once, self, coroutine, error)
-        self._step()
-
     def _unhook(self) -> None:
         parked, self._parked = self._parked, None
-        if isinstance(parked, tuple):
+        if isinstance(parked, Parked):
+            parked.resume = None
+        elif isinstance(parked, tuple):
             deferred, waiting = parked
             waiting.driver = None
             deferred.cancel()
-        elif parked is not None and not isinstance(parked, (Parked, Deferred)):
+        elif parked is not None:
             if hasattr(parked, "remove_done_callback"):
                 parked.remove_done_callback(self._future_done)
             parked.cancel()
-        elif isinstance(parked, Parked):
-            parked.resume = None
-
-
-def _throw_once(driver: Driver, coroutine: Any, error: BaseException, value: None) -> Any:
-    driver._send = coroutine.send if hasattr(coroutine, "send") else driver._next
-    return coroutine.throw(error)
 
 
 def _nothing(call: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:
     """Stands in for `done` once it has been called."""
 
 
+async def _awaited(awaitable: Awaitable[Reply]) -> Reply:
+    """Make a coroutine of what a filter that is none returned: a Deferred, a future, by mistake a Reply."""
+    return await awaitable
+
+
 def _let_go(parked: Any) -> None:
     """Cancel what a coroutine wanted to wait for although it is being cancelled."""
-    if isinstance(parked, Deferred):
-        parked.addErrback(lambda failure: None)
-        parked.cancel()
-    elif parked is not None and not isinstance(parked, Parked):
-        parked._asyncio_future_blocking = False
-        parked.cancel()
+    try:
+        if isinstance(parked, Deferred):
+            parked.addErrback(lambda failure: None)
+            parked.cancel()
+        elif getattr(parked, "_asyncio_future_blocking", None) is not None:
+            parked._asyncio_future_blocking = False
+            parked.cancel()
+    except Exception:
+        _log.failure("cancelling {parked!r} failed", parked=parked)
 
 
 class _DeferredWait:
     """Waits for one Deferred on behalf of a driver."""
 
-    __slots__ = ("driver", "early", "returned")
+    __slots__ = ("driver", "early")
 
     def __init__(self, driver: Driver) -> None:
         self.driver: Optional[Driver] = driver
         self.early = False
-        self.returned = False
 
     def fired(self, result: Any) -> Any:
-        from twisted.python.failure import Failure
-
         driver, self.driver = self.driver, None
-        if driver is None:
-            return None
         failed = isinstance(result, Failure)
-        if driver._running:
-            # It had fired before we hooked it.
-            self.early = True
+        if driver is not None:
             if failed:
-                error = result.value
-                driver._send = partial(_throw_once, driver, driver._coroutine, error)
-                return None
-            return result
-        if failed:
-            driver._throw(result.value)
-            return None
-        driver._parked = None
-        driver._step()
-        return result
+                driver._error = result.value
+            if driver._running:
+                # It had fired before we hooked it.
+                self.early = True
+            else:
+                driver._step()
+        return None if failed else result
 
 
 class CallTable:
@@ -268,7 +287,10 @@ class CallTable:
     def cancel(self, driver: Driver, reason: Cancelled) -> None:
         """Cancel one call, and see to it that it ends."""
         driver.cancelled_at = self._now()
-        driver.cancel(reason)
+        try:
+            driver.cancel(reason)
+        finally:
+            del reason
 
     def cancel_all(self, kind: Kind) -> None:
         """Cancel every call in flight."""

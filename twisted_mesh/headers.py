@@ -7,6 +7,7 @@ the codec gives the fields that mean something to a proxy other numbers.  Filter
 
 from __future__ import annotations
 
+import re
 from typing import Iterable, Iterator, Optional, Union
 
 Field = tuple[bytes, bytes, bytes, int]
@@ -14,17 +15,19 @@ Text = Union[str, bytes]
 
 _names: dict[str, bytes] = {}
 _NAMES_KEPT = 1024
+# RFC 9110, 5.1 and 5.5: a token, and no control characters but the tab.
+_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\Z").match
 
 
 def field(name: Text, value: Text) -> Field:
     """Build a plain field.
 
-    :raises ValueError: the name or the value holds a control character, so that nobody can smuggle a line.
+    :raises ValueError: the name is no token, or the value holds a control character, so that nobody can smuggle a line.
     """
     wire = name.encode("latin-1") if isinstance(name, str) else name
     text = value.encode("latin-1") if isinstance(value, str) else value
     line = b"%b: %b" % (wire, text)
-    if b"\r" in line or b"\n" in line or b"\0" in line or not wire:
+    if b":" in wire or _LINE(line) is None:
         raise ValueError(f"not a header field: {line!r}")
     return (wire.lower(), text, line, 0)
 

@@ -29,7 +29,11 @@ class Parked(Generic[T]):
         if not self.done:
             yield self
         if self.error is not None:
-            raise self.error
+            try:
+                raise self.error
+            finally:
+                # The traceback holds the waiter, which holds this: let go of the error, or all wait for the collector.
+                self.error = RuntimeError("this failed, and was awaited again")
         value: T = self.value
         return value
 
@@ -46,6 +50,7 @@ class Parked(Generic[T]):
         """Raise `error` in the waiter, and run it now."""
         self.done = True
         self.error = error
+        del error  # as above: where the waiter raises it, this frame stands in its traceback
         resume = self.resume
         if resume is not None:
             self.resume = None

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Callable, Optional, Protocol, Sequence
 
+from twisted.logger import Logger
+
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.park import Parked
 
@@ -20,6 +22,8 @@ Trailers = Sequence[tuple[bytes, bytes]]
 BUFFER_LIMIT = 64 * 1024
 # What a stream keeps of itself so that a request can be sent again (Linkerd's bound for the same).
 REPLAY_LIMIT = 64 * 1024
+
+_log = Logger()
 
 
 class Producer(Protocol):
@@ -49,6 +53,7 @@ class ByteStream:
     need not know whether the other side has given up.  `cancel` is how the other side gives up: the producer is told
     once by `stopProducing`.
 
+    `length` is what the body's framing says it will be, in bytes; None where it does not say.
     `size` counts the bytes written so far, also those that only wait.  With `replay` the first 64 KiB are kept, and
     `rewind` makes the stream deliver them again to the next receiver.
     """
@@ -66,13 +71,17 @@ class ByteStream:
         "cancelled",
         "ended",
         "error",
+        "length",
         "on_end",
         "size",
         "trailers",
     )
 
-    def __init__(self, producer: Optional[Producer] = None, *, replay: bool = False) -> None:
+    def __init__(
+        self, producer: Optional[Producer] = None, *, replay: bool = False, length: Optional[int] = None
+    ) -> None:
         self._producer = producer
+        self.length = length
         self._producer_paused = False
         self._receiver: Optional[Receiver] = None
         self._paused_by_receiver = False
@@ -101,6 +110,11 @@ class ByteStream:
     def replayable(self) -> bool:
         """Whether all that was written so far is still kept, so that `rewind` can work."""
         return self._kept is not None and self.error is None and not self.cancelled
+
+    @property
+    def untouched(self) -> bool:
+        """Whether no byte has been delivered yet: another receiver will get all of it, however long it is."""
+        return self.size == self._waiting_size and self.error is None and not self.cancelled
 
     # --- the producer's side
 
@@ -137,7 +151,10 @@ class ByteStream:
     # --- the receiver's side
 
     def attach(self, receiver: Receiver) -> None:
-        """Deliver to `receiver` from now on, beginning with what has waited."""
+        """Deliver to `receiver` from now on, beginning with what has waited.
+
+        A stream that was cancelled before tells it so, as a failure: it would wait for ever otherwise.
+        """
         self._receiver = receiver
         self._paused_by_receiver = False
         self._told = False
@@ -164,9 +181,14 @@ class ByteStream:
         """Nobody wants the rest; the producer is told once."""
         if self.cancelled:
             return
+        closed, lost = self.closed, bool(self._waiting)
         self._receiver = None
         self._drop()
-        if self.ended or self.error is not None:
+        if closed:
+            if lost and self.ended:
+                # Nobody may take for complete what is no longer all there.
+                self.ended = False
+                self.cancelled = True
             return
         self.cancelled = True
         if self._producer is not None:
@@ -184,6 +206,17 @@ class ByteStream:
         self._waiting = list(self._kept)
         self._waiting_size = self._kept_size
 
+    def whole(self) -> bytes:
+        """Take the body of a stream that has ended before anybody received of it.
+
+        :raises ValueError: it has not.
+        """
+        if not self.ended or self._receiver is not None or self._waiting_size != self.size:
+            raise ValueError("the body is not all here")
+        body = b"".join(self._waiting)
+        self._drop()
+        return body
+
     def stop_keeping(self) -> None:
         """Give the replay buffer back: the request will not be sent again."""
         self._kept = None
@@ -192,6 +225,8 @@ class ByteStream:
 
     async def collect(self, limit: int) -> bytes:
         """Wait for the whole body and return it.
+
+        The stream then still delivers all of it to the next receiver, also after a refusal: looking changes nothing.
 
         :param limit: bytes; a longer body is refused.
         :raises MeshError: `Kind.TOO_LARGE` past the limit, or what cut the body.
@@ -203,9 +238,14 @@ class ByteStream:
         finally:
             if self._receiver is collector:
                 self.detach()
+            self._put_back(collector.pieces)
 
     def map(self, change: Callable[[bytes], bytes]) -> ByteStream:
-        """Return a stream of the same body, each piece passed through `change` on its way."""
+        """Return a stream of the same body, each piece passed through `change` on its way.
+
+        Pieces are cut anywhere.  Where `change` alters the length, the ``content-length`` header must go.  What
+        `change` raises cuts the body.
+        """
         return _Mapped(self, change).out
 
     # --- inside
@@ -217,6 +257,13 @@ class ByteStream:
             self._kept = None
         else:
             self._kept.append(data)
+
+    def _put_back(self, pieces: list[bytes]) -> None:
+        if pieces and not self.cancelled:
+            self._waiting[:0] = pieces
+            self._waiting_size += sum(map(len, pieces))
+            if self._waiting_size >= BUFFER_LIMIT:
+                self._pause_producer()
 
     def _pause_producer(self) -> None:
         if not self._producer_paused and self._producer is not None and not self.closed:
@@ -253,6 +300,9 @@ class ByteStream:
         elif self.ended:
             self._told = True
             receiver.body_ended(self.trailers)
+        elif self.cancelled:
+            self._told = True
+            receiver.body_failed(MeshError(Kind.INTERNAL, "the body was given up before anybody took it"))
 
     def _notify(self) -> None:
         told, self.on_end = self.on_end, None
@@ -270,24 +320,21 @@ class _Collector:
 
     def __init__(self, stream: ByteStream, limit: int) -> None:
         self.parked: Parked[bytes] = Parked()
+        self.pieces: list[bytes] = []
         self._stream = stream
         self._limit = limit
-        self._pieces: list[bytes] = []
         self._size = 0
 
     def body_data(self, data: bytes) -> None:
         self._size += len(data)
-        if self._size <= self._limit:
-            self._pieces.append(data)
-        elif not self.parked.done:
+        self.pieces.append(data)
+        if self._size > self._limit and not self.parked.done:
             self._stream.pause()
-            self.parked.fail(
-                MeshError(Kind.TOO_LARGE, f"body is over {self._limit} bytes", origin=Origin.CLIENT)
-            )
+            self.parked.fail(MeshError(Kind.TOO_LARGE, f"body is over {self._limit} bytes", origin=Origin.CLIENT))
 
     def body_ended(self, trailers: Trailers) -> None:
         if not self.parked.done:
-            self.parked.fire(b"".join(self._pieces))
+            self.parked.fire(b"".join(self.pieces))
 
     def body_failed(self, error: BaseException) -> None:
         if not self.parked.done:
@@ -304,7 +351,14 @@ class _Mapped:
         inner.attach(self)
 
     def body_data(self, data: bytes) -> None:
-        self.out.write(self._change(data))
+        try:
+            changed = self._change(data)
+        except Exception as error:
+            _log.failure("changing a body failed: {change!r}", change=self._change)
+            self._inner.cancel()
+            self.out.fail(error)
+        else:
+            self.out.write(changed)
 
     def body_ended(self, trailers: Trailers) -> None:
         self.out.end(trailers)

@@ -8,18 +8,21 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 # Seconds between two looks: the precision of every timeout that is swept.
 SWEEP_INTERVAL = 0.025
 
 Look = Callable[[], bool]
 
+_log = Logger()
+
 
 class Sweep:
     """Calls its looks every `interval` seconds while any of them has something to watch.
 
     A look returns whether it still watches anything.  When none does the timer stops, so an idle process sleeps;
-    `wake` starts it again and costs next to nothing when it runs.
+    `wake` starts it again and costs next to nothing when it runs.  A look that raises is logged and called again.
     """
 
     __slots__ = ("_clock", "_interval", "_looks", "_timer")
@@ -55,6 +58,11 @@ class Sweep:
         self._timer = None
         busy = False
         for look in list(self._looks):
-            busy = look() or busy
-        if busy:
+            try:
+                busy = look() or busy
+            except Exception:
+                # Without this one error would end every timeout of the listener.
+                _log.failure("a look at deadlines failed: {look!r}", look=look)
+                busy = True
+        if busy and self._looks:
             self.wake()

@@ -112,6 +112,9 @@ class Families:
         self.health_checks = registry.counter(
             start + "health_checks_total", "Health checks by result: success, failure, timeout.", ("cluster", "result")
         )
+        self.health_changes = registry.counter(
+            start + "health_changes_total", "Endpoints that became healthy or unhealthy.", ("cluster", "state")
+        )
         self.resolves = registry.counter(
             start + "resolves_total", "Name lookups by result: success, failure.", ("cluster", "result")
         )

@@ -6,8 +6,8 @@ wrk sends the next request when the last has been answered, so a proxy that stal
 the stall is hardly seen.  Here every request has its moment.  It goes out on a connection that has nothing in flight;
 if all wait for answers another one is opened.  Latency is counted from the moment the bytes leave to the end of the
 answer.  Requests that leave more than a millisecond behind schedule are counted too: many of them mean that the machine
-was too busy to measure.  A plain loop round select(), whose timeout has microseconds (epoll's has milliseconds), with the
-garbage collector off: its pauses would be taken for the proxy's.
+was too busy to measure.  A plain loop round select(), whose timeout has microseconds (epoll's has milliseconds), with
+the garbage collector off: its pauses would be taken for the proxy's.
 """
 
 from __future__ import annotations

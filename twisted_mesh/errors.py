@@ -119,13 +119,14 @@ class Cancelled(BaseException):
     """The call is being stopped from outside; let it through, and clean up in ``finally``.
 
     `kind` says why: `Kind.CLIENT_GONE`, `Kind.TIMEOUT` (the route's timeout ran out; the timeout filter turns it into
-    a `MeshError`), `Kind.DRAINING`, or another kind that a sweep found.
+    a `MeshError`), `Kind.DRAINING`, or another kind that a sweep found; `status` is as in `MeshError`.
     """
 
     def __init__(self, kind: Kind, detail: str = "") -> None:
         super().__init__(kind.value)
         self.kind = kind
         self.detail = detail
+        self.status = 0
 
 
 @dataclass(frozen=True, order=True)

@@ -1,0 +1,324 @@
+"""The answering half of a client connection: replies go out, bodies flow, calls end."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Optional
+
+from twisted_mesh.adapters import http_answer as answers
+from twisted_mesh.adapters.http_refusal import bad_request, refusal
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.codec.chunked import encode_chunk, encode_end
+from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
+from twisted_mesh.stream import ByteStream, Trailers
+
+if TYPE_CHECKING:
+    from twisted_mesh.adapters.http import HttpAdapter
+    from twisted_mesh.adapters.http_body import RequestBody
+    from twisted_mesh.chain import Driver
+    from twisted_mesh.codec.grammar import HttpError
+
+NEVER = math.inf
+# Seconds between two looks at a body that is being sent to us.
+_BODY_LOOK = 5.0
+
+
+class Answering:
+    """What `HttpConnection` does once its call has a reply."""
+
+    __slots__ = (
+        "_buffer",
+        "_chunked",
+        "_driver",
+        "_ending",
+        "_gone",
+        "_keep",
+        "_minor",
+        "_read_paused",
+        "_reading",
+        "_reply_body",
+        "active_at",
+        "adapter",
+        "body",
+        "call",
+        "deadline",
+        "peer",
+        "peer_host",
+        "transport",
+        "tunnel",
+    )
+
+    def __init__(self, adapter: HttpAdapter, peer: str, peer_host: str) -> None:
+        self.adapter = adapter
+        self.peer = peer
+        self.peer_host = peer_host
+        self.transport: Any = None
+        self.call: Optional[Call] = None
+        self.body: Optional[RequestBody] = None
+        self.tunnel: Any = None
+        self.deadline = NEVER
+        self.active_at = 0.0
+        self._driver: Optional[Driver] = None
+        self._reply_body: Optional[ByteStream] = None
+        self._buffer = b""
+        self._keep = True
+        self._minor = 1
+        self._chunked = False
+        self._reading = False
+        self._read_paused = False
+        self._gone = False
+        self._ending = False
+
+    def _read(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def pause_reading(self) -> None:
+        """Stop reading from the client."""
+        if not self._read_paused and not self._gone:
+            self._read_paused = True
+            self.transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """Read from the client again."""
+        if self._read_paused and not self._gone:
+            self._read_paused = False
+            self.transport.resumeProducing()
+
+    # --- the chain has ended
+
+    def _answer(self, call: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:
+        """Send what the chain came to; the driver calls this exactly once for each call."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            self.adapter.calls.discard(driver)
+        if error is None and not isinstance(reply, Reply):
+            error = TypeError(f"a filter returned {reply!r} in the place of a reply")
+        if error is not None:
+            reply = self._failed(call, error)
+        assert reply is not None
+        now = self.adapter.now()
+        call.head_at = now
+        call.status = reply.status
+        if self._gone:
+            reply.discard()
+            self._complete(now)
+        elif type(reply.body) is bytes and reply.tunnel is None:
+            self._send_whole(call, reply, reply.body, now)
+        elif reply.tunnel is not None:
+            self._open_tunnel(call, reply)
+        else:
+            self._send_streamed(call, reply)
+
+    def _failed(self, call: Call, error: BaseException) -> Reply:
+        """Return the reply for a call that came to nothing, and mark the call."""
+        if isinstance(error, Cancelled):
+            error = _from_cancelled(call, error)
+        elif not isinstance(error, MeshError):
+            self.adapter.filter_failed(call, error)
+            error = MeshError(Kind.INTERNAL, "a filter failed")
+        call.flag(error.flag)
+        call.details = error.detail or error.kind.value
+        return refusal(call, error)
+
+    def _send_whole(self, call: Call, reply: Reply, body: bytes, now: float) -> None:
+        keep = self._keep and self.body is None and not self.adapter.draining
+        call.bytes_out = len(body)
+        self.transport.write(answers.whole(reply, body, self._minor, call.operation, keep))
+        self._done(keep, now)
+
+    def _send_streamed(self, call: Call, reply: Reply) -> None:
+        body = reply.body
+        assert isinstance(body, ByteStream)
+        keep = self._keep and self.body is None and not self.adapter.draining
+        length = body.length
+        if call.operation == "HEAD" or reply.status in answers.BODILESS:
+            body.cancel()
+            self._send_whole(call, reply, b"", call.head_at)
+            return
+        if length is None:
+            length = -1 if self._minor else -2
+            keep = keep and length == -1
+        self._keep = keep
+        self._chunked = length == -1
+        self._reply_body = body
+        self.transport.write(answers.streamed(reply, self._minor, length, keep))
+        self.transport.registerProducer(self, True)
+        body.attach(self)
+
+    def _open_tunnel(self, call: Call, reply: Reply) -> None:
+        # Late: http_tunnel needs this module's types, and few listeners ever see an upgrade.
+        from twisted_mesh.adapters.http_tunnel import open_tunnel
+
+        open_tunnel(self, call, reply)
+
+    # --- the reply's body: a stream's receiver
+
+    def body_data(self, data: bytes) -> None:
+        call = self.call
+        if call is None:
+            return
+        self.active_at = self.adapter.now()
+        call.bytes_out += len(data)
+        self.transport.write(encode_chunk(data) if self._chunked else data)
+
+    def body_ended(self, trailers: Trailers) -> None:
+        if self._chunked:
+            self.transport.write(encode_end(trailers))
+        self._reply_body = None
+        self.transport.unregisterProducer()
+        self._done(self._keep and self.body is None, self.adapter.now())
+
+    def body_failed(self, error: BaseException) -> None:
+        call = self.call
+        self._reply_body = None
+        if call is not None and isinstance(error, MeshError):
+            call.flag(error.flag)
+            call.details = call.details or error.detail
+        self._cut_off()
+
+    # --- the transport's producer: how fast the client takes the reply
+
+    def pauseProducing(self) -> None:
+        if self._reply_body is not None:
+            self._reply_body.pause()
+
+    def resumeProducing(self) -> None:
+        self.active_at = self.adapter.now()
+        if self._reply_body is not None:
+            self._reply_body.resume()
+
+    def stopProducing(self) -> None:
+        """The connection is gone; `connectionLost` follows and does what is to be done."""
+
+    # --- ends
+
+    def _done(self, keep: bool, now: float) -> None:
+        """The reply is out: end the call, and go on with the next request or close."""
+        self._complete(now)
+        if not keep:
+            self._end()
+            return
+        self.deadline = now + self.adapter.idle_timeout
+        if self._buffer and not self._reading:
+            data, self._buffer = self._buffer, b""
+            self._read(data)
+
+    def _complete(self, now: float) -> None:
+        call, self.call = self.call, None
+        if call is not None:
+            call.complete(now, self.adapter.completion_failed)
+
+    def _end(self) -> None:
+        """Close after the last reply, without destroying it: see LoopTransport.finish."""
+        self._ending = True
+        body, self.body = self.body, None
+        unread = body is not None or bool(self._buffer)
+        self._buffer = b""
+        if body is not None:
+            body.stream.cancel()
+        finish = getattr(self.transport, "finish", None) if unread else None
+        if finish is not None:
+            finish()
+        else:
+            self.transport.loseConnection()
+
+    def _cut_off(self) -> None:
+        """End a reply that has begun and cannot be completed, so that the client sees that it is not complete."""
+        self._ending = True
+        self.transport.unregisterProducer()
+        body, self.body = self.body, None
+        if body is not None:
+            body.stream.cancel()
+        self._complete(self.adapter.now())
+        # A missing last chunk or missing bytes show the cut; where only the end of the connection says that the body
+        # is complete, only a reset can.  It is used for all: it also stops a client that is still sending.
+        self.transport.abortConnection()
+
+    def _refuse(self, error: HttpError) -> None:
+        """Answer bytes that are no request, and close; a call is made of it only for the log and the metrics."""
+        if self._ending:
+            return
+        adapter = self.adapter
+        call = adapter.refused_call(self.peer, self.peer_host, error)
+        reply = bad_request(error.status, error.text, call.id)
+        self._ending = True
+        body = reply.body
+        assert isinstance(body, bytes)
+        self.transport.write(answers.whole(reply, body, 1, "", False))
+        call.bytes_out = len(body)
+        now = adapter.now()
+        call.head_at = now
+        call.complete(now, adapter.completion_failed)
+        self._buffer = b""
+        finish = getattr(self.transport, "finish", self.transport.loseConnection)
+        finish()
+
+    # --- time, drain
+
+    def stop(self, kind: Kind, detail: str = "", status: int = 0) -> None:
+        """Stop the call in flight: answer with an error while that is possible, else cut."""
+        call, driver = self.call, self._driver
+        if call is None:
+            return
+        self._keep = False
+        if driver is not None:
+            reason = Cancelled(kind, detail)
+            reason.status = status
+            self.adapter.calls.cancel(driver, reason)
+            return
+        call.flag(kind)
+        call.details = call.details or detail
+        if self.tunnel is not None:
+            self.tunnel.abort()
+            return
+        reply, self._reply_body = self._reply_body, None
+        if reply is not None:
+            reply.cancel()
+        self._cut_off()
+
+    def expired(self, now: float) -> None:
+        """Look at what the connection waits for, as its deadline has come."""
+        call = self.call
+        if call is None:
+            self._expired_idle()
+            return
+        if self.body is not None and self.body.too_slow(now):
+            self.stop(Kind.REQUEST_TIMEOUT, "the request body comes too slowly")
+        elif call.max_duration is not None and now >= call.started + call.max_duration:
+            self.stop(Kind.MAX_DURATION, f"the call took over {call.max_duration:g} s")
+        elif now >= self.active_at + self._idle_limit(call):
+            self.stop(Kind.STREAM_IDLE, f"nothing moved for {self._idle_limit(call):g} s")
+        else:
+            self.deadline = self._next_look(call, now)
+
+    def _expired_idle(self) -> None:
+        self.deadline = NEVER
+        self._ending = True
+        self.transport.loseConnection()
+
+    def _idle_limit(self, call: Call) -> float:
+        if self.tunnel is not None:
+            return self.adapter.tunnel_idle
+        return self.adapter.stream_idle if call.idle_timeout is None else call.idle_timeout
+
+    def _next_look(self, call: Call, now: float) -> float:
+        look = self.active_at + self._idle_limit(call)
+        if call.max_duration is not None:
+            look = min(look, call.started + call.max_duration)
+        return look if self.body is None else min(look, now + _BODY_LOOK)
+
+    def cut(self) -> None:
+        """End the connection now; see `HttpAdapter.close_all`."""
+        if self.call is not None and self._driver is None:
+            self.call.flag(Kind.DRAINING)
+        self.transport.abortConnection()
+
+
+def _from_cancelled(call: Call, error: Cancelled) -> MeshError:
+    """Return what a client is told of a call that was stopped from outside."""
+    status = error.status
+    origin = Origin.CLIENT if error.kind in (Kind.CLIENT_GONE, Kind.REQUEST_TIMEOUT) else Origin.MESH
+    if error.kind is Kind.STREAM_IDLE and call.received:
+        # The request was complete, so it is the upstream that kept silent.
+        status, origin = 504, Origin.UPSTREAM
+    return MeshError(error.kind, error.detail, origin=origin, status=status)

@@ -1,0 +1,337 @@
+"""One client's HTTP/1.x connection: bytes to calls, replies to bytes, in order.
+
+Requests are answered one after another.  What a client pipelines behind the request in hand waits as bytes, bounded,
+and is not even parsed before its turn: so a read that holds a thousand requests costs nothing but its bytes.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from zope.interface import implementer
+
+from twisted_mesh.adapters import http_answer as answers
+from twisted_mesh.adapters.http_answering import NEVER, Answering
+from twisted_mesh.adapters.http_body import RequestBody
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.chain import Driver
+from twisted_mesh.codec import lines as sorts
+from twisted_mesh.codec.forwarded import Hop, extended, fresh
+from twisted_mesh.codec.grammar import HttpError
+from twisted_mesh.codec.request import RequestHead
+from twisted_mesh.codec.target import host_name
+from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
+from twisted_mesh.headers import Field, Headers
+from twisted_mesh.stream import ByteStream, Trailers
+
+if TYPE_CHECKING:
+    from twisted_mesh.adapters.http import HttpAdapter
+
+# What is kept of pipelined requests before the connection is no longer read.  Reading goes on up to here while a call
+# is in flight, since a connection that is not read does not show that its client has gone.
+PIPELINE_LIMIT = 64 * 1024
+
+
+@implementer(IHalfCloseableProtocol)
+class HttpConnection(Answering):
+    """A client connection; a Twisted protocol by shape."""
+
+    __slots__ = ("_authority", "_forward", "_host", "_host_field", "_partial")
+
+    def __init__(self, adapter: HttpAdapter, peer: str, peer_host: str) -> None:
+        super().__init__(adapter, peer, peer_host)
+        self._partial: Optional[bytearray] = None
+        self._host_field: Optional[Field] = None
+        self._authority = self._host = ""
+        self._forward: Optional[list[Field]] = None
+
+    def __repr__(self) -> str:
+        state = "gone" if self._gone else "ending" if self._ending else repr(self.call) if self.call else "idle"
+        return f"<HttpConnection from {self.peer} {state}>"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is in flight."""
+        return self.call is not None
+
+    # --- Twisted's protocol
+
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
+        self.deadline = self.adapter.now() + self.adapter.header_timeout
+        self.adapter.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.body is not None:
+            data = self._feed_body(data)
+        if not data or self._ending:
+            return
+        if self.call is not None:
+            self._hold(data)
+        elif self._partial is not None:
+            self._continue(data)
+        else:
+            self._read(data)
+
+    def readConnectionLost(self) -> None:
+        """The client will send no more: it has gone, unless the listener allows for clients that half-close."""
+        if self.tunnel is not None:
+            self.tunnel.client_ended()
+        elif self.call is not None and self.body is None and self.adapter.half_close:
+            self._keep = False
+        else:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """We have half-closed ourselves: nothing to do."""
+
+    def connectionLost(self, reason: Any) -> None:
+        self._gone = self._ending = True
+        self.deadline = NEVER
+        self.adapter.closed(self)
+        self._buffer = b""
+        call, driver, body = self.call, self._driver, self.body
+        self.body = None
+        if call is None:
+            return
+        if self.tunnel is not None:
+            self.tunnel.client_lost(reason)
+            self._complete(self.adapter.now())
+            return
+        if driver is not None or self._reply_body is not None:
+            call.flag(Kind.CLIENT_GONE)
+        gone = MeshError(Kind.CLIENT_GONE, "the client closed the connection", origin=Origin.CLIENT)
+        if driver is not None:
+            self.adapter.calls.cancel(driver, Cancelled(Kind.CLIENT_GONE))
+        elif self._reply_body is not None:
+            self._reply_body.cancel()
+            self._complete(self.adapter.now())
+        if body is not None:
+            body.stream.fail(gone)
+
+    # --- reading
+
+    def _read(self, data: bytes) -> None:
+        """Take requests out of `data` as long as each is answered at once; what remains waits."""
+        self._reading = True
+        try:
+            while data and self.call is None and not self._ending:
+                end = data.find(b"\r\n\r\n")
+                if end <= 0 or data[0] == 13:
+                    data = self._no_head(data, end)
+                    continue
+                try:
+                    head = self.adapter.reader.read(data[:end])
+                except HttpError as error:
+                    self._refuse(error)
+                    return
+                data = self._take(head, data, end + 4)
+        finally:
+            self._reading = False
+        if data and not self._ending:
+            self._hold(data)
+        elif self._read_paused and self.body is None:
+            self.resume_reading()
+
+    def _take(self, head: RequestHead, data: bytes, start: int) -> bytes:
+        """Begin the call of a head that was accepted; returns what stands behind the request."""
+        length = head.length
+        if length == 0:
+            self._begin(head, b"")
+            return data[start:] if start < len(data) else b""
+        if 0 < length <= len(data) - start:
+            self._begin(head, data[start : start + length])
+            return data[start + length :]
+        body = RequestBody(self, length, self.adapter.now())
+        rest = b""
+        if start < len(data):
+            try:
+                rest = body.feed(data[start:])
+            except HttpError as error:
+                self._refuse(error)
+                return b""
+        if body.done:
+            body.end()
+            self._begin(head, body.stream.whole(), None, body.stream.trailers)
+        else:
+            self._begin(head, body.stream, body)
+        return rest
+
+    def _no_head(self, data: bytes, end: int) -> bytes:
+        """Deal with data that does not begin with a whole head; returns what is left to read."""
+        if data.startswith(b"\r\n"):
+            # RFC 9112 section 2.2: an empty line before a request is ignored.
+            return data.lstrip(b"\r\n") if not data.startswith(b"\r\n\n") else self._bad(data)
+        if end > 0:
+            return self._bad(data)
+        self._partial = partial = bytearray(data)
+        self.deadline = self.adapter.now() + self.adapter.header_timeout
+        self._check(partial, 0)
+        return b""
+
+    def _bad(self, data: bytes) -> bytes:
+        self._refuse(HttpError(400, "a bare CR or LF before the request"))
+        return b""
+
+    def _continue(self, data: bytes) -> None:
+        """Add to a head that came in pieces."""
+        partial = self._partial
+        assert partial is not None
+        looked = len(partial)
+        partial += data
+        if partial.find(b"\r\n\r\n", max(0, looked - 3)) < 0:
+            self._check(partial, looked)
+            return
+        self._partial = None
+        self._read(bytes(partial))
+
+    def _check(self, partial: bytearray, looked: int) -> None:
+        try:
+            self.adapter.reader.check_partial(partial, looked)
+        except HttpError as error:
+            self._refuse(error)
+
+    def _hold(self, data: bytes) -> None:
+        if self.tunnel is not None:
+            self.tunnel.client_data(data)
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        if len(self._buffer) > PIPELINE_LIMIT and not self._read_paused:
+            self.pause_reading()
+
+    def _feed_body(self, data: bytes) -> bytes:
+        """Hand on what came of the request body; returns what stands behind it."""
+        body, call = self.body, self.call
+        assert body is not None and call is not None
+        self.active_at = now = self.adapter.now()
+        try:
+            rest = body.feed(data)
+            call.bytes_in = body.stream.size
+            if call.body_limit is not None:
+                body.check(call.body_limit)
+        except HttpError as error:
+            self._spoilt(MeshError(Kind.BAD_REQUEST, error.text, origin=Origin.CLIENT, status=error.status))
+            return b""
+        except MeshError as error:
+            self._spoilt(error)
+            return b""
+        if not body.done:
+            return b""
+        if self.body is body:
+            self.body = None
+            call.received = now
+            body.end()
+            self.resume_reading()
+        return rest
+
+    def _spoilt(self, error: MeshError) -> None:
+        """The request's body turned out to be unacceptable while the call was under way."""
+        body, self.body = self.body, None
+        self._keep = False
+        self._ending = True
+        if body is not None:
+            body.stream.fail(error)
+        self.stop(error.kind, error.detail, error.status)
+
+    # --- calls
+
+    def _begin(
+        self,
+        head: RequestHead,
+        body: Union[bytes, ByteStream],
+        reading: Optional[RequestBody] = None,
+        trailers: Trailers = (),
+    ) -> None:
+        adapter = self.adapter
+        line = head.line
+        now = adapter.now()
+        call = Call("http", adapter.name, line.operation, Headers(head.fields))
+        call.started = now
+        call.target = line.target
+        call.resource = line.path
+        call.query = line.query
+        call.peer = self.peer
+        call.client = self.peer_host
+        seen = head.seen
+        if head.host is not self._host_field or line.minor != self._minor or self._forward is None:
+            self._new_host(head.host, line.minor)
+        call.authority = self._authority
+        call.host = self._host
+        call.body = body
+        if type(body) is bytes:
+            call.received = now
+            call.bytes_in = len(body)
+            if trailers:
+                call.trailers = trailers
+        else:
+            self.body = reading
+        if seen & sorts.REQUEST_ID:
+            call.id = call.headers.get("x-request-id") or ""
+        else:
+            call.id = request_id = adapter.new_id()
+            wire = request_id.encode("ascii")
+            head.fields.append((b"x-request-id", wire, b"x-request-id: " + wire, sorts.REQUEST_ID))
+        if seen & sorts.FORWARDED:
+            self._extend(call, line.minor)
+        else:
+            call.headers.fields += self._forward or ()
+        minor = self._minor = line.minor
+        self._keep = not seen & sorts.CLOSE if minor else bool(seen & sorts.KEEP)
+        if not minor:
+            call.version = "1.0"
+        if adapter.body_limit is not None:
+            call.body_limit = adapter.body_limit
+        if head.length and line.operation in ("GET", "HEAD"):
+            # Some servers do not read such a body and take it for the next request; nothing follows on this one.
+            self._keep = False
+        call.upgrade = head.upgrade
+        call.on_interim = self._interim
+        self.call = call
+        self.active_at = now
+        self._driver = driver = Driver(call, self._answer)
+        adapter.calls.add(driver)
+        driver.start(adapter.chain)
+        if self.call is call:
+            self.deadline = self._next_look(call, now)
+
+    def _new_host(self, host: Optional[Field], minor: int) -> None:
+        self._host_field = host
+        value = b"" if host is None else host[1]
+        self._authority = value.decode("latin-1")
+        self._host = host_name(value)
+        self._forward = fresh(Hop(self.peer_host, "http", self.adapter.node), value, minor)
+
+    def _extend(self, call: Call, minor: int) -> None:
+        hop = Hop(self.peer_host, "http", self.adapter.node)
+        host = b"" if self._host_field is None else self._host_field[1]
+        call.headers.fields, call.client = extended(call.headers.fields, hop, host, minor, self.adapter.trusted_hops)
+
+    def _interim(self, reply: Reply) -> None:
+        if self._minor and not self._gone and self._reply_body is None:
+            self.transport.write(answers.interim(reply))
+
+    # --- time, drain
+
+    def _expired_idle(self) -> None:
+        if self._partial is not None:
+            self._partial = None
+            self._refuse(HttpError(408, f"no whole request head within {self.adapter.header_timeout:g} s"))
+        else:
+            super()._expired_idle()
+
+    def drain(self) -> None:
+        """Close if idle; a request that has begun to come in is still answered."""
+        if self.call is None and self._partial is None and not self._ending and not self._unread():
+            self._expired_idle()
+
+    def _unread(self) -> bool:
+        """Whether the kernel holds bytes of a request that has not been read yet."""
+        sock = getattr(self.transport, "sock", None)
+        if sock is None:
+            return False
+        try:
+            return bool(sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False

@@ -1,0 +1,33 @@
+"""Heads on their way out: one join over lines that were made once."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Iterable
+
+from twisted_mesh.codec.lines import Field
+
+REASONS: dict[int, bytes] = {each.value: each.phrase.encode("ascii") for each in HTTPStatus}
+
+_status_lines: dict[tuple[int, int, bytes], bytes] = {}
+_LINES_KEPT = 1024
+
+
+def status_line(minor: int, status: int, reason: bytes = b"") -> bytes:
+    """Return a status line without its CRLF; the standard's reason where `reason` is empty."""
+    key = (minor, status, reason)
+    line = _status_lines.get(key)
+    if line is None:
+        line = b"HTTP/1.%d %d %b" % (minor, status, reason or REASONS.get(status, b""))
+        if len(_status_lines) >= _LINES_KEPT:
+            _status_lines.clear()
+        _status_lines[key] = line
+    return line
+
+
+def head(first: bytes, fields: Iterable[Field], more: bytes) -> bytes:
+    """Return a whole head: the first line, the fields, then `more`, which is whole lines and the empty one."""
+    parts = [first]
+    parts += [each[2] for each in fields]
+    parts.append(more)
+    return b"\r\n".join(parts)

@@ -1,0 +1,382 @@
+"""One HTTP/1.1 connection to an endpoint: a call goes out, a reply comes in, then the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Optional
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from zope.interface import implementer
+
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.codec.chunked import encode_chunk, encode_end
+from twisted_mesh.codec.grammar import HttpError
+from twisted_mesh.codec.response import ResponseHead, ResponseReader
+from twisted_mesh.codec.write import head as write_head
+from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.headers import Headers
+from twisted_mesh.park import Parked
+from twisted_mesh.stream import ByteStream
+from twisted_mesh.upstream.http_body import ReplyBody, Sending
+
+if TYPE_CHECKING:
+    from twisted_mesh.upstream.pool import HttpPool
+
+# Interim replies before the final one; a server that sends more has lost its way.
+INTERIM_LIMIT = 32
+IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
+_BODY_EXPECTED = frozenset(("POST", "PUT", "PATCH"))
+
+
+class StaleConnection(MeshError):
+    """A kept connection ended before any byte of a reply came: the request may be sent again on another."""
+
+
+@implementer(IHalfCloseableProtocol)
+class HttpUpstream:
+    """A connection to an endpoint; a Twisted protocol by shape.
+
+    `send` takes one call at a time.  When the reply has been read whole, and the request sent whole, the connection
+    goes back to its pool by itself; in every other case it is closed.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_call",
+        "_got",
+        "_interims",
+        "_keep",
+        "_lost",
+        "_parked",
+        "_reply_body",
+        "_sending",
+        "_tunnel",
+        "idle_since",
+        "pool",
+        "reader",
+        "transport",
+        "uses",
+    )
+
+    def __init__(self, pool: HttpPool, reader: ResponseReader) -> None:
+        self.pool = pool
+        self.reader = reader
+        self.transport: Any = None
+        self.uses = 0
+        self.idle_since = 0.0
+        self._call: Optional[Call] = None
+        self._parked: Optional[Parked[Reply]] = None
+        self._reply_body: Optional[ReplyBody] = None
+        self._sending: Optional[Sending] = None
+        self._tunnel: Any = None
+        self._buffer: Optional[bytearray] = None
+        self._got = False
+        self._interims = 0
+        self._keep = True
+        self._lost = False
+
+    def __repr__(self) -> str:
+        state = "lost" if self._lost else "busy" if self._call is not None else "idle"
+        return f"<HttpUpstream {self.pool.endpoint.address} {state} uses={self.uses}>"
+
+    # --- a call goes out
+
+    def send(self, call: Call) -> Parked[Reply]:
+        """Send the call; what this returns fires with the reply once its head is known.
+
+        It fails with a `MeshError`: `StaleConnection`, `Kind.CLOSED`, `Kind.RESET` or `Kind.BAD_REPLY`.
+        """
+        parked: Parked[Reply] = Parked()
+        if self._lost:
+            parked.fail(StaleConnection(Kind.CLOSED, "the connection was closed", retryable=True))
+            return parked
+        self._call = call
+        self._parked = parked
+        self._got = False
+        self._keep = True
+        self.uses += 1
+        first = b"%b %b HTTP/1.1" % (call.operation.encode("ascii"), call.target)
+        body = call.body
+        if type(body) is bytes:
+            if body:
+                self._send_whole(call, first, body)
+            else:
+                self.transport.write(write_head(first, call.headers.fields, self._end_of_empty(call)))
+        else:
+            self._send_streamed(call, first, body)  # type: ignore[arg-type]
+        return parked
+
+    def _end_of_empty(self, call: Call) -> bytes:
+        if call.upgrade:
+            return b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % call.upgrade.encode("latin-1")
+        # RFC 9110 section 8.6: a method that expects content says that there is none.
+        return b"content-length: 0\r\n\r\n" if call.operation in _BODY_EXPECTED else b"\r\n"
+
+    def _send_whole(self, call: Call, first: bytes, body: bytes) -> None:
+        if call.operation in ("GET", "HEAD"):
+            # Some servers leave such a body unread and take it for the next request on the connection.
+            self._keep = False
+        if call.trailers:
+            end = b"transfer-encoding: chunked\r\n\r\n" + encode_chunk(body) + encode_end(call.trailers)
+        else:
+            end = b"content-length: %d\r\n\r\n%b" % (len(body), body)
+        self.transport.write(write_head(first, call.headers.fields, end))
+
+    def _send_streamed(self, call: Call, first: bytes, body: ByteStream) -> None:
+        if call.operation in ("GET", "HEAD"):
+            self._keep = False
+        if body.length is None:
+            end = b"transfer-encoding: chunked\r\n\r\n"
+        else:
+            end = b"content-length: %d\r\n\r\n" % body.length
+        self.transport.write(write_head(first, call.headers.fields, end))
+        self._sending = sending = Sending(self, body)
+        self.transport.registerProducer(sending, True)
+        body.attach(sending)
+
+    def sent(self, sending: Sending) -> None:
+        """The request body is out whole."""
+        if self._sending is sending:
+            self._sending = None
+            self.transport.unregisterProducer()
+
+    def cut(self, sending: Sending, error: BaseException) -> None:
+        """The request body was cut: so must be the request, and nothing of it may look complete."""
+        if self._sending is sending:
+            self._fail(MeshError(Kind.CLIENT_GONE, f"the request body was cut: {error}", origin=Origin.CLIENT))
+
+    # --- a reply comes in
+
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._reply_body is not None:
+            self._more_body(self._reply_body, data)
+        elif self._tunnel is not None:
+            self._tunnel.received(data)
+        elif self._call is None:
+            # Nobody asked: the connection is not to be trusted with a request any more.
+            self.pool.surplus(self)
+            self._drop()
+        else:
+            self._got = True
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        call = self._call
+        while call is not None:
+            start = 0
+            if self._buffer is not None:
+                start = len(self._buffer)
+                self._buffer += data
+                data = bytes(self._buffer)
+            end = data.find(b"\r\n\r\n", max(0, start - 3))
+            try:
+                if end < 0:
+                    self._buffer = buffer = bytearray(data)
+                    self.reader.check_partial(buffer, start)
+                    return
+                self._buffer = None
+                head = self.reader.read(data[:end], call.operation)
+            except HttpError as error:
+                self._fail(MeshError(Kind.BAD_REPLY, error.text, origin=Origin.UPSTREAM))
+                return
+            rest = data[end + 4 :] if end + 4 < len(data) else b""
+            if head.line.status >= 200 or head.line.status == 101:
+                self._reply(call, head, rest)
+                return
+            if not self._interim(call, head):
+                return
+            data = rest
+            if not data:
+                return
+
+    def _interim(self, call: Call, head: ResponseHead) -> bool:
+        """Pass on a 1xx reply; returns whether to go on reading."""
+        self._interims += 1
+        if self._interims > INTERIM_LIMIT:
+            self._fail(MeshError(Kind.BAD_REPLY, f"over {INTERIM_LIMIT} interim replies", origin=Origin.UPSTREAM))
+            return False
+        if call.on_interim is not None:
+            call.on_interim(Reply(head.line.status, Headers(head.fields), reason=head.line.reason))
+        return self._call is call
+
+    def _reply(self, call: Call, head: ResponseHead, rest: bytes) -> None:
+        line = head.line
+        reply = Reply(line.status, Headers(head.fields), reason=line.reason)
+        if line.status == 101:
+            self._switch(call, head, reply, rest)
+            return
+        if not head.keep:
+            self._keep = False
+        length = head.length
+        if 0 <= length <= len(rest):
+            reply.body = rest[:length] if length else b""
+            if len(rest) > length:
+                self._keep = False
+                self.pool.surplus(self)
+            self._finished(reply)
+            return
+        self._stream(reply, length, rest)
+
+    def _stream(self, reply: Reply, length: int, rest: bytes) -> None:
+        """Begin a reply whose body is not all here yet."""
+        body = ReplyBody(self, length)
+        if rest:
+            try:
+                behind = body.feed(rest)
+            except HttpError as error:
+                self._fail(MeshError(Kind.BAD_REPLY, error.text, origin=Origin.UPSTREAM))
+                return
+            if body.done:
+                self._check_surplus(behind)
+                body.end()
+                reply.trailers = body.stream.trailers
+                reply.body = body.stream.whole()
+                self._finished(reply)
+                return
+        reply.body = body.stream
+        self._reply_body = body
+        parked, self._parked = self._parked, None
+        if parked is not None:
+            parked.fire(reply)
+
+    def _more_body(self, body: ReplyBody, data: bytes) -> None:
+        try:
+            behind = body.feed(data)
+        except HttpError as error:
+            self._reply_body = None
+            body.stream.fail(MeshError(Kind.BAD_REPLY, error.text, origin=Origin.UPSTREAM))
+            self._fail(None)
+            return
+        if body.done and self._reply_body is body:
+            self._check_surplus(behind)
+            self._reply_body = None
+            self._release()
+            body.end()
+
+    def _check_surplus(self, behind: bytes) -> None:
+        if behind:
+            self._keep = False
+            self.pool.surplus(self)
+
+    def _finished(self, reply: Reply) -> None:
+        """A reply came whole: give the connection back, then let the call go on."""
+        parked = self._parked
+        self._parked = None
+        self._release()
+        if parked is not None:
+            parked.fire(reply)
+
+    def _release(self) -> None:
+        self._call = None
+        self._interims = 0
+        if self._keep and self._sending is None and not self._lost:
+            self.pool.release(self)
+            return
+        # The rest of a request body is of no use to a server that has answered.
+        self._drop()
+
+    def _switch(self, call: Call, head: ResponseHead, reply: Reply, rest: bytes) -> None:
+        """A 101: the connection leaves HTTP, and leaves the pool with it."""
+        asked = [each.strip().lower().encode("latin-1") for each in call.upgrade.split(",")]
+        if not call.upgrade or head.upgrade not in asked:
+            self._fail(MeshError(Kind.BAD_REPLY, "a 101 answer that nobody asked for", origin=Origin.UPSTREAM))
+            return
+        from twisted_mesh.upstream.http_tunnel import HttpTunnel
+
+        self._tunnel = tunnel = HttpTunnel(self, head.upgrade, rest)
+        reply.tunnel = tunnel
+        parked, self._parked = self._parked, None
+        self._call = None
+        if parked is not None:
+            parked.fire(reply)
+
+    # --- ends
+
+    def abort(self) -> None:
+        """Nobody waits for the reply any more: close, so that the server stops working on it."""
+        self._parked = None
+        self._fail(None)
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        self._keep = False
+        self.transport.loseConnection()
+
+    def readConnectionLost(self) -> None:
+        """The upstream sends no more; only a tunnel goes on in the other direction."""
+        if self._tunnel is not None:
+            self._tunnel.ended()
+        else:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """We have half-closed ourselves: nothing to do."""
+
+    def connectionLost(self, reason: Any) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        self.pool.lost(self)
+        body, self._reply_body = self._reply_body, None
+        if self._tunnel is not None:
+            self._tunnel.lost(reason)
+        elif body is not None:
+            self._end_body(body, reason)
+        elif self._parked is not None:
+            self._fail(self._why_lost(reason))
+        self._stop_sending()
+        self._call = None
+
+    def _end_body(self, body: ReplyBody, reason: Any) -> None:
+        if body.until_close and reason.check(ConnectionDone) is not None:
+            body.end()
+            return
+        body.stream.fail(
+            MeshError(Kind.RESET, "the upstream closed before the end of its answer", origin=Origin.UPSTREAM)
+        )
+
+    def _why_lost(self, reason: Any) -> MeshError:
+        call = self._call
+        assert call is not None
+        clean = reason.check(ConnectionDone) is not None
+        kind = Kind.CLOSED if clean else Kind.RESET
+        done = "closed" if clean else "reset"
+        if self._got:
+            detail = f"{self.pool.endpoint.address} {done} the connection within the head of its answer"
+            return MeshError(kind, detail, origin=Origin.UPSTREAM)
+        replayable = type(call.body) is bytes or call.body.replayable  # type: ignore[union-attr]
+        detail = f"{self.pool.endpoint.address} {done} the connection before any byte of an answer"
+        if self.uses > 1 and replayable:
+            return StaleConnection(
+                kind, f"{detail}; it had been kept from an earlier request", origin=Origin.UPSTREAM, retryable=True
+            )
+        safe = replayable and call.operation in IDEMPOTENT
+        return MeshError(kind, detail, origin=Origin.UPSTREAM, retryable=safe)
+
+    def _fail(self, error: Optional[MeshError]) -> None:
+        """End the connection, and tell whoever waits for a reply why."""
+        parked, self._parked = self._parked, None
+        self._call = None
+        body, self._reply_body = self._reply_body, None
+        self._drop()
+        if body is not None and error is not None:
+            body.stream.fail(error)
+        if parked is not None and error is not None:
+            parked.fail(error)
+
+    def _drop(self) -> None:
+        """Close without ceremony: a cut request must look cut to the server."""
+        self._stop_sending()
+        if not self._lost:
+            self._lost = True
+            self.pool.lost(self)
+            self.transport.abortConnection()
+
+    def _stop_sending(self) -> None:
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            self.transport.unregisterProducer()
+            sending.stop()

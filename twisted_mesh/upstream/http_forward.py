@@ -1,0 +1,150 @@
+"""The innermost layer of an HTTP chain: pick an endpoint, send the call, return the reply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.codec.response import ResponseReader
+from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.families import Families
+from twisted_mesh.interfaces import Env
+from twisted_mesh.stream import ByteStream
+from twisted_mesh.sweep import Sweep
+from twisted_mesh.upstream.http1 import HttpUpstream, StaleConnection
+from twisted_mesh.upstream.pool import HttpPool
+
+if TYPE_CHECKING:
+    from twisted_mesh.net.connect import Connector
+    from twisted_mesh.upstream.cluster import Cluster
+    from twisted_mesh.upstream.endpoint import Endpoint
+
+PROTOCOL = "http"
+# Seconds between two looks for connections that have been idle for too long.
+_IDLE_LOOK = 1.0
+
+
+class HttpForward:
+    """Sends HTTP calls to the endpoints of one cluster; its `Proceed` for that protocol."""
+
+    def __init__(self, cluster: Cluster, connector: Connector, env: Env) -> None:
+        self.cluster = cluster
+        self._connector = connector
+        self._env = env
+        self._now = env.now
+        self._cells = Families(env.metrics).upstream(PROTOCOL, cluster.name)
+        self._reader = ResponseReader()
+        self._sweep = Sweep(env.clock, _IDLE_LOOK)
+        self._sweep.add(self._look)
+
+    def __repr__(self) -> str:
+        return f"<HttpForward to {self.cluster!r}>"
+
+    async def __call__(self, call: Call) -> Reply:
+        """Send the call to one endpoint.
+
+        A kept connection that the endpoint closes just as the request goes out is no fault of anybody: if no byte of a
+        reply came and the request can be replayed, it is sent once more, on a new connection.
+
+        :raises MeshError: what went wrong, and whether trying again is safe.
+        """
+        if call.body_limit is not None:
+            _check_length(call, call.body_limit)
+        endpoint = self.cluster.pick(call)
+        call.endpoint = endpoint
+        pool: HttpPool = endpoint.pools.get(PROTOCOL) or self._new_pool(endpoint)  # type: ignore[assignment]
+        endpoint.active += 1
+        began = self._now()
+        status, flag = 0, None
+        held = True
+        try:
+            connection = pool.idle.pop() if pool.idle else await pool.connect()
+            call.connected = self._now() if connection.uses == 0 else began
+            try:
+                reply = await _exchange(connection, call)
+            except StaleConnection:
+                connection = await self._again(call, pool)
+                reply = await _exchange(connection, call)
+            status = reply.status
+            if type(reply.body) is not bytes or reply.tunnel is not None:
+                held = False
+                self._hold(endpoint, reply, call)
+            if status < 500:
+                endpoint.successes += 1
+            else:
+                endpoint.failures += 1
+            return reply
+        except MeshError as error:
+            flag = error.flag
+            if error.origin is Origin.UPSTREAM:
+                endpoint.failures += 1
+            raise
+        finally:
+            if held:
+                endpoint.active -= 1
+            self._cells.ended(status, flag, self._now() - began)
+
+    def _hold(self, endpoint: Endpoint, reply: Reply, call: Call) -> None:
+        """Count the call as active at its endpoint until its body has ended."""
+        body = reply.body
+        if isinstance(body, ByteStream):
+            body.on_end = lambda stream: _let_go(endpoint)
+        else:
+            call.on_complete(lambda ended: _let_go(endpoint))
+
+    async def _again(self, call: Call, pool: HttpPool) -> HttpUpstream:
+        """Return a new connection for a request that a kept one has lost."""
+        if isinstance(call.body, ByteStream):
+            call.body.rewind()
+        connection = await pool.connect()
+        call.connected = self._now()
+        return connection
+
+    def _new_pool(self, endpoint: Endpoint) -> HttpPool:
+        cluster = self.cluster
+        pool = HttpPool(
+            endpoint,
+            cluster.config.pool,
+            cluster.connect_timeout,
+            self._env,
+            self._connector,
+            self._reader,
+            self._cells,
+        )
+        endpoint.pools[PROTOCOL] = pool
+        self._sweep.wake()
+        return pool
+
+    def _look(self) -> bool:
+        now = self._now()
+        pools = [each.pools.get(PROTOCOL) for each in self.cluster.endpoints]
+        for pool in pools:
+            if isinstance(pool, HttpPool):
+                pool.sweep(now)
+        return any(pool is not None for pool in pools)
+
+    def stop(self) -> None:
+        """Stop looking after idle connections; for a cluster that is given up."""
+        self._sweep.stop()
+
+
+async def _exchange(connection: HttpUpstream, call: Call) -> Reply:
+    """Send and wait for the head; a call that is cancelled takes its connection with it."""
+    try:
+        return await connection.send(call)
+    except MeshError:
+        raise
+    except BaseException:
+        connection.abort()
+        raise
+
+
+def _let_go(endpoint: Endpoint) -> None:
+    endpoint.active -= 1
+
+
+def _check_length(call: Call, limit: int) -> None:
+    body = call.body
+    size = len(body) if isinstance(body, bytes) else body.length if body.length is not None else body.size
+    if size > limit:
+        raise MeshError(Kind.TOO_LARGE, f"the body is over {limit} bytes", origin=Origin.CLIENT)

@@ -1,0 +1,188 @@
+"""The HTTP/1.1 connections to one endpoint."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Callable
+
+from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.park import Parked
+from twisted_mesh.upstream.http1 import HttpUpstream
+
+if TYPE_CHECKING:
+    from twisted_mesh.codec.response import ResponseReader
+    from twisted_mesh.families import UpstreamCells
+    from twisted_mesh.interfaces import Env
+    from twisted_mesh.model import Pool as PoolOptions
+    from twisted_mesh.net.connect import Connector
+    from twisted_mesh.upstream.endpoint import Endpoint
+
+
+class HttpPool:
+    """Lends connections to one endpoint, and keeps those that come back.
+
+    The connection used last is lent first, so that the others grow old and close.  At most `max_connections` are open;
+    past that calls wait, `max_pending` of them at most and `pending_timeout` seconds at most.
+    """
+
+    __slots__ = (
+        "_connect_timeout",
+        "_connector",
+        "_env",
+        "_reader",
+        "cells",
+        "draining",
+        "endpoint",
+        "idle",
+        "now",
+        "open",
+        "options",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        options: PoolOptions,
+        connect_timeout: float,
+        env: Env,
+        connector: Connector,
+        reader: ResponseReader,
+        cells: UpstreamCells,
+    ) -> None:
+        self.endpoint = endpoint
+        self.options = options
+        self.cells = cells
+        self.idle: list[HttpUpstream] = []
+        self.open = 0
+        self.waiting: deque[Parked[None]] = deque()
+        self.draining = False
+        self.now: Callable[[], float] = env.now
+        self._env = env
+        self._connector = connector
+        self._connect_timeout = connect_timeout
+        self._reader = reader
+
+    def __repr__(self) -> str:
+        state = "draining " if self.draining else ""
+        return f"<HttpPool {state}{self.open} open, {len(self.idle)} idle, {len(self.waiting)} waiting>"
+
+    def configure(self, options: PoolOptions, connect_timeout: float) -> None:
+        """Go by these options from now on."""
+        self.options = options
+        self._connect_timeout = connect_timeout
+
+    async def connect(self) -> HttpUpstream:
+        """Return a connection, usually a new one; a call that has to wait may get one that came back.
+
+        :raises MeshError: `Kind.CONNECT_FAILED`, `Kind.CONNECT_TIMEOUT`, or `Kind.OVERFLOW`: too many wait already, or
+            this one has waited too long.
+        """
+        while self.open >= self.options.max_connections:
+            await self._wait()
+            if self.idle:
+                return self.idle.pop()
+        connection = HttpUpstream(self, self._reader)
+        self.open += 1
+        made = False
+        try:
+            await self._connector.connect(self.endpoint.target, connection, self._connect_timeout)
+            made = True
+        except MeshError as error:
+            self._count_failure(error)
+            raise
+        finally:
+            if not made:
+                self.open -= 1
+                self._next()
+        self.cells.connects.value += 1
+        return connection
+
+    async def _wait(self) -> None:
+        """Wait until a connection comes back or may be made."""
+        if len(self.waiting) >= self.options.max_pending:
+            self.cells.overflows.value += 1
+            raise MeshError(Kind.OVERFLOW, f"{self.endpoint.address}: {len(self.waiting)} calls wait for a connection")
+        parked: Parked[None] = Parked()
+        self.waiting.append(parked)
+        longest = self._longest_wait()
+        timer = self._env.clock.callLater(longest, self._waited_too_long, parked, longest)
+        try:
+            await parked
+        finally:
+            if timer.active():
+                timer.cancel()
+            if parked in self.waiting:
+                self.waiting.remove(parked)
+
+    def _longest_wait(self) -> float:
+        limit = self.options.pending_timeout
+        return self._connect_timeout if limit is None else limit
+
+    def _waited_too_long(self, parked: Parked[None], longest: float) -> None:
+        if parked in self.waiting:
+            self.waiting.remove(parked)
+            self.cells.overflows.value += 1
+            waited = f"no connection free within {longest:g} s"
+            parked.fail(MeshError(Kind.OVERFLOW, f"{self.endpoint.address}: {waited}"))
+
+    def _count_failure(self, error: MeshError) -> None:
+        if error.kind is Kind.CONNECT_TIMEOUT:
+            self.cells.connect_timeouts.value += 1
+        else:
+            self.cells.connect_failures.value += 1
+
+    # --- what connections call
+
+    def release(self, connection: HttpUpstream) -> None:
+        """A connection is free again."""
+        options = self.options
+        worn = options.max_requests and connection.uses >= options.max_requests
+        if self.draining or worn or len(self.idle) >= options.max_idle:
+            connection.close()
+            return
+        connection.idle_since = self.now()
+        self.idle.append(connection)
+        if self.waiting:
+            self._next()
+
+    def lost(self, connection: HttpUpstream) -> None:
+        """A connection is gone."""
+        self.open -= 1
+        if connection in self.idle:
+            self.idle.remove(connection)
+        self._next()
+
+    def surplus(self, connection: HttpUpstream) -> None:
+        """An endpoint sent bytes that belong to no reply."""
+        self._env.log.warn(
+            "cluster {cluster}: {endpoint} sent bytes behind its answer; the connection is closed",
+            cluster=self._env.name,
+            endpoint=self.endpoint.address,
+        )
+
+    def _next(self) -> None:
+        if self.waiting and (self.idle or self.open < self.options.max_connections):
+            self.waiting.popleft().fire(None)
+
+    # --- time
+
+    def sweep(self, now: float) -> bool:
+        """Close what has been idle for too long, the oldest stand first; returns whether any is left."""
+        expired = now - self.options.idle_timeout
+        old = []
+        for each in self.idle:
+            if each.idle_since > expired:
+                break
+            old.append(each)
+        del self.idle[: len(old)]
+        for each in old:
+            each.close()
+        return bool(self.idle)
+
+    def drain(self) -> None:
+        """Lend no more, close what is idle now and the rest when it comes back."""
+        self.draining = True
+        idle, self.idle = self.idle, []
+        for each in idle:
+            each.close()

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_mesh.headers import Headers, field, lower_name
+from twisted_mesh.headers import FRAMING, Headers, field, lower_name
+from twisted_mesh.model import fields
 
 
 def test_names_are_compared_without_case_and_kept_as_they_came() -> None:
@@ -86,6 +87,9 @@ def test_every_byte_of_a_value_survives() -> None:
         ("a\tb", "c"),
         ("ä", "c"),
         ("a", "\u2603"),
+        ("Content-Length", "5"),
+        ("transfer-encoding", "chunked"),
+        ("Connection", "close"),
     ],
 )
 def test_what_would_not_be_one_field_is_refused(name: str, value: str) -> None:
@@ -106,6 +110,10 @@ def test_a_field_is_one_line_that_reads_as_what_went_in(name: str, value: str) -
     assert b"\r" not in made[2] and b"\n" not in made[2]
     before, _, after = made[2].partition(b": ")
     assert (before.decode("latin-1"), after.decode("latin-1")) == (name, value)
+
+
+def test_a_configuration_and_a_filter_may_set_the_same_names() -> None:
+    assert {each.decode() for each in FRAMING} == fields.FRAMING
 
 
 def test_a_tab_and_an_empty_value_are_fine() -> None:

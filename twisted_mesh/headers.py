@@ -18,18 +18,37 @@ _NAMES_KEPT = 1024
 # RFC 9110, 5.1 and 5.5: a token, and no control characters but the tab.
 _LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\Z").match
 
+# They say where a message ends or belong to one connection: the adapter writes them, and two opinions about where a
+# message ends are what request smuggling is made of.
+FRAMING = frozenset(
+    (
+        b"connection",
+        b"content-length",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+
 
 def field(name: Text, value: Text) -> Field:
     """Build a plain field.
 
-    :raises ValueError: the name is no token, or the value holds a control character, so that nobody can smuggle a line.
+    :raises ValueError: the name is no token or one of `FRAMING`, or the value holds a control character: nobody smuggles
+        a line.
     """
     wire = name.encode("latin-1") if isinstance(name, str) else name
     text = value.encode("latin-1") if isinstance(value, str) else value
     line = b"%b: %b" % (wire, text)
     if b":" in wire or _LINE(line) is None:
         raise ValueError(f"not a header field: {line!r}")
-    return (wire.lower(), text, line, 0)
+    lowered = wire.lower()
+    if lowered in FRAMING:
+        raise ValueError(f"{lowered.decode()} frames messages or belongs to one connection: the mesh writes it itself")
+    return (lowered, text, line, 0)
 
 
 def lower_name(name: Text) -> bytes:

@@ -243,8 +243,8 @@ class ByteStream:
     def map(self, change: Callable[[bytes], bytes]) -> ByteStream:
         """Return a stream of the same body, each piece passed through `change` on its way.
 
-        Pieces are cut anywhere.  Where `change` alters the length, the ``content-length`` header must go.  What
-        `change` raises cuts the body.
+        Pieces are cut anywhere, and the length of what comes out is not known beforehand.  What `change` raises cuts
+        the body.
         """
         return _Mapped(self, change).out
 

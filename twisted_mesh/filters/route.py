@@ -114,7 +114,10 @@ def _chooser(targets: Sequence[Target], dice: Optional[Dice]) -> Optional[Callab
 
 
 class Table:
-    """The routes of one listener, in order: the first that matches takes the call."""
+    """The routes of one listener, in order: the first that matches takes the call.
+
+    Looking at one after the other is the fastest for a handful.
+    """
 
     __slots__ = ("routes",)
 
@@ -123,14 +126,6 @@ class Table:
 
     def __repr__(self) -> str:
         return f"<Table of {len(self.routes)} routes>"
-
-    def find(self, call: Call) -> Optional[Route]:
-        """Return the route for this call, or None."""
-        for route in self.routes:
-            matches = route.matches
-            if matches is None or matches(call):
-                return route
-        return None
 
     def proceed(self, call: Call) -> Awaitable[Reply]:
         """Run the call through the chain of its route; the innermost `proceed` of a listener's chain.

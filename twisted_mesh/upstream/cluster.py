@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Awaitable, Callable, Optional, Sequence
+
+from twisted.internet.defer import Deferred, DeferredList
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
@@ -11,30 +13,36 @@ from twisted_mesh.interfaces import Env, Proceed
 from twisted_mesh.policy.balance import BALANCES
 from twisted_mesh.policy.health import usable
 from twisted_mesh.upstream.endpoint import Endpoint
+from twisted_mesh.upstream.health import HealthChecks
+from twisted_mesh.upstream.names import NameWatch, at
+from twisted_mesh.upstream.resolve import Resolver, SystemResolver
 
 if TYPE_CHECKING:
     from twisted_mesh.model import Cluster as ClusterConfig
+    from twisted_mesh.model import Endpoint as EndpointConfig
     from twisted_mesh.net.connect import Connector
 
-# Where endpoints come from that the configuration gives as they are.
+# The group of the endpoints that the configuration gives as addresses; those of a name have the name's own.
 STATIC = ""
 
 
 class Cluster:
     """A named set of endpoints.
 
-    `endpoints` are all of them, `usable` those that calls go to now, `panicking` says that these are all for want of
-    healthy ones.  `forwards` holds the innermost `proceed` by protocol.  `on_change` functions are called with the
-    cluster when `usable` changed.
+    `endpoints` are all of them, `usable` those that calls go to now, `panicking` says that these are all of them for
+    want of healthy ones.  `forwards` holds the innermost `proceed` by protocol.  `on_change` functions are called with
+    the cluster when `usable` has changed.
 
-    A cluster can be picked from as soon as it is made; `start` begins resolving and checking.
+    A cluster can be picked from as soon as it is made.  `adopt` takes endpoints over from the one before it, `start`
+    begins resolving and checking, `stop` ends that and lets the endpoints go.
     """
 
-    def __init__(self, name: str, config: ClusterConfig, env: Env, connector: Connector) -> None:
+    def __init__(
+        self, name: str, config: ClusterConfig, env: Env, connector: Connector, resolver: Optional[Resolver] = None
+    ) -> None:
         self.name = name
         self.config = config
         self.env = env
-        self.connector = connector
         self.connect_timeout: float = config.connect_timeout
         self.forwards: dict[str, Proceed] = {}
         self.on_change: list[Callable[[Cluster], None]] = []
@@ -43,11 +51,24 @@ class Cluster:
         self.panicking = False
         self._balance = BALANCES[config.balance]
         self._next: Callable[[], Endpoint] = self._none
-        self._groups: dict[str, Sequence[Endpoint]] = {}
         self._known: dict[str, Endpoint] = {}
-        self._started = False
-        self._panic_picks = Families(env.metrics).panic_picks.labels(name)
-        self.replace(STATIC, [_static(each) for each in config.endpoints])
+        self._held: set[Endpoint] = set()
+        self._running = False
+        self._cells = _Cells(Families(env.metrics), name)
+        self._checks: Optional[HealthChecks] = None
+        if config.health_check is not None:
+            self._checks = HealthChecks(name, config.health_check, env, connector, lambda endpoint: self.refresh())
+        literal = [each for each in config.endpoints if each.address.family is not None]
+        self._named = {str(each.address): each for each in config.endpoints if each.address.family is None}
+        self._groups: dict[str, Sequence[Endpoint]] = {STATIC: [_endpoint(each) for each in literal]}
+        self._watches: dict[str, NameWatch] = {}
+        if self._named:
+            shared = resolver or SystemResolver(env.clock)
+            for key, each in self._named.items():
+                self._groups[key] = ()
+                watch = NameWatch(name, each.address, config.dns, env, connector, shared, self._found, self._failures)
+                self._watches[key] = watch
+        self._settle()
 
     def __repr__(self) -> str:
         panic = " panicking" if self.panicking else ""
@@ -58,7 +79,7 @@ class Cluster:
     def pick(self, call: Call) -> Endpoint:
         """Return the endpoint for the next try of `call`, one that it has not tried yet if there is any.
 
-        Counting the call as active is up to the caller.
+        Setting ``call.endpoint`` and counting the call as active is up to the caller.
 
         :raises MeshError: `Kind.NO_ENDPOINT`: there is none that may be used.
         """
@@ -80,7 +101,55 @@ class Cluster:
     def _none(self) -> Endpoint:
         raise MeshError(Kind.NO_ENDPOINT, f"cluster {self.name}: {self.trouble}", origin=Origin.UPSTREAM)
 
-    # --- the endpoints
+    def _counted(self, pick: Callable[[], Endpoint]) -> Callable[[], Endpoint]:
+        def counted() -> Endpoint:
+            self._cells.panic_picks.value += 1
+            return pick()
+
+        return counted
+
+    # --- its life
+
+    def adopt(self, old: Cluster) -> None:
+        """Go on with the endpoints of `old` that this cluster has too: their health, counts and connections.
+
+        Both clusters may be used until `old` is stopped.  What the new configuration says of an endpoint (its weight,
+        zone and labels) holds from `start` on, so that a change which is given up changes nothing.
+        """
+        self._known = dict(old._known)
+        for key, watch in self._watches.items():
+            before = old._watches.get(key)
+            if before is not None:
+                watch.addresses = before.addresses
+                self._groups[key] = self._resolved(watch)
+        self._settle()
+
+    def start(self) -> Deferred[None]:
+        """Begin resolving and checking; what is returned fires when every name was looked up once, well or not."""
+        self._running = True
+        self._settle()
+        looked_up = DeferredList([each.start() for each in self._watches.values()])
+        return looked_up.addCallback(lambda results: None)
+
+    def stop(self) -> None:
+        """End resolving and checking; endpoints that no other cluster has adopted drain."""
+        if not self._running:
+            return
+        self._running = False
+        for each in self._watches.values():
+            each.stop()
+        if self._checks is not None:
+            self._checks.stop()
+        for endpoint in self._held:
+            endpoint.release()
+        self._held = set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a call has good prospects: an endpoint can be used, and where there are checks one is healthy."""
+        if self._checks is None:
+            return bool(self.usable)
+        return any(each.checked and each.healthy for each in self.usable)
 
     @property
     def trouble(self) -> str:
@@ -89,7 +158,24 @@ class Cluster:
             return ""
         if self.endpoints:
             return f"none of {len(self.endpoints)} endpoints is healthy"
-        return "no endpoint"
+        return "; ".join(each.problem for each in self._watches.values() if each.problem) or "no endpoint"
+
+    def describe(self) -> dict[str, object]:
+        """Everything worth showing to an operator."""
+        return {
+            "name": self.name,
+            "balance": self.config.balance,
+            "ready": self.ready,
+            "panicking": self.panicking,
+            "trouble": self.trouble,
+            "usable": [each.address for each in self.usable],
+            "endpoints": [each.describe() for each in self.endpoints],
+            "names": {
+                key: {"addresses": list(each.addresses), "problem": each.problem} for key, each in self._watches.items()
+            },
+        }
+
+    # --- the endpoints
 
     def replace(self, group: str, endpoints: Sequence[Endpoint]) -> None:
         """Have exactly these endpoints of `group`, beside those of other groups.
@@ -100,7 +186,20 @@ class Cluster:
         self._groups[group] = endpoints
         self._settle()
 
+    def _found(self, watch: NameWatch) -> None:
+        self.replace(str(watch.address), self._resolved(watch))
+
+    def _resolved(self, watch: NameWatch) -> list[Endpoint]:
+        config = self._named[str(watch.address)]
+        return [_endpoint(config, host) for host in watch.addresses]
+
+    def _failures(self, address: str) -> int:
+        known = self._known.get(address)
+        return known.failures if known is not None else 0
+
     def _settle(self) -> None:
+        """Bring the endpoints in line with the groups."""
+        before = self.endpoints
         found: dict[str, Endpoint] = {}
         reweighted = False
         for group in self._groups.values():
@@ -108,16 +207,41 @@ class Cluster:
                 if fresh.address in found:
                     continue
                 known = self._known.get(fresh.address, fresh)
-                if known is not fresh:
+                if known is not fresh and self._running:
                     reweighted = known.configure(fresh) or reweighted
                 found[fresh.address] = known
         self.endpoints = tuple(found.values())
         self._known = found
+        if self._running:
+            self._take_care(before)
         self.refresh(reweighted)
 
+    def _take_care(self, before: Sequence[Endpoint]) -> None:
+        """Hold what is new, let go what is gone, and check exactly what there is."""
+        now = set(self.endpoints)
+        for each in now - self._held:
+            each.hold()
+        for each in self._held - now:
+            each.release()
+        self._held = now
+        if now != set(before):
+            self._cells.changes.value += 1
+        if self._checks is not None:
+            self._checks.watch(self.endpoints)
+            return
+        for each in self.endpoints:
+            each.forget_health()
+
     def refresh(self, rebuild: bool = False) -> None:
-        """Work out again which endpoints take calls; call it when the state of one has changed."""
+        """Work out again which endpoints take calls; to be called when the state of one has changed.
+
+        :param rebuild: a weight has changed too.
+        """
         chosen, panicking = usable(self.endpoints, self.config.panic_threshold)
+        if self._running:
+            self._cells.endpoints.value = len(self.endpoints)
+            self._cells.healthy.value = sum(each.healthy for each in self.endpoints)
+            self._say(chosen, panicking)
         if chosen == self.usable and panicking == self.panicking and not rebuild:
             return
         self.usable = chosen
@@ -127,13 +251,43 @@ class Cluster:
         for each in list(self.on_change):
             each(self)
 
-    def _counted(self, pick: Callable[[], Endpoint]) -> Callable[[], Endpoint]:
-        def counted() -> Endpoint:
-            self._panic_picks.value += 1
-            return pick()
+    def _say(self, chosen: Sequence[Endpoint], panicking: bool) -> None:
+        """Log what an operator should know, once each time it begins and ends."""
+        log, healthy = self.env.log, sum(each.healthy for each in self.endpoints)
+        if panicking and not self.panicking:
+            log.warn(
+                "cluster {cluster} panics: {healthy} of {all} endpoints are healthy, so all are used",
+                cluster=self.name,
+                healthy=healthy,
+                all=len(self.endpoints),
+            )
+        elif self.panicking and not panicking:
+            log.info("cluster {cluster} panics no more: {healthy} are healthy", cluster=self.name, healthy=healthy)
+        if self.usable and not chosen:
+            log.error("cluster {cluster} has no endpoint left that can be used", cluster=self.name)
+        elif chosen and not self.usable:
+            log.info("cluster {cluster} has {count} endpoints to use", cluster=self.name, count=len(chosen))
 
-        return counted
+
+def _endpoint(config: EndpointConfig, host: str = "") -> Endpoint:
+    """Make an endpoint, at `host` if the configured address is a name."""
+    address = config.address
+    return Endpoint(
+        at(address, host) if host else address,
+        name=str(address) if host else "",
+        weight=config.weight,
+        zone=config.zone,
+        labels=config.labels,
+    )
 
 
-def _static(config: Any) -> Endpoint:
-    return Endpoint(config.address, weight=config.weight, zone=config.zone, labels=config.labels)
+class _Cells:
+    """What a cluster counts."""
+
+    __slots__ = ("changes", "endpoints", "healthy", "panic_picks")
+
+    def __init__(self, families: Families, cluster: str) -> None:
+        self.endpoints = families.endpoints.labels(cluster)
+        self.healthy = families.endpoints_healthy.labels(cluster)
+        self.panic_picks = families.panic_picks.labels(cluster)
+        self.changes = families.membership_changes.labels(cluster)

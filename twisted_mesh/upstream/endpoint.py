@@ -100,6 +100,14 @@ class Endpoint:
         self.labels = other.labels
         return changed
 
+    def forget_health(self) -> None:
+        """Nobody checks this endpoint any more."""
+        if self.checked:
+            self.checked = False
+            self.healthy = True
+            self.health_reason = "not checked"
+            self.health_since = 0.0
+
     def hold(self) -> None:
         """One more cluster has this endpoint."""
         self.held += 1

@@ -1,0 +1,130 @@
+"""Which calls a match is for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twisted_mesh.call import Call
+from twisted_mesh.headers import Headers
+from twisted_mesh.policy.match import compile_match
+
+
+def asked(host: str = "shop.example", path: str = "/", method: str = "GET", **headers: str) -> Call:
+    call = Call(
+        "http", "edge", method, Headers.of([(name.replace("_", "-"), value) for name, value in headers.items()])
+    )
+    call.host = host
+    call.resource = path
+    return call
+
+
+def matches(call: Call, *hosts: str, **conditions: Any) -> bool:
+    test = compile_match(hosts, **conditions)
+    return test is None or test(call)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "host", "expected"),
+    [
+        ("shop.example", "shop.example", True),
+        ("Shop.Example:8080", "shop.example", True),
+        ("shop.example", "www.shop.example", False),
+        ("*.shop.example", "www.shop.example", True),
+        ("*.shop.example", "a.b.shop.example", True),
+        ("*.shop.example", "shop.example", False),
+        ("*.shop.example", ".shop.example", False),
+        ("*.shop.example", "notshop.example", False),
+        ("shop.*", "shop.example", True),
+        ("shop.*", "shop.example.org", True),
+        ("shop.*", "shop.", False),
+        ("shop.*", "shop", False),
+        ("shop.*", "shopping.example", False),
+        ("*", "anything", True),
+        ("*", "", True),
+        ("[::1]:8080", "::1", True),
+        ("[::1]", "[::1]", True),
+        ("::1", "[::1]", True),
+    ],
+)
+def test_hosts(pattern: str, host: str, expected: bool) -> None:
+    assert matches(asked(host), pattern) is expected
+    assert matches(asked(host), "other.invalid", pattern) is expected
+
+
+def test_any_of_several_hosts() -> None:
+    hosts = ("a.example", "*.b.example", "c.*")
+    assert [matches(asked(host), *hosts) for host in ("a.example", "x.b.example", "c.x", "b.example")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_an_exact_path_is_that_path_only() -> None:
+    assert matches(asked(path="/api"), exact="/api")
+    assert not matches(asked(path="/api/"), exact="/api")
+    assert not matches(asked(path="/API"), exact="/api")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "expected"),
+    [
+        ("/api", "/api", True),
+        ("/api", "/api/", True),
+        ("/api", "/api/x", True),
+        ("/api", "/apix", False),
+        ("/api", "/x/api", False),
+        ("/api/", "/api", False),
+        ("/api/", "/api/x", True),
+        ("/", "/", True),
+        ("/", "/anything", True),
+        ("/", "*", False),
+    ],
+)
+def test_a_prefix_is_whole_segments(prefix: str, path: str, expected: bool) -> None:
+    assert matches(asked(path=path), prefix=prefix) is expected
+
+
+@given(st.text("ab/", max_size=8), st.text("ab/", min_size=1, max_size=4))
+def test_a_prefix_agrees_with_its_segments(path: str, prefix: str) -> None:
+    path, prefix = "/" + path, "/" + prefix.rstrip("/")
+    wanted = prefix.split("/")
+    expected = path.split("/")[: len(wanted)] == wanted if prefix != "/" else True
+    assert matches(asked(path=path), prefix=prefix) is expected
+
+
+def test_methods() -> None:
+    assert matches(asked(), methods=["get"])
+    assert not matches(asked(method="POST"), methods=["GET"])
+    assert matches(asked(method="HEAD"), methods=["GET", "HEAD"])
+    assert not matches(asked(method="get"), methods=["GET", "HEAD"])
+
+
+def test_headers() -> None:
+    call = asked(x_team="red")
+    call.headers.add("X-Team", "blue")
+    assert matches(call, headers={"x-team": "red"})
+    assert matches(call, headers={"X-TEAM": "blue"})
+    assert not matches(call, headers={"x-team": "re"})
+    assert matches(call, headers={"x-team": True, "x-none": False})
+    assert not matches(call, headers={"x-none": True})
+    assert not matches(call, headers={"x-team": False})
+
+
+def test_all_conditions_must_hold() -> None:
+    conditions: dict[str, Any] = {"prefix": "/api", "methods": ["GET"], "headers": {"x-a": "1"}}
+    assert matches(asked(path="/api/x", x_a="1"), "shop.example", **conditions)
+    assert not matches(asked("other", path="/api/x", x_a="1"), "shop.example", **conditions)
+    assert not matches(asked(path="/x", x_a="1"), "shop.example", **conditions)
+    assert not matches(asked(path="/api/x", method="PUT", x_a="1"), "shop.example", **conditions)
+    assert not matches(asked(path="/api/x"), "shop.example", **conditions)
+
+
+def test_no_conditions_need_no_test() -> None:
+    assert compile_match() is None
+    assert compile_match(["a.example", "*"]) is None

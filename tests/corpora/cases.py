@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,16 @@ class Case:
 
     def with_host(self) -> Case:
         """The same with a Host field behind the request line, where it has none: so that nothing else is wrong."""
-        line, mark, rest = self.data.partition(b"\r\n")
-        if not mark or b"host:" in self.data.lower() or b"\n" in line:
+        match = _FIRST_LINE.match(self.data)
+        if match is None or b"host:" in self.data.lower():
             return self
-        return Case(self.name, line + b"\r\nHost: a" + mark + rest, self.severity, self.whole)
+        host = match[2] or b"a"
+        data = match[1] + b"\r\nHost: " + host + self.data[match.end(1) :]
+        return Case(self.name, data, self.severity, self.whole)
+
+
+# A request line, behind empty ones, and the authority of an absolute target.
+_FIRST_LINE = re.compile(rb"((?:\r\n)*[^\r\n ]* (?:http://([^/? ]+))?[^\r\n]*)\r\n")
 
 
 def desync() -> list[Case]:

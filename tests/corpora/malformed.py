@@ -98,8 +98,8 @@ HOSTS = [
     *(
         Bad(f"Host {value!r}", _get(host=b"Host: " + value))
         for value in (
-            b"", b"a b", b"a,b", b"a/b", b"a?b", b"a#b", b"u@a", b"u:p@a", b"a:b", b"a:", b"a:80:80", b"a:99999", b"a:-1", b":80",
-            b"[::1", b"::1", b"[::1]a", b"a\x00", b"a\\b", b"http://a", b"a<b", b"a\tb", b"\xc3\xa9", b"a%zz", b"a%0d%0a",
+            b"", b"a b", b"a/b", b"a?b", b"a#b", b"u@a", b"u:p@a", b"a:b", b"a:", b"a:80:80", b"a:99999", b"a:-1", b":80",
+            b"[::1", b"::1", b"[::1]a", b"a\x00", b"a\\b", b"http://a", b"a<b", b"a\tb", b"\xc3\xa9", b"a%zz",
         )
     ),
     Bad("absolute form of another host", _get(first=b"GET http://b/bad HTTP/1.1")),
@@ -127,8 +127,7 @@ LINES = [
             (b"GET ?a HTTP/1.1", (400,)), (b"GET /bad#there HTTP/1.1", (400,)), (b"GET # HTTP/1.1", (400,)),
             (b"GET /b\x00d HTTP/1.1", (400,)), (b"GET /b\x01d HTTP/1.1", (400,)), (b"GET /b\x7fd HTTP/1.1", (400,)),
             (b"GET /b\x0bd HTTP/1.1", (400,)), (b"GET /b\rd HTTP/1.1", (400,)), (b"GET /b%00d HTTP/1.1", (400,)),
-            (b"GET /b%zzd HTTP/1.1", (400,)), (b"GET /bad% HTTP/1.1", (400,)), (b"GET /../bad HTTP/1.1", (400, 404)),
-            (b"GET /b\xc3\xa9d HTTP/1.1", (400,)),
+            (b"GET /b%zzd HTTP/1.1", (400,)), (b"GET /bad% HTTP/1.1", (400,)),
             (b"CONNECT a:80 HTTP/1.1", (405,)), (b"CONNECT /bad HTTP/1.1", (405, 400)), (b"CONNECT a HTTP/1.1", (405, 400)),
             (b"PRI * HTTP/2.0", (505, 400)), (b"OPTIONS *a HTTP/1.1", (400,)),
         )
@@ -201,6 +200,8 @@ SERVED = [
     ("HTTP/1.0 without Host", _get(first=b"GET / HTTP/1.0", host=b"")),
     ("a method of one's own", _get(first=b"BREW / HTTP/1.1")),
     ("a WebDAV method", _get(first=b"PROPFIND / HTTP/1.1")),
+    ("a path above the root", _get(first=b"GET /../../ok HTTP/1.1")),
+    ("raw UTF-8 in the path", _get(first=b"GET /caf\xc3\xa9 HTTP/1.1")),
     ("OPTIONS *", _get(first=b"OPTIONS * HTTP/1.1")),
     ("absolute form", _get(first=b"GET http://a/ok HTTP/1.1")),
     ("absolute form, other case", _get(first=b"GET HTTP://A/ok HTTP/1.1")),

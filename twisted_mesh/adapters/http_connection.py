@@ -6,6 +6,7 @@ and is not even parsed before its turn: so a read that holds a thousand requests
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # What is kept of pipelined requests before the connection is no longer read.  Reading goes on up to here while a call
 # is in flight, since a connection that is not read does not show that its client has gone.
 PIPELINE_LIMIT = 64 * 1024
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
 @implementer(IHalfCloseableProtocol)
@@ -163,7 +165,7 @@ class HttpConnection(Answering):
         """Deal with data that does not begin with a whole head; returns what is left to read."""
         if data.startswith(b"\r\n"):
             # RFC 9112 section 2.2: an empty line before a request is ignored.
-            return data.lstrip(b"\r\n") if not data.startswith(b"\r\n\n") else self._bad(data)
+            return data[_EMPTY_LINES.match(data).end() :]  # type: ignore[union-attr]
         if end > 0:
             return self._bad(data)
         self._partial = partial = bytearray(data)
@@ -181,6 +183,10 @@ class HttpConnection(Answering):
         assert partial is not None
         looked = len(partial)
         partial += data
+        if partial.startswith(b"\r\n"):
+            # The empty line came in pieces.  The head's time goes on, or a client could stay for ever with such lines.
+            del partial[: _EMPTY_LINES.match(partial).end()]  # type: ignore[union-attr]
+            looked = 0
         if partial.find(b"\r\n\r\n", max(0, looked - 3)) < 0:
             self._check(partial, looked)
             return
@@ -315,8 +321,8 @@ class HttpConnection(Answering):
     # --- time, drain
 
     def _expired_idle(self) -> None:
-        if self._partial is not None:
-            self._partial = None
+        partial, self._partial = self._partial, None
+        if partial:
             self._refuse(HttpError(408, f"no whole request head within {self.adapter.header_timeout:g} s"))
         else:
             super()._expired_idle()

@@ -44,6 +44,8 @@ _ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _DOTS = re.compile(rb"%2e", re.IGNORECASE)
 _SLASHES = re.compile(rb"%2f|%5c", re.IGNORECASE)
 _ABSOLUTE = re.compile(rb"(https?)://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
+_TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
+_VERSION = re.compile(rb"HTTP/[0-9.]+")
 _VERSIONS = {(b"1", b"1"): 1, (b"1", b"0"): 0}
 
 
@@ -78,7 +80,7 @@ def parse_request_line(line: bytes, normalise: Normalise) -> RequestLine:
 
 def _refusal(line: bytes) -> HttpError:
     match = LIKE_REQUEST_LINE.fullmatch(line)
-    if match is not None and re.fullmatch(rb"HTTP/[0-9.]+", match[3]) is not None:
+    if match is not None and _TARGET.fullmatch(match[2]) and _VERSION.fullmatch(match[3]):
         return HttpError(505, f"HTTP version not supported: {shown(match[3])}")
     return HttpError(400, f"not an HTTP/1.1 request line: {shown(line)}")
 

@@ -14,7 +14,7 @@ from twisted_mesh.codec.grammar import HttpError
 from twisted_mesh.codec.response import ResponseHead, ResponseReader
 from twisted_mesh.codec.write import head as write_head
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.headers import Headers
+from twisted_mesh.headers import Headers, field
 from twisted_mesh.park import Parked
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.http_body import ReplyBody, Sending
@@ -96,6 +96,8 @@ class HttpUpstream:
         self._keep = True
         self.uses += 1
         first = b"%b %b HTTP/1.1" % (call.operation.encode("ascii"), call.target)
+        if not call.authority:
+            self._name_host(call)
         body = call.body
         if type(body) is bytes:
             if body:
@@ -105,6 +107,12 @@ class HttpUpstream:
         else:
             self._send_streamed(call, first, body)  # type: ignore[arg-type]
         return parked
+
+    def _name_host(self, call: Call) -> None:
+        """Give an HTTP/1.0 request that came without a Host the one that 1.1 demands: the endpoint's address."""
+        if "host" not in call.headers:
+            address = self.pool.endpoint.address
+            call.headers.fields.insert(0, field("Host", "localhost" if address.startswith("unix:") else address))
 
     def _end_of_empty(self, call: Call) -> bytes:
         if call.upgrade:
@@ -142,8 +150,11 @@ class HttpUpstream:
 
     def cut(self, sending: Sending, error: BaseException) -> None:
         """The request body was cut: so must be the request, and nothing of it may look complete."""
-        if self._sending is sending:
-            self._fail(MeshError(Kind.CLIENT_GONE, f"the request body was cut: {error}", origin=Origin.CLIENT))
+        if self._sending is not sending:
+            return
+        if not isinstance(error, MeshError):
+            error = MeshError(Kind.CLIENT_GONE, f"the request body was cut: {error}", origin=Origin.CLIENT)
+        self._fail(error)
 
     # --- a reply comes in
 

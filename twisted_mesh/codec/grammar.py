@@ -18,14 +18,20 @@ TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # No control character but HTAB; obs-text (0x80-0xff) is allowed in values, as RFC 9110 section 5.5 has it.
 _TEXT = rb"[\t\x20-\x7e\x80-\xff]"
 
-FIELD_LINE = re.compile(rb"(" + TOKEN + rb"):[ \t]*((?:[\x21-\x7e\x80-\xff](?:" + _TEXT + rb"*[\x21-\x7e\x80-\xff])?)?)[ \t]*")
+_VISIBLE = rb"[\x21-\x7e\x80-\xff]"
+
+FIELD_LINE = re.compile(
+    rb"(" + TOKEN + rb"):[ \t]*((?:" + _VISIBLE + rb"(?:" + _TEXT + rb"*" + _VISIBLE + rb")?)?)[ \t]*"
+)
 REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/([0-9])\.([0-9])")
 # The version may be a thing of its own for the error message, so this one only knows the shape of a line.
 LIKE_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^ ]+) ([^ ]+)")
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (" + _TEXT + rb"*))?")
 CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
 # uri-host [":" port] of RFC 9112 section 3.2, without userinfo.
-HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9\-._~%!$&'()*+,;=]+)(?::([0-9]{1,5}))?")
+HOST = re.compile(
+    rb"(\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{1,5}))?"
+)
 # A line feed without its carriage return, a carriage return without its line feed, or a control character.
 NOT_TEXT = re.compile(rb"(?<!\r)\n|\r[^\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 

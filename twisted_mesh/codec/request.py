@@ -21,6 +21,7 @@ CHUNKED = -1
 
 # A head with none of these is finished when its fields have been looked at.
 _MORE = sorts.CODING | sorts.NOMINATES | sorts.UPGRADE | sorts.EXPECT
+NORMALISE = Normalise()
 _LINES_KEPT = 1024
 _LINE_KEPT = 512
 
@@ -52,7 +53,7 @@ class RequestReader:
 
     def __init__(
         self,
-        normalise: Normalise = Normalise(),
+        normalise: Normalise = NORMALISE,
         head_limit: int = HEAD_LIMIT,
         target_limit: int = TARGET_LIMIT,
         field_limit: int = FIELD_LIMIT,

@@ -20,11 +20,12 @@ _MORE = sorts.LENGTH | sorts.CODING | sorts.CLOSE | sorts.NOMINATES | sorts.UPGR
 
 
 class StatusLine(NamedTuple):
-    """What a status line says."""
+    """What a status line says; `counted`: a body is delimited by its length alone, and the connection is kept."""
 
     minor: int
     status: int
     reason: bytes
+    counted: bool
 
 
 class ResponseHead(NamedTuple):
@@ -85,9 +86,8 @@ class ResponseReader:
                 fields.append(field)
             elif sort == sorts.LENGTH:
                 length = int(field[1])
-        if seen & _MORE == sorts.LENGTH and line.minor and line.status >= 200 and line.status not in _BODILESS:
-            if operation != "HEAD":
-                return ResponseHead(line, fields, length, True, b"")
+        if seen & _MORE == sorts.LENGTH and line.counted and operation != "HEAD":
+            return ResponseHead(line, fields, length, True, b"")
         return self._special(line, fields, length, seen, texts, operation)
 
     def check_partial(self, data: bytearray, start: int) -> None:
@@ -108,7 +108,9 @@ class ResponseReader:
         match = STATUS_LINE.fullmatch(text)
         if match is None:
             raise HttpError(502, f"not an HTTP/1.1 status line: {shown(text)}")
-        line = StatusLine(int(match[1]), int(match[2]), match[3] or b"")
+        minor, status = int(match[1]), int(match[2])
+        counted = minor == 1 and status >= 200 and status not in _BODILESS
+        line = StatusLine(minor, status, match[3] or b"", counted)
         if len(self._lines) >= _STATUS_LINES_KEPT:
             self._lines.clear()
         self._lines[text] = line

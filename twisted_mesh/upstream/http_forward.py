@@ -54,6 +54,7 @@ class HttpForward:
         call.endpoint = endpoint
         pool: HttpPool = endpoint.pools.get(PROTOCOL) or self._new_pool(endpoint)  # type: ignore[assignment]
         endpoint.active += 1
+        call.attempts += 1
         began = self._now()
         status, flag = 0, None
         held = True

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from twisted.logger import Logger
 
+from twisted_mesh.families import Families
 from twisted_mesh.net.transport import LoopTransport
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Port:
 
     :param loop: the running loop.
     :param bind: where to listen; port 0 takes a free one, and `address` tells which.
-    :param name: the listener's, for logs and metrics.
+    :param name: the listener's, for logs and metrics; `protocol` the listener's too.
     :param mode: permissions of a unix socket, such as 0o660.
     """
 
@@ -122,6 +123,7 @@ class Port:
         *,
         name: str,
         metrics: Registry,
+        protocol: str = "tcp",
         backlog: int = 1024,
         mode: Optional[int] = None,
     ) -> None:
@@ -135,16 +137,12 @@ class Port:
         self._inode: Optional[tuple[int, int]] = None
         self._pause = PAUSE
         self._paused: Optional[asyncio.TimerHandle] = None
-        self._pauses = metrics.counter(
-            "twisted_mesh_downstream_accept_pauses_total",
-            "Times that accepting paused because file descriptors or memory ran out.",
-            ("listener",),
-        ).labels(name)
+        self._pauses = Families(metrics).accept_pauses.labels(protocol, name)
         self._failures = metrics.counter(
             "twisted_mesh_downstream_accept_failures_total",
             "Connections that were gone or could not be set up when they were accepted.",
-            ("listener",),
-        ).labels(name)
+            ("protocol", "listener"),
+        ).labels(protocol, name)
 
     def __repr__(self) -> str:
         state = "closed" if self._sock is None else "paused" if self._paused is not None else "open"

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from twisted_mesh.model.text import expected
+from twisted_mesh.model.tighten import tightened
 from twisted_mesh.model.units import Duration
 
 NOT_YET = "known, not supported yet"
@@ -32,6 +33,15 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, validate_default=False)
 
     later: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        made = handler(source)
+        inside: Any = handler.resolve_ref_schema(made)
+        while inside["type"] != "model":
+            inside = inside["schema"]
+        inside["schema"] = tightened(inside["schema"])
+        return made
 
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}", re.ASCII)
@@ -100,6 +110,22 @@ def _as_list(value: Any) -> Any:
 
 ONE_OR_LIST = Short(_as_list)
 """Marks a list that may be written as its only item."""
+
+
+class NotEmpty:
+    """Marks a list that needs an item.  Not pydantic's own bound, which also counts the items that are refused."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(_not_empty, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "minItems": 1}
+
+
+def _not_empty(value: Any) -> Any:
+    if not value:
+        raise ValueError("expected at least one")
+    return value
 
 
 def one_of(*names: str, later: tuple[str, ...] = ()) -> Callable[[str], str]:

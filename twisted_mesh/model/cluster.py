@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional
 from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
-from twisted_mesh.model.base import ONE_OR_LIST, Model, Short, one_of
+from twisted_mesh.model.base import ONE_OR_LIST, Model, NotEmpty, Short, one_of
 from twisted_mesh.model.fields import StatusRange
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Address, Duration, Interval
@@ -64,7 +64,7 @@ class HealthCheck(Model):
         description="Successes in a row that bring an endpoint back; the first check decides alone.",
     )
     unhealthy: int = Field(default=3, ge=1, le=100, description="Failures in a row that take an endpoint out.")
-    expect: Annotated[tuple[StatusRange, ...], ONE_OR_LIST, Field(min_length=1)] = Field(
+    expect: Annotated[tuple[StatusRange, ...], NotEmpty(), ONE_OR_LIST] = Field(
         default=_ANY_SUCCESS, description="The statuses of an HTTP check that count as success."
     )
     host: str = Field(default="", description="The Host header of an HTTP check; the endpoint's address if empty.")
@@ -109,7 +109,7 @@ class Cluster(Model):
         ["http", "identity", "limits", "locality", "outlier", "priority", "redis", "service", "subset", "tls"]
     )
 
-    endpoints: Annotated[tuple[Annotated[Endpoint, Short(_endpoint, ADDRESS)], ...], Field(min_length=1)] = Field(
+    endpoints: Annotated[tuple[Annotated[Endpoint, Short(_endpoint, ADDRESS)], ...], NotEmpty()] = Field(
         description="The addresses: host:port, unix:/path, or objects."
     )
     balance: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from twisted_mesh.model.base import DurationOrOff, Model, Name, Short, one_of
+from twisted_mesh.model.base import DurationOrOff, Model, Name, NotEmpty, Short, one_of
 from twisted_mesh.model.cluster import ADDRESS
 from twisted_mesh.model.filters import FilterUse
 from twisted_mesh.model.route import Route
@@ -145,7 +145,7 @@ class Listener(Model):
         AfterValidator(one_of(*PROTOCOLS, later=("redis",))),
         Field(json_schema_extra={"enum": list(PROTOCOLS)}),
     ] = Field(default="http", description="What is spoken: http or tcp.")
-    bind: Annotated[tuple[Bind, ...], Field(min_length=1), Short(_binds, ADDRESS)] = Field(
+    bind: Annotated[tuple[Bind, ...], NotEmpty(), Short(_binds, ADDRESS)] = Field(
         description="Where to listen: an address, an object, or a list of these."
     )
     filters: tuple[FilterUse, ...] = Field(

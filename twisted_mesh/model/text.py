@@ -7,6 +7,8 @@ from typing import Any, Callable
 
 from pydantic_core import CoreSchema, core_schema
 
+from twisted_mesh.model.scalars import Flag
+
 _SHOWN = 60
 
 
@@ -14,6 +16,8 @@ def describe(value: object) -> str:
     """Say in a few words what a value is, as error messages show what they got."""
     if value is None:
         return "nothing"
+    if isinstance(value, Flag):
+        value = bool(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):

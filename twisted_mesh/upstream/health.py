@@ -50,12 +50,16 @@ class HealthChecks:
     def watch(self, endpoints: Sequence[Endpoint]) -> None:
         """Check exactly these from now on."""
         wanted = set(endpoints)
-        for gone in [each for each in self._checks if each not in wanted]:
-            self._checks.pop(gone).stop()
+        gone = [self._checks.pop(each) for each in list(self._checks) if each not in wanted]
+        for check in gone:
+            # All of them first: stopping one makes room, which must not go to another that is to stop.
+            check.stopped = True
+        for check in gone:
+            check.stop()
         for each in endpoints:
             if each not in self._checks:
-                self._checks[each] = check = _Check(self, each)
-                check.begin()
+                self._checks[each] = _Check(self, each)
+                self._checks[each].begin()
 
     def stop(self) -> None:
         """Check nothing any more."""

@@ -15,7 +15,7 @@ from twisted_mesh.interfaces import Env
 from twisted_mesh.policy.backoff import full_jitter
 from twisted_mesh.policy.names import SHORTEST_TTL, next_lookup
 from twisted_mesh.upstream.probe import SUCCESS, Probe, TcpProbe
-from twisted_mesh.upstream.resolve import Answer, Resolver
+from twisted_mesh.upstream.resolve import Answer, NotResolved, Resolver
 
 if TYPE_CHECKING:
     from twisted_mesh.model import Address, Dns
@@ -99,24 +99,29 @@ class NameWatch:
         lookup.addCallback(self._settle)
         ended = lookup.addCallbacks(self._resolved, self._not_resolved)
         self._lookup = ended
-        ended.addBoth(self._plan)
+        planned = ended.addCallbacks(self._plan, self._broken)
         if first is not None:
-            ended.addBoth(first.callback)
+            planned.addBoth(first.callback)
 
-    def _plan(self, wait: object) -> None:
-        """Look again after `wait` seconds; a failure is a mistake of ours, is logged, and ends nothing."""
+    def _plan(self, wait: float) -> None:
+        """Look again after so many seconds."""
         self._lookup = None
-        if self._stopped:
-            return
-        if not isinstance(wait, float):
-            if isinstance(wait, Failure):
-                self._env.log.failure("looking up {name} failed", failure=wait, name=self.address)
-            wait = self._config.refresh
-        self._timer = self._env.clock.callLater(wait, self._look)
+        if not self._stopped:
+            self._timer = self._env.clock.callLater(wait, self._look)
+
+    def _broken(self, failure: Failure) -> None:
+        """Something that nobody expected; it must not end the lookups."""
+        self._lookup = None
+        if not self._stopped:
+            self.problem = failure.getErrorMessage()
+            self._env.log.failure("looking up {name} failed", failure=failure, name=self.address)
+            self._plan(self._config.refresh)
 
     # --- after a lookup
 
     def _resolved(self, answer: Answer) -> float:
+        if self._stopped:
+            return 0.0
         self._results.labels(self.cluster, "success").value += 1
         if self._failed:
             self._env.log.info(
@@ -129,8 +134,7 @@ class NameWatch:
         return SHORTEST_TTL if not self._settled else next_lookup(answer.ttl, self._config.refresh)
 
     def _not_resolved(self, failure: Failure) -> float:
-        if self._stopped:
-            return 0.0
+        failure.trap(NotResolved)
         self._results.labels(self.cluster, "failure").value += 1
         self.problem = failure.getErrorMessage()
         self._failed += 1

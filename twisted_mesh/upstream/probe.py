@@ -94,8 +94,9 @@ class Probe:
         self._timer = None
         waited_for = "answer" if self._parked is None else "connection"
         self.finish()
-        self.close()
+        # Before the connection is closed, or its end would be the reason.
         self.tell(TIMEOUT, f"no {waited_for} within {self._timeout:g} s")
+        self.close()
 
 
 class TcpProbe(Probe):

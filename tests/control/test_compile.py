@@ -1,0 +1,316 @@
+"""From the frozen configuration to live chains."""
+
+from __future__ import annotations
+
+from inspect import isfunction
+from typing import Any, Awaitable, Optional
+
+import pytest
+from twisted.internet.task import Clock
+
+from tests.control.test_env import make_env
+from twisted_mesh import model
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.chain import Driver
+from twisted_mesh.control.compile import Chain, Chains
+from twisted_mesh.control.found import find_filter
+from twisted_mesh.errors import ConfigError, Kind, MeshError
+from twisted_mesh.headers import Headers
+from twisted_mesh.interfaces import Env, Filter, Proceed
+
+trace: list[str] = []
+
+
+class Mark:
+    """A filter that says when it is passed."""
+
+    def __init__(self, name: str, settings: Any, env: Env) -> None:
+        self.name = name
+        self.settings = settings
+        self.env = env
+
+    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
+        trace.append(self.name)
+        return proceed(call)
+
+
+class Plugin:
+    """Finds a `Mark` under any name that begins with m; ``broken`` cannot be built; the rest is built in."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def settings(self, **settings: Any) -> Any:
+        return settings
+
+    def build(self, settings: Any, env: Env) -> Filter:
+        if self.name == "broken":
+            raise ValueError("no licence")
+        return Mark(self.name, settings, env)
+
+
+def find(name: str) -> Any:
+    return find_filter(name) if name == "metrics" else Plugin(name)
+
+
+class FakeCluster:
+    """Answers 200 with its name, or fails as often as it is told to."""
+
+    def __init__(self, name: str, failures: int = 0) -> None:
+        self.name = name
+        self.failures = failures
+        self.calls = 0
+        self.forwards = {"http": self._proceed, "tcp": self._proceed}
+
+    def forward(self, call: Call) -> Awaitable[Reply]:
+        return self._proceed(call)
+
+    async def _proceed(self, call: Call) -> Reply:
+        trace.append(f"cluster {self.name}")
+        self.calls += 1
+        if self.calls <= self.failures:
+            raise MeshError(Kind.CONNECT_FAILED, retryable=True)
+        return Reply(200, Headers.of([("x-cluster", self.name)]))
+
+
+CLUSTERS = {"api": {"endpoints": ["127.0.0.1:1"]}, "web": {"endpoints": ["127.0.0.1:2"]}}
+
+
+class World:
+    """One clock, two clusters, and the chains of as many configurations as are compiled."""
+
+    def __init__(self) -> None:
+        trace.clear()
+        self.clock = Clock()
+        self.env = make_env(self.clock)
+        self.clusters = {"api": FakeCluster("api"), "web": FakeCluster("web")}
+        self.chains: Optional[Chains] = None
+
+    def compile(self, routes: Any, filters: Any = (), log: Any = "off", tables: Any = None) -> Chain:
+        listener = {"bind": "127.0.0.1:8080", "filters": filters, "routes": routes}
+        config = model.Config.model_validate(
+            {"listeners": {"edge": listener}, "clusters": CLUSTERS, "access_log": log, "routes": tables or {}}
+        )
+        self.chains = Chains(self.clusters, self.env, find=find, before=self.chains)  # type: ignore[arg-type]
+        chain = self.chains.listener("edge", config)
+        self.chains.settled()
+        return chain
+
+
+def run(chain: Chain, call: Optional[Call] = None) -> Any:
+    ended: list[Any] = []
+    call = call or Call("http", "edge", "GET", Headers())
+    Driver(call, lambda call, reply, error: ended.append(error or reply)).start(chain.proceed)
+    return ended[0] if ended else None
+
+
+def layer(proceed: Any) -> Optional[tuple[Any, Any]]:
+    """Take the outermost filter off a composed chain; None if there is none."""
+    if not isfunction(proceed) or proceed.__closure__ is None:
+        return None
+    inside = dict(zip(proceed.__code__.co_freevars, (each.cell_contents for each in proceed.__closure__)))
+    return getattr(inside["run"], "__self__", inside["run"]), inside["proceed"]
+
+
+def filters_of(proceed: Any) -> list[Any]:
+    """The filters of a composed chain, outermost first."""
+    found = []
+    while (taken := layer(proceed)) is not None:
+        found.append(taken[0])
+        proceed = taken[1]
+    return found
+
+
+def names_of(chain: Chain) -> list[str]:
+    return [type(each).__name__ for each in filters_of(chain.proceed)]
+
+
+def test_the_order_of_a_chain() -> None:
+    chain = World().compile([{"to": "api", "filters": ["m3"]}], ["m1", "m2"], log={"path": "/tmp/x.log"})
+    assert run(chain).status == 200
+    assert trace == ["access_log", "m1", "m2", "m3", "cluster api"]
+    assert names_of(chain) == ["Mark", "Metrics", "Mark", "Mark"]
+
+
+def test_the_observers_are_the_log_and_the_metrics() -> None:
+    world = World()
+    assert [type(each).__name__ for each in world.compile([{"to": "api"}]).observers] == ["Metrics"]
+    observers = world.compile([{"to": "api"}], ["m1"], log={"path": "-", "format": "text"}).observers
+    assert [type(each).__name__ for each in observers] == ["Mark", "Metrics"]
+    assert observers[0].settings == {"path": "-", "format": "text"}  # type: ignore[attr-defined]
+
+
+def test_filters_know_where_they_are() -> None:
+    chain = World().compile([{"name": "one", "to": "api", "filters": ["m2"]}], ["m1"])
+    call = Call("http", "edge", "GET", Headers())
+    run(chain, call)
+    assert filters_of(chain.proceed)[1].env.name == "listeners/edge/m1"
+    [inner, *_] = filters_of(call.route.proceed)  # type: ignore[union-attr]
+    assert inner.env.name == "listeners/edge/routes/one/m2"
+
+
+def test_a_filter_that_is_off_is_not_there() -> None:
+    run(World().compile([{"to": "api"}], [{"m1": {"mode": "off"}}, "m2"]))
+    assert trace == ["m2", "cluster api"]
+
+
+def test_a_shadowed_filter_and_one_for_a_share_of_the_calls_are_wrapped() -> None:
+    chain = World().compile([{"to": "api"}], [{"m1": {"mode": "shadow"}}, {"m2": {"percent": 50}}])
+    assert names_of(chain) == ["Metrics", "Shadow", "Sampled"]
+
+
+def test_a_filter_that_cannot_be_built_is_a_problem_with_a_place() -> None:
+    with pytest.raises(ConfigError) as raised:
+        World().compile([{"to": "api", "filters": ["m1", "broken"]}])
+    assert str(raised.value) == "listeners.edge.routes[0].filters[1]: filter broken could not be built: no licence"
+
+
+def test_routes_are_named_by_their_table_and_place() -> None:
+    world = World()
+    call = Call("http", "edge", "GET", Headers())
+    run(world.compile([{"to": "api"}]), call)
+    assert call.route.name == "edge[0]"  # type: ignore[union-attr]
+    call = Call("http", "edge", "GET", Headers())
+    run(world.compile("shop", tables={"shop": [{"match": {"path": "/no"}, "to": "web"}, {"to": "api"}]}), call)
+    assert call.route.name == "shop[1]"  # type: ignore[union-attr]
+    assert call.cluster is world.clusters["api"]
+
+
+def test_the_limits_of_a_route_reach_the_call() -> None:
+    route = {
+        "to": "api",
+        "timeout": "2s",
+        "idle_timeout": "3s",
+        "max_duration": "4s",
+        "body_limit": "1KiB",
+        "upgrade": False,
+    }
+    call = Call("http", "edge", "GET", Headers())
+    run(World().compile([route]), call)
+    assert (call.timeout, call.idle_timeout, call.max_duration) == (2.0, 3.0, 4.0)
+    assert (call.body_limit, call.upgrades) == (1024, False)
+
+
+@pytest.mark.parametrize(
+    ("match", "matches"),
+    [
+        ({}, True),
+        ({"host": "shop.example"}, True),
+        ({"host": "other.example"}, False),
+        ({"path": {"prefix": "/api"}}, True),
+        ({"path": "/api"}, False),
+        ({"method": "GET"}, True),
+        ({"method": ["POST", "PUT"]}, False),
+        ({"header": {"x-a": "1"}}, True),
+        ({"header": {"x-a": "2"}}, False),
+    ],
+)
+def test_what_a_route_matches(match: Any, matches: bool) -> None:
+    call = Call("http", "edge", "GET", Headers.of([("x-a", "1")]))
+    call.host, call.resource = "shop.example", "/api/items"
+    outcome = run(World().compile([{"match": match, "to": "api"}]), call)
+    if matches:
+        assert outcome.status == 200
+    else:
+        assert outcome.kind is Kind.NO_ROUTE
+
+
+def test_calls_are_split_by_weight_and_get_the_headers_of_their_target() -> None:
+    world = World()
+    target = {"cluster": "web", "weight": 1, "headers": {"set": {"x-version": "2"}}}
+    chain = world.compile([{"to": [{"cluster": "api", "weight": 3}, target]}])
+    seen: dict[str, int] = {}
+    for _ in range(1000):
+        call = Call("http", "edge", "GET", Headers())
+        name = run(chain, call).headers.get("x-cluster")
+        seen[name] = seen.get(name, 0) + 1
+        assert call.headers.get("x-version") == ("2" if name == "web" else None)
+    assert 200 < seen["web"] < 300
+
+
+def test_answers_of_the_mesh_itself() -> None:
+    world = World()
+    reply = run(world.compile([{"reply": {"status": 404, "body": "gone", "headers": {"x-a": "b"}}, "filters": ["m1"]}]))
+    assert (reply.status, reply.body, reply.headers.get("x-a"), reply.local) == (404, b"gone", "b", True)
+    assert trace == ["m1"]
+    redirect = run(world.compile([{"redirect": {"url": "https://a.example/", "status": 308}}]))
+    assert (redirect.status, redirect.headers.get("location")) == (308, "https://a.example/")
+
+
+def test_what_failed_is_tried_again_unless_that_is_off() -> None:
+    world = World()
+    world.clusters["api"].failures = 1
+    chain = world.compile([{"to": "api"}])
+    assert run(chain) is None
+    world.clock.pump([0.1] * 5)
+    assert world.clusters["api"].calls == 2
+    world.clusters["web"].failures = 1
+    assert run(world.compile([{"to": "web", "retry": "off"}])).kind is Kind.CONNECT_FAILED
+
+
+def test_a_route_without_a_timeout_has_no_timeout_layer() -> None:
+    call = Call("http", "edge", "GET", Headers())
+    run(World().compile([{"to": "api", "timeout": "off", "retry": "off"}]), call)
+    assert call.timeout is None
+    assert filters_of(call.route.proceed) == []  # type: ignore[union-attr]
+
+
+# --- over a reload
+
+
+def route_of(chain: Chain) -> Any:
+    call = Call("http", "edge", "GET", Headers())
+    run(chain, call)
+    return call.route
+
+
+def test_what_is_equal_stays_the_same_object() -> None:
+    world = World()
+    first = world.compile([{"to": "api"}], ["m1"], log={"path": "/tmp/x.log"})
+    second = world.compile([{"to": "api"}], ["m1"], log={"path": "/tmp/x.log"})
+    assert filters_of(first.proceed) == filters_of(second.proceed)
+    assert first.observers == second.observers
+    assert route_of(first) is route_of(second)
+
+
+def test_a_filter_in_front_does_not_renew_the_others() -> None:
+    world = World()
+    first = world.compile([{"to": "api"}], ["m1", {"m1": {"rate": 1}}])
+    second = world.compile([{"to": "api"}], ["m0", "m1", {"m1": {"rate": 2}}])
+    assert filters_of(second.proceed)[2] is filters_of(first.proceed)[1]
+    assert filters_of(second.proceed)[3] is not filters_of(first.proceed)[2]
+
+
+def test_a_route_that_changed_keeps_its_filters() -> None:
+    """Also when the route was carried over unchanged in between."""
+    world = World()
+    before = route_of(world.compile([{"to": "api", "filters": ["m1"]}]))
+    world.compile([{"to": "api", "filters": ["m1"]}])
+    after = route_of(world.compile([{"to": "web", "filters": ["m1"]}]))
+    assert after is not before
+    assert filters_of(after.proceed)[0] is filters_of(before.proceed)[0]
+
+
+def test_a_cluster_that_is_new_renews_the_routes_to_it() -> None:
+    world = World()
+    before = route_of(world.compile([{"to": "api"}]))
+    world.clusters["api"] = FakeCluster("api")
+    after = route_of(world.compile([{"to": "api"}]))
+    assert after is not before
+    assert after.targets[0].cluster is world.clusters["api"]
+
+
+def test_a_change_of_mode_renews_the_filter() -> None:
+    world = World()
+    first = world.compile([{"to": "api"}], ["m1"])
+    second = world.compile([{"to": "api"}], [{"m1": {"mode": "shadow"}}])
+    assert names_of(first)[1] == "Mark"
+    assert names_of(second)[1] == "Shadow"
+
+
+def test_worlds_before_the_last_are_let_go() -> None:
+    world = World()
+    world.compile([{"to": "api"}])
+    chains = world.chains
+    assert chains is not None
+    assert chains._before == {}

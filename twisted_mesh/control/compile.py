@@ -1,0 +1,233 @@
+"""From the frozen configuration to live chains.
+
+Models end here: what runs per call are slotted objects and composed functions.  A chain reads, from the outside in::
+
+    access_log        outermost, so that a line is written whatever happens further in
+    metrics           the same for the counters
+    listener filters  in the order of the configuration
+    the table         finds the route, or raises
+      route filters   in the order of the configuration: they know the route
+      timeout         gives the sweep's cancellation its meaning, for everything below
+      retry           inside the timeout: all tries share one deadline
+      forward         one endpoint, one try
+
+What is equal in two configurations is the same object in both worlds: a filter keeps its buckets, a route its cells.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypeVar
+
+from twisted_mesh.chain import compose
+from twisted_mesh.control.env import MeshEnv
+from twisted_mesh.errors import ConfigError, Problem
+from twisted_mesh.filters.answers import FixedReply, Redirect
+from twisted_mesh.filters.retry import BackoffSettings, Retry, RetrySettings
+from twisted_mesh.filters.route import Route, Table, Target, forward
+from twisted_mesh.filters.timeout import timeout
+from twisted_mesh.headers import Headers
+from twisted_mesh.interfaces import Filter, IFilterPlugin, Proceed
+from twisted_mesh.policy.match import Test, compile_match
+from twisted_mesh.shadow import Sampled, Shadow
+
+if TYPE_CHECKING:
+    from twisted_mesh import model
+    from twisted_mesh.upstream.cluster import Cluster
+
+Find = Callable[[str], IFilterPlugin]
+"""Finds the plugin of a filter by its name."""
+
+T = TypeVar("T")
+Key = tuple[str, ...]
+
+
+class _Place(NamedTuple):
+    """Where something stands: its own name, the resource it belongs to, and the path in the configuration."""
+
+    name: str
+    owner: str
+    path: str
+
+
+class Chain(NamedTuple):
+    """The chain of a listener, and those of its layers that only watch: they see refused calls too."""
+
+    proceed: Proceed
+    observers: Sequence[Filter]
+
+
+class _Made(NamedTuple):
+    """What was made from a part of the configuration, and under which keys the parts of it were."""
+
+    config: object
+    value: Any
+    parts: list[Key]
+
+
+class Chains:
+    """The live chains of one configuration.
+
+    :param clusters: the live clusters, by name; each has its `forwards` already.
+    :param before: the chains that run now; what is equal in them is used again.
+    """
+
+    def __init__(
+        self,
+        clusters: Mapping[str, Cluster],
+        env: MeshEnv,
+        *,
+        find: Find,
+        before: Optional[Chains] = None,
+    ) -> None:
+        self._clusters = clusters
+        self._env = env
+        self._find = find
+        self._made: dict[Key, _Made] = {}
+        self._before = {} if before is None else before._made
+        self._parts: Optional[list[Key]] = None
+
+    def listener(self, name: str, config: model.Config) -> Chain:
+        """Return the whole chain of a listener.
+
+        :raises ConfigError: a filter could not be built.
+        """
+        place = _Place(name, f"listeners/{name}", f"listeners.{name}")
+        observers = [*self._access_log(place, config.access_log_of(config.listeners[name])), self._metrics(place)]
+        filters = self._filters(place, config.listeners[name].filters)
+        return Chain(compose([*observers, *filters], self._table(name, config).proceed), observers)
+
+    def settled(self) -> None:
+        """All chains are made: let go of those before."""
+        self._before = {}
+
+    # --- what is equal stays
+
+    def _once(self, key: Key, config: object, make: Callable[[], T]) -> T:
+        """Return what was made for an equal `config` under this key, in this world or the one before, or make it."""
+        known = self._made.get(key)
+        if known is None or known.config != config:
+            known = self._before.get(key)
+            if known is None or known.config != config:
+                known = self._make(config, make)
+            else:
+                self._made.update((part, self._before[part]) for part in known.parts)
+            self._made[key] = known
+        if self._parts is not None:
+            self._parts.append(key)
+        return known.value  # type: ignore[no-any-return]
+
+    def _make(self, config: object, make: Callable[[], object]) -> _Made:
+        outer, self._parts = self._parts, []
+        try:
+            return _Made(config, make(), self._parts)
+        finally:
+            self._parts = outer
+
+    # --- filters
+
+    def _access_log(self, place: _Place, config: Optional[model.AccessLog]) -> Sequence[Filter]:
+        if config is None:
+            return ()
+        settings = {"path": config.path, "format": config.format}
+        return (self._once(("log", place.owner), config, partial(self._plugin, "access_log", place, settings)),)
+
+    def _metrics(self, place: _Place) -> Filter:
+        return self._once(("metrics", place.owner), None, partial(self._plugin, "metrics", place, {}))
+
+    def _plugin(self, name: str, place: _Place, settings: Mapping[str, object]) -> Filter:
+        plugin = self._find(name)
+        return plugin.build(plugin.settings(**settings), self._env.named(f"{place.owner}/{name}"))
+
+    def _filters(self, place: _Place, uses: Sequence[model.FilterUse]) -> list[Filter]:
+        seen: dict[str, int] = {}
+        layers = []
+        for at, use in enumerate(uses):
+            # Told apart by how many of the same name stand before, so that a new filter in front moves none.
+            nth = seen[use.name] = seen.get(use.name, 0) + 1
+            if use.mode != "off":
+                key = ("filter", place.owner, use.name, str(nth))
+                layers.append(self._once(key, use, partial(self._build, place, at, use)))
+        return layers
+
+    def _build(self, place: _Place, at: int, use: model.FilterUse) -> Filter:
+        env = self._env.named(f"{place.owner}/{use.name}")
+        try:
+            built = self._find(use.name).build(use.settings, env)
+        except Exception as error:
+            where = f"{place.path}.filters[{at}]"
+            env.log.failure("{where}: the filter {name} could not be built", where=where, name=use.name)
+            raise ConfigError([Problem(where, 0, 0, "", f"filter {use.name} could not be built: {error}")]) from error
+        if use.mode == "shadow":
+            return Shadow(built, use.name, use.percent, env)
+        return built if use.percent >= 100.0 else Sampled(built, use.percent, env)
+
+    # --- routes
+
+    def _table(self, listener: str, config: model.Config) -> Table:
+        live = config.listeners[listener]
+        if isinstance(live.routes, str):
+            place = _Place(live.routes, f"routes/{live.routes}", f"routes.{live.routes}")
+            routes = config.routes[live.routes]
+        else:
+            place = _Place(listener, f"listeners/{listener}/routes", f"listeners.{listener}.routes")
+            routes = live.routes
+        return Table([self._route(place, at, each, live.protocol) for at, each in enumerate(routes)])
+
+    def _route(self, table: _Place, at: int, config: model.Route, protocol: str) -> Route:
+        name = config.name or f"{table.name}[{at}]"
+        clusters = [self._clusters[each.cluster] for each in config.to]
+        place = _Place(name, f"{table.owner}/{name}", f"{table.path}[{at}]")
+        # The clusters count by identity: a new one of the same name must be reached.
+        return self._once(
+            ("route", protocol, place.owner),
+            (config, clusters),
+            partial(self._new_route, place, config, clusters, protocol),
+        )
+
+    def _new_route(self, place: _Place, config: model.Route, clusters: Sequence[Cluster], protocol: str) -> Route:
+        layers = self._filters(place, config.filters)
+        if config.timeout is not None:
+            layers.append(timeout)
+        if config.to and config.retry is not None and config.retry.attempts > 1:
+            layers.append(self._retry(place.owner, config.retry))
+        return Route(
+            place.name,
+            compose(layers, _innermost(config, clusters, protocol)),
+            matches=_matches(config.match),
+            targets=[
+                Target(self._clusters[each.cluster], each.weight, Headers.of(each.headers.set.items()))
+                for each in config.to
+            ],
+            dice=self._env.random.random,
+            timeout=config.timeout,
+            idle_timeout=config.idle_timeout,
+            max_duration=config.max_duration,
+            body_limit=config.body_limit,
+            upgrades=config.upgrade,
+        )
+
+    def _retry(self, owner: str, config: model.Retry) -> Filter:
+        backoff = BackoffSettings(config.backoff.base, config.backoff.max)
+        return Retry(RetrySettings(config.attempts, config.when, backoff), self._env.named(f"{owner}/retry"))
+
+
+def _innermost(config: model.Route, clusters: Sequence[Cluster], protocol: str) -> Proceed:
+    if config.reply is not None:
+        return FixedReply(config.reply.status, config.reply.body, config.reply.headers.items())
+    if config.redirect is not None:
+        to = config.redirect
+        return Redirect(to.status, url=to.url, scheme=to.scheme, host=to.host, path=to.path)
+    # With one target it is known already: no need to look it up for each call.
+    return clusters[0].forwards[protocol] if len(clusters) == 1 else forward
+
+
+def _matches(match: model.Match) -> Optional[Test]:
+    path = match.path
+    return compile_match(
+        match.host,
+        exact=None if path is None else path.exact,
+        prefix=None if path is None else path.prefix,
+        methods=match.method,
+        headers=match.header,
+    )

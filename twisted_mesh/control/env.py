@@ -1,0 +1,118 @@
+"""What filters, clusters and adapters are given of the world."""
+
+from __future__ import annotations
+
+import asyncio
+import random as _random
+from typing import Any, Awaitable, Callable, Optional
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from twisted_mesh.logfile import LogFiles
+from twisted_mesh.metrics import Registry
+from twisted_mesh.park import Parked
+from twisted_mesh.tasks import in_task
+
+
+class MeshEnv:
+    """The Env of a process; `named` gives the same world under another name.
+
+    :param reactor: anything with IReactorTime; for `http` a whole reactor.
+    :param now: monotonic seconds.
+    :param wall: seconds since the epoch.
+    :param logs: the log files of the process.
+    :param loop: the asyncio loop that the reactor runs on; without one (in tests) `asyncio` fails.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        now: Callable[[], float],
+        wall: Callable[[], float],
+        random: _random.Random,
+        metrics: Registry,
+        logs: LogFiles,
+        name: str = "mesh",
+        loop: Optional[asyncio.AbstractEventLoop] = None,
+    ) -> None:
+        self.clock: IReactorTime = reactor
+        self.now = now
+        self.wall = wall
+        self.random = random
+        self.metrics = metrics
+        self.logs = logs
+        self.name = name
+        self.log = Logger(f"twisted_mesh.{name}")
+        self.loop = loop
+        self._world = _World(reactor)
+
+    def __repr__(self) -> str:
+        return f"<MeshEnv {self.name}>"
+
+    def named(self, name: str) -> MeshEnv:
+        """Return the same world for another part: `name` says which, as in ``listeners/edge/headers``."""
+        made = MeshEnv(
+            self.clock,
+            now=self.now,
+            wall=self.wall,
+            random=self.random,
+            metrics=self.metrics,
+            logs=self.logs,
+            name=name,
+            loop=self.loop,
+        )
+        made._world = self._world
+        return made
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; the timer goes when the call does."""
+        parked: Parked[None] = Parked()
+        timer = self.clock.callLater(seconds, parked.fire, None)
+        try:
+            await parked
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    def asyncio(self, coroutine: Awaitable[Any]) -> Awaitable[Any]:
+        """Run a coroutine as an asyncio task and wait for it; cancelling the wait cancels the task.
+
+        Inside it may await Deferreds and `Parked` too, so that the rest of the chain can run in it.
+        """
+        if self.loop is None:
+            raise RuntimeError("this process runs no asyncio loop")
+        task: asyncio.Task[Any] = self.loop.create_task(in_task(coroutine))
+        self._world.tasks.add(task)
+        task.add_done_callback(self._world.tasks.discard)
+        return task
+
+    @property
+    def http(self) -> Any:
+        """A treq client with a pool of its own, made when it is first asked for."""
+        return self._world.http()
+
+    @property
+    def redis(self) -> Any:
+        """The mesh's Redis connection: none is configured."""
+        return None
+
+
+class _World:
+    """What all names of one process share."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._http: Any = None
+        # The loop itself holds tasks weakly.
+        self.tasks: set[asyncio.Task[Any]] = set()
+
+    def http(self) -> Any:
+        if self._http is None:
+            # Late: treq brings twisted.web, which costs a tenth of a second at the start.
+            from treq.client import HTTPClient
+            from twisted.web.client import Agent, HTTPConnectionPool
+
+            self._http = HTTPClient(Agent(self._reactor, pool=HTTPConnectionPool(self._reactor)))
+        return self._http

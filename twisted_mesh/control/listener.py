@@ -1,0 +1,80 @@
+"""A listener that is live: its sockets, its adapter, and the chain that its calls run through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, Sequence
+
+from twisted_mesh.families import Families
+from twisted_mesh.interfaces import Adapter, Env, Filter, Proceed
+from twisted_mesh.net.accept import Accepted, Port
+
+if TYPE_CHECKING:
+    from twisted_mesh import model
+    from twisted_mesh.control.compile import Chain
+
+
+class ListenerAdapter(Adapter, Protocol):
+    """What a listener asks of the adapter of any protocol, beside what the whole process asks of it."""
+
+    chain: Proceed
+    observers: Sequence[Filter]
+
+    def configure(self, options: Any) -> None:
+        """Go by these options from now on."""
+
+    def accepted(self, accepted: Accepted) -> None:
+        """Take a new connection."""
+
+
+class LiveListener:
+    """One listener.  `ports` are its sockets, by the address as the configuration gives it."""
+
+    def __init__(self, name: str, config: model.Listener, adapter: ListenerAdapter, env: Env) -> None:
+        self.name = name
+        self.config = config
+        self.adapter = adapter
+        self.ports: dict[str, Port] = {}
+        self._refused = Families(env.metrics).connections_refused.labels(config.protocol, name)
+
+    def __repr__(self) -> str:
+        return f"<LiveListener {self.name} {self.config.protocol} {self.addresses} {self.adapter!r}>"
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, with the real port numbers."""
+        return [each.address for each in self.ports.values()]
+
+    def configure(self, config: model.Listener, chain: Chain) -> None:
+        """Go by this configuration from now on; calls in flight end on the chain that they began on."""
+        options = config.http if config.protocol == "http" else config.tcp
+        before = self.config.http if self.config.protocol == "http" else self.config.tcp
+        self.config = config
+        if options != before:
+            self.adapter.configure(options)
+        self.adapter.chain = chain.proceed
+        self.adapter.observers = chain.observers
+
+    def accepted(self, accepted: Accepted) -> None:
+        """Take a new connection, unless there are too many."""
+        limit = self.config.max_connections
+        if limit is not None and self.adapter.connections >= limit:
+            self._refused.value += 1
+            accepted.sock.close()
+            return
+        self.adapter.accepted(accepted)
+
+    def stop_accepting(self) -> None:
+        """Accept what waits on every socket, and close it."""
+        for each in self.ports.values():
+            each.stop_accepting()
+
+    def describe(self) -> dict[str, object]:
+        """Return what /listeners shows."""
+        return {
+            "name": self.name,
+            "protocol": self.config.protocol,
+            "addresses": self.addresses,
+            "accepting": any(each.listening for each in self.ports.values()),
+            "connections": self.adapter.connections,
+            "active_calls": self.adapter.active,
+        }

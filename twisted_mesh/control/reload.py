@@ -1,0 +1,132 @@
+"""From "it may have changed" to a new world, or to a reason why not.
+
+Reading and checking take a tenth of a second for thousands of resources, so a child process does it and gives back
+plain values.  Building takes a few milliseconds for each hundred, so it is done in slices between which calls run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from twisted_mesh.control.change import Change
+from twisted_mesh.control.world import World
+from twisted_mesh.errors import ConfigError
+from twisted_mesh.families import Families
+
+if TYPE_CHECKING:
+    from twisted_mesh import model
+
+# Seconds of building between which calls in flight get their turn.
+SLICE = 0.002
+
+log = Logger("twisted_mesh.reload")
+
+Read = Callable[[], "Deferred[model.Config]"]
+
+
+class Reload:
+    """Reads the configuration and applies it, one change at a time; the newest request wins.
+
+    :param read: reads and checks; fires with the configuration, or fails with `ConfigError`.
+    :param applied: called after each change that was applied.
+    """
+
+    def __init__(self, world: World, read: Read, applied: Callable[[], None]) -> None:
+        self._world = world
+        self._read = read
+        self._applied = applied
+        self._families = Families(world.env.metrics)
+        self._running: Optional[Deferred[None]] = None
+        self._again = ""
+        self._stopped = False
+        # Why the newest configuration was refused; "" once one is applied.
+        self.refused = ""
+
+    def request(self, reason: str) -> None:
+        """Have the configuration read again; if that is going on already, once more after it."""
+        if self._stopped:
+            log.info("not reloading ({reason}): the process is ending", reason=reason)
+        elif self._running is not None:
+            self._again = reason
+        else:
+            self._start(reason)
+
+    def stop(self) -> None:
+        """Apply nothing from now on."""
+        self._stopped = True
+
+    def first(self, config: model.Config) -> None:
+        """Apply the configuration that the process starts with, in one go.
+
+        :raises ConfigError: it cannot be applied.
+        """
+        change = Change(self._world, config)
+        for _ in change.steps():
+            continue
+        change.commit()
+        self._succeeded("applied")
+
+    def _start(self, reason: str) -> None:
+        log.info("reading the configuration ({reason})", reason=reason)
+        self._running = running = ensureDeferred(self._run())
+        running.addErrback(self._failed)
+        running.addCallback(self._ended)
+
+    def _ended(self, result: object) -> None:
+        self._running = None
+        again, self._again = self._again, ""
+        if again:
+            self.request(again)
+
+    def _failed(self, failure: Any) -> None:
+        """What nobody expects: say so, and go on with what runs."""
+        self._reject(str(failure.value))
+        log.failure("reloading failed", failure=failure)
+
+    async def _run(self) -> None:
+        try:
+            config = await self._read()
+            if config == self._world.config:
+                self._succeeded("unchanged")
+                log.info("the configuration is as it was")
+                return
+            await self._apply(config)
+        except ConfigError as error:
+            self._reject(str(error))
+            for each in error.problems:
+                log.error("refused: {problem}", problem=each)
+            log.error("the configuration was refused, {count} problems; what ran goes on", count=len(error.problems))
+
+    async def _apply(self, config: model.Config) -> None:
+        world = self._world
+        now = world.env.now
+        change = Change(world, config)
+        began = now()
+        for _ in change.steps():
+            if now() - began >= SLICE:
+                await deferLater(world.env.clock, 0.0)
+                began = now()
+        await change.warm()
+        if self._stopped:
+            change.give_up()
+            return
+        change.commit()
+        self._succeeded("applied")
+        log.info("applied configuration {version}: {world!r}", version=world.version, world=world)
+        self._applied()
+
+    def _succeeded(self, result: str) -> None:
+        self.refused = ""
+        families = self._families
+        families.config_reloads.labels(result).value += 1
+        families.config_version.labels().value = self._world.version
+        families.config_last_success.labels().value = self._world.env.wall()
+
+    def _reject(self, why: str) -> None:
+        self.refused = why
+        self._families.config_reloads.labels("rejected").value += 1
+        self._families.config_rejected.labels().value += 1

@@ -1,0 +1,170 @@
+"""All that is live of one process: its clusters and its listeners.  `change` says how it becomes another."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Optional
+
+from twisted_mesh.control.compile import Chains, Find
+from twisted_mesh.control.env import MeshEnv
+from twisted_mesh.control.listener import ListenerAdapter, LiveListener
+from twisted_mesh.net.accept import Port
+from twisted_mesh.net.connect import Connector
+from twisted_mesh.upstream.cluster import Cluster
+
+if TYPE_CHECKING:
+    from twisted_mesh import model
+
+# What Via says of a sidecar that has no name (RFC 9110, section 7.6.3).
+PSEUDONYM = "twisted-mesh"
+
+
+class World:
+    """The live clusters and listeners.  Empty until the first change is committed.
+
+    :param loop: the loop that sockets run on.
+    :param find: finds the plugin of a filter by its name.
+    """
+
+    def __init__(self, env: MeshEnv, loop: asyncio.AbstractEventLoop, find: Find) -> None:
+        self.env = env
+        self.loop = loop
+        self.find = find
+        self.config: Optional[model.Config] = None
+        self.version = 0
+        self.chains: Optional[Chains] = None
+        self.clusters: dict[str, Cluster] = {}
+        self.listeners: dict[str, LiveListener] = {}
+        # Listeners that are gone from the configuration and still have connections.
+        self.leaving: list[LiveListener] = []
+        self.connector = Connector(loop)
+        self.running = False
+
+    def __repr__(self) -> str:
+        return f"<World {self.version}: {len(self.listeners)} listeners, {len(self.clusters)} clusters>"
+
+    # --- what is looked at
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether calls can be served, and why not."""
+        if self.config is None:
+            return False, "no configuration was applied yet"
+        waiting = [each for each in self.clusters.values() if each.config.require_ready and not each.ready]
+        if waiting:
+            return False, "; ".join(f"cluster {each.name}: {each.trouble or 'not checked yet'}" for each in waiting)
+        return True, "ready"
+
+    @property
+    def everyone(self) -> list[LiveListener]:
+        """Every listener that has connections, those that are leaving too."""
+        return [*self.listeners.values(), *self.leaving]
+
+    @property
+    def connections(self) -> int:
+        """Client connections open."""
+        return sum(each.adapter.connections for each in self.everyone)
+
+    @property
+    def active(self) -> int:
+        """Calls in flight."""
+        return sum(each.adapter.active for each in self.everyone)
+
+    # --- what is done to all
+
+    def start(self) -> None:
+        """Begin to resolve and check; the loop runs now."""
+        self.running = True
+        for each in self.clusters.values():
+            each.start()
+
+    def stop_accepting(self) -> None:
+        """Accept what waits, then close the listening sockets."""
+        for each in self.listeners.values():
+            each.stop_accepting()
+
+    def drain(self) -> None:
+        """Answer what is in flight, close what is idle."""
+        for each in self.everyone:
+            each.adapter.drain()
+
+    def close_all(self) -> None:
+        """End every connection now."""
+        for each in self.everyone:
+            each.adapter.close_all()
+
+    def stop(self) -> None:
+        """Stop everything; the process ends."""
+        self.running = False
+        self.stop_accepting()
+        self.close_all()
+        for each in self.clusters.values():
+            each.stop()
+
+    # --- parts of a change
+
+    def new_cluster(self, name: str, config: model.Cluster) -> Cluster:
+        """Make a cluster; `reach` says by which protocols calls are sent to it."""
+        return Cluster(name, config, self.env.named(f"clusters/{name}"), self.connector)
+
+    def reach(self, cluster: Cluster, protocol: str) -> None:
+        """Have the cluster take calls of this protocol."""
+        # Each is imported when it is first needed: most sidecars speak one of them.
+        if protocol in cluster.forwards:
+            return
+        if protocol == "http":
+            from twisted_mesh.upstream.http_forward import HttpForward
+
+            cluster.forwards[protocol] = HttpForward(cluster, self.connector, cluster.env)
+        else:
+            from twisted_mesh.upstream.tcp import TcpForward
+
+            cluster.forwards[protocol] = TcpForward(cluster, self.connector, cluster.env)
+
+    def new_listener(self, name: str, config: model.Listener, node: str) -> LiveListener:
+        """Make a listener without sockets; `node` is how it calls itself in Via."""
+        env = self.env.named(f"listeners/{name}")
+        adapter: ListenerAdapter
+        if config.protocol == "http":
+            from twisted_mesh.adapters.http import HttpAdapter
+
+            adapter = HttpAdapter(name, config.http, env, node or PSEUDONYM)
+        else:
+            from twisted_mesh.adapters.tcp import TcpAdapter
+
+            adapter = TcpAdapter(name, config.tcp, env)
+        return LiveListener(name, config, adapter, env)
+
+    def new_port(self, listener: LiveListener, bind: model.Bind) -> Port:
+        """Make a port of a listener; it is not open yet."""
+        mode = int(bind.mode, 8) if bind.address.path else None
+        return Port(
+            self.loop,
+            bind.address,
+            listener.accepted,
+            name=listener.name,
+            metrics=self.env.metrics,
+            protocol=listener.config.protocol,
+            backlog=bind.backlog,
+            mode=mode,
+        )
+
+    def leave(self, listener: LiveListener, limit: float) -> None:
+        """Drain a listener that is gone from the configuration, for at most `limit` seconds."""
+        listener.adapter.drain()
+        self.leaving.append(listener)
+        until = self.env.now() + limit
+
+        def look() -> None:
+            if listener.adapter.connections and self.env.now() < until:
+                self.env.clock.callLater(1.0, look)
+                return
+            listener.adapter.close_all()
+            self.leaving.remove(listener)
+            if listener.name not in self.listeners:
+                self.env.metrics.forget("listener", listener.name)
+
+        look()
+
+    def forget_cluster(self, name: str) -> None:
+        """Drop the metrics of a cluster that is gone."""
+        self.env.metrics.forget("cluster", name)

@@ -1,0 +1,53 @@
+"""Reading and checking the configuration in a child process, so that calls do not wait for it."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+
+from twisted_mesh.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from twisted_mesh import model
+
+# Seconds that reading and checking may take; 2,000 resources take a third of one.
+LIMIT = 60.0
+
+
+def read_in_child(reactor: Any, path: str) -> Deferred[model.Config]:
+    """Return the configuration at `path`.
+
+    A thread waits for the child, not the reactor: under uvloop the reactor does not see every child die.
+
+    :raises ConfigError: through the Deferred: what is wrong with it, or that it could not be checked.
+    """
+    return deferToThreadPool(reactor, reactor.getThreadPool(), _read, path)
+
+
+def _read(path: str) -> model.Config:
+    command = [sys.executable, "-m", "twisted_mesh.control.check", path]
+    try:
+        # Every descriptor here is closed on exec anyway, and not closing thousands one by one lets posix_spawn do it.
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, close_fds=False, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError([Problem(path, 0, 0, "", f"not read within {LIMIT:g} s")]) from None
+    except OSError as error:
+        raise ConfigError([Problem(path, 0, 0, "", f"no process to read it: {error.strerror}")]) from error
+    try:
+        outcome = pickle.loads(done.stdout)
+    except Exception as error:
+        last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise ConfigError(
+            [Problem(path, 0, 0, "", f"could not be checked (status {done.returncode}): {last}")]
+        ) from error
+    if isinstance(outcome, list):
+        raise ConfigError(outcome)
+    config: model.Config = outcome
+    return config

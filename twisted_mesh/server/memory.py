@@ -1,0 +1,38 @@
+"""When the garbage collector runs.
+
+A full collection of a configured sidecar looks at some 200,000 objects that will live until the next reload, and stops
+every call for 20 ms and more.  So what has been set up is taken out of the collector's sight (``gc.freeze``), and calls
+make no cycles: what is collected is small and young.
+"""
+
+from __future__ import annotations
+
+import gc
+
+# Objects made, less those gone, before the youngest are looked at (0.3 ms for this many); the older generations follow
+# after so many rounds of the younger.  CPython's own are 700, 10, 10.
+THRESHOLDS = (10_000, 20, 50)
+
+
+def settle_first() -> None:
+    """The process is set up: drop what only that needed, and set the rest aside."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*THRESHOLDS)
+
+
+def settle_again() -> None:
+    """A new world has been swapped in: set it aside.
+
+    A full collection would stop everything, so garbage of the old world that hangs in cycles stays until
+    `settle_idle`.
+    """
+    gc.collect(1)
+    gc.freeze()
+
+
+def settle_idle() -> None:
+    """Nobody waits for anything: look at everything once."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

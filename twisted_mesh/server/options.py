@@ -1,0 +1,95 @@
+"""What can be said on the command line of `twistd mesh` and `python -m twisted_mesh`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn, Optional, Sequence
+
+from twisted.python import usage
+
+from twisted_mesh.server.reactor import ReactorTaken, install_reactor
+
+if TYPE_CHECKING:
+    from twisted_mesh import model
+
+# The exit status of a wrong command line; a wrong configuration ends with 1.
+USAGE = 2
+
+
+def give_up(line: str, status: int) -> NoReturn:
+    """End the process with one line on stderr."""
+    sys.stderr.write(f"mesh: {line}\n")
+    sys.exit(status)
+
+
+class Options(usage.Options):
+    """The options.  Making them installs the reactor, as twistd imports it soon after.
+
+    A mistake ends the process with one line on stderr; twistd's own way is all of its help, with the mistake below.
+    """
+
+    synopsis = "[options]"
+    optParameters = [
+        ["config", "c", "mesh.yaml", "The configuration: a file, or a directory of files that are merged."],
+        [
+            "admin",
+            None,
+            None,
+            "Where the admin answers (host:port, unix:/path, off), over what the configuration says.",
+        ],
+        ["node", None, None, "The name of this sidecar, over what the configuration says."],
+        ["service", None, None, "The service it stands in front of, over what the configuration says."],
+        ["zone", None, None, "Where it runs, over what the configuration says."],
+        ["redis", None, None, "Known, not supported yet."],
+    ]
+    compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.yaml")})
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            install_reactor()
+        except ReactorTaken as error:
+            give_up(str(error), USAGE)
+
+    def parseOptions(self, options: Optional[Sequence[str]] = None) -> None:
+        """Read the command line; ends the process if it makes no sense."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            give_up(str(error), USAGE)
+
+    def parseArgs(self, *arguments: str) -> None:
+        """There are none."""
+        if arguments:
+            raise usage.UsageError(f"unexpected argument {arguments[0]!r}; the configuration is named with --config")
+
+    def postOptions(self) -> None:
+        """Check what can be checked without the configuration."""
+        if self["redis"] is not None:
+            raise usage.UsageError("--redis is known, not supported yet")
+        # A daemon changes its directory; SIGHUP and the watch must still find the file.
+        self["config"] = os.path.abspath(self["config"])
+        if self["admin"] is not None:
+            self["admin"] = self._admin(self["admin"])
+
+    def _admin(self, text: str) -> Any:
+        if text == "off":
+            return "off"
+        from twisted_mesh.model import Address
+
+        try:
+            return Address.parse(text)
+        except ValueError as error:
+            raise usage.UsageError(f"--admin: {error}") from None
+
+    def over(self, config: model.Config) -> model.Config:
+        """Return the configuration with what the command line says put over it."""
+        node = {key: self[option] for key, option in (("id", "node"), ("service", "service"), ("zone", "zone"))}
+        changes: dict[str, Any] = {}
+        if any(each is not None for each in node.values()):
+            given = {key: value for key, value in node.items() if value is not None}
+            changes["node"] = config.node.model_copy(update=given)
+        if self["admin"] is not None:
+            changes["admin"] = None if self["admin"] == "off" else self["admin"]
+        return config.model_copy(update=changes) if changes else config

@@ -1,0 +1,190 @@
+"""The sidecar as one Twisted service, and how it comes up."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from twisted_mesh import __version__
+from twisted_mesh.control.env import MeshEnv
+from twisted_mesh.control.found import find_filter
+from twisted_mesh.control.load import load
+from twisted_mesh.control.reload import Reload
+from twisted_mesh.control.world import World
+from twisted_mesh.errors import ConfigError
+from twisted_mesh.families import Families
+from twisted_mesh.logfile import LogFiles
+from twisted_mesh.metrics import Registry
+from twisted_mesh.net.loop import loop_of
+from twisted_mesh.server import memory, signals
+from twisted_mesh.server.child import read_in_child
+from twisted_mesh.server.drain import Drain
+from twisted_mesh.server.ending import ending
+from twisted_mesh.server.watch import Watch, state_of
+
+if TYPE_CHECKING:
+    from twisted_mesh import model
+    from twisted_mesh.server.options import Options
+
+log = Logger("twisted_mesh.sidecar")
+
+
+class Sidecar(MultiService):
+    """One sidecar: a world, what changes it, what shows it, and what ends it.
+
+    :param over: puts what the command line says over a configuration.
+    """
+
+    def __init__(self, reactor: Any, path: str, over: Callable[[model.Config], model.Config]) -> None:
+        super().__init__()
+        self.setName("mesh")
+        self.path = path
+        self.registry = Registry()
+        self._reactor = reactor
+        self._over = over
+        self._families = Families(self.registry)
+        self._logs = LogFiles(reactor, time.time, self._families)
+        self._env = MeshEnv(
+            reactor,
+            now=time.monotonic,
+            wall=time.time,
+            random=random.Random(),
+            metrics=self.registry,
+            logs=self._logs,
+            loop=loop_of(reactor),
+        )
+        self.world = World(self._env, loop_of(reactor), find_filter)
+        self.reloading = Reload(self.world, self._read, self._applied)
+        self._watch = Watch(path, reactor, self._changed)
+        self._drain = Drain(self.world, reactor, self._drained)
+        self.registry.on_collect(self._show)
+
+    def prepare(self) -> None:
+        """Read the configuration, build what it says, and open the sockets; nothing is accepted before the loop runs.
+
+        :raises ConfigError: it does not load, or cannot be applied.
+        """
+        self._watch.known(state_of(self.path))
+        config = self._over(load(self.path, os.environ))
+        self.reloading.first(config)
+        node = config.node
+        self._families.info.labels(__version__, node.id or socket.gethostname(), node.service, node.zone).value = 1
+        if config.admin is not None:
+            self._open_admin(config.admin)
+
+    def _open_admin(self, address: model.Address) -> None:
+        return
+
+    # --- IService
+
+    def startService(self) -> None:
+        """Begin to serve."""
+        super().startService()
+        self.world.start()
+        self._watch.start()
+        self._reactor.callWhenRunning(self._running)
+
+    def stopService(self) -> Deferred[Any]:
+        """End; fires when the access logs are written."""
+        self.reloading.stop()
+        self._watch.stop()
+        self.world.stop()
+        stopped = super().stopService()
+        return Deferred.fromCoroutine(self._close(stopped))
+
+    async def _close(self, stopped: Any) -> None:
+        if stopped is not None:
+            await stopped
+        await self._logs.close()
+
+    # --- what happens to it
+
+    def reload(self, reason: str) -> None:
+        """Read the configuration again, and apply it if it is sound."""
+        self._watch.known(state_of(self.path))
+        self.reloading.request(reason)
+
+    def drain(self, reason: str = "asked by the admin") -> None:
+        """End gently: finish what is in flight, then stop the process."""
+        self.reloading.stop()
+        assert self.world.config is not None
+        times = self.world.config.drain
+        self._drain.begin(reason, limit=times.limit, wait=times.wait)
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether calls should be sent here, and why not."""
+        if self._drain.begun:
+            return False, "draining"
+        return self.world.ready()
+
+    def _terminated(self, reason: str) -> None:
+        """The first time end gently, the second time at once."""
+        if self._drain.begun:
+            self._drain.end_now(f"{reason} again")
+        else:
+            self.drain(reason)
+
+    def _running(self) -> None:
+        """The reactor runs and has installed its signal handlers; ours go over them."""
+        signals.install(
+            self._reactor,
+            {
+                signal.SIGTERM: partial(self._terminated, "SIGTERM"),
+                signal.SIGINT: partial(self._terminated, "SIGINT"),
+                signal.SIGHUP: partial(self.reload, "SIGHUP"),
+                signal.SIGUSR1: self._logs.reopen,
+            },
+        )
+        memory.settle_first()
+        log.info("{world!r} at {addresses}", world=self.world, addresses=", ".join(self._addresses()))
+
+    def _addresses(self) -> list[str]:
+        return [f"{each.name} {address}" for each in self.world.listeners.values() for address in each.addresses]
+
+    def _drained(self, status: int) -> None:
+        ending.status = status
+        self._reactor.stop()
+
+    # --- the configuration
+
+    def _read(self) -> Deferred[model.Config]:
+        return read_in_child(self._reactor, self.path).addCallback(self._over)
+
+    def _changed(self) -> None:
+        self.reloading.request("it has changed")
+
+    def _applied(self) -> None:
+        memory.settle_again()
+
+    def _show(self) -> None:
+        self._families.ready.labels().value = int(self.ready()[0])
+
+
+def make_service(options: Options) -> Sidecar:
+    """Return a sidecar that is ready to be started.
+
+    A configuration that does not load or cannot be applied ends the process: each problem is a line on stderr, and
+    the exit status is 1.
+    """
+    from twisted_mesh.server.reactor import install_reactor
+
+    ending.prepare()
+    signals.ignore_until_started()
+    sidecar = Sidecar(install_reactor(), options["config"], options.over)
+    try:
+        sidecar.prepare()
+    except ConfigError as error:
+        for each in error.problems:
+            sys.stderr.write(f"{each}\n")
+        sys.exit(1)
+    return sidecar

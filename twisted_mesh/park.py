@@ -6,6 +6,8 @@ is all that a call ever needs: what several calls wait for gives each a `Parked`
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Any, Callable, Generator, Generic, Optional, TypeVar
 
 T = TypeVar("T")
@@ -55,3 +57,35 @@ class Parked(Generic[T]):
         if resume is not None:
             self.resume = None
             resume()
+
+    # --- Where a filter runs the rest of its chain in an asyncio task, the task takes this for a future by what follows.
+
+    @property
+    def _asyncio_future_blocking(self) -> bool:
+        return True
+
+    @_asyncio_future_blocking.setter
+    def _asyncio_future_blocking(self, blocking: bool) -> None:
+        """A task says that it has seen this; nothing here needs to know."""
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of the task that waits."""
+        return asyncio.get_running_loop()
+
+    def add_done_callback(self, wake: Callable[[Any], object], *, context: Any = None) -> None:
+        """Have the task woken, in the next turn of its loop, once this is done."""
+        self.resume = partial(asyncio.get_running_loop().call_soon, wake, self, context=context)
+
+    def result(self) -> None:
+        """Raise what the task is to have thrown into it: that it was cancelled.  The rest comes by `__await__`."""
+        if isinstance(self.error, asyncio.CancelledError):
+            raise self.error
+
+    def cancel(self, msg: Any = None) -> bool:
+        """The task is cancelled: it waits no longer."""
+        resume, self.resume = self.resume, None
+        if resume is None:
+            return False
+        self.error = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
+        resume()
+        return True

@@ -1,0 +1,238 @@
+"""The rest of a chain inside an asyncio task."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Awaitable, Callable
+
+import pytest
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+
+from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.park import Parked
+from twisted_mesh.tasks import in_task
+
+
+def on_a_loop(play: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await play()
+
+    asyncio.run(main())
+
+
+async def wait_for(awaitable: Any) -> Any:
+    return await awaitable
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def start(awaitable: Any) -> asyncio.Task[Any]:
+    return asyncio.get_running_loop().create_task(in_task(wait_for(awaitable)))
+
+
+def test_a_parked() -> None:
+    async def play() -> None:
+        parked: Parked[int] = Parked()
+        task = start(parked)
+        await turns()
+        assert not task.done()
+        parked.fire(7)
+        assert await task == 7
+
+    on_a_loop(play)
+
+
+def test_a_parked_that_fails() -> None:
+    async def play() -> None:
+        parked: Parked[int] = Parked()
+        task = start(parked)
+        await turns()
+        parked.fail(MeshError(Kind.RESET))
+        with pytest.raises(MeshError):
+            await task
+
+    on_a_loop(play)
+
+
+def test_a_deferred() -> None:
+    async def play() -> None:
+        deferred: Deferred[int] = Deferred()
+        task = start(deferred)
+        await turns()
+        deferred.callback(7)
+        assert await task == 7
+
+    on_a_loop(play)
+
+
+def test_a_deferred_that_fails() -> None:
+    async def play() -> None:
+        deferred: Deferred[int] = Deferred()
+        task = start(deferred)
+        await turns()
+        deferred.errback(ValueError("later"))
+        with pytest.raises(ValueError, match="later"):
+            await task
+        with pytest.raises(ValueError, match="early"):
+            await start(defer.fail(ValueError("early")))
+
+    on_a_loop(play)
+
+
+def test_what_asyncio_has_itself() -> None:
+    async def play() -> None:
+        async def sleeps() -> int:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
+            return await asyncio.wait_for(asyncio.sleep(0, 7), 5)
+
+        assert await asyncio.get_running_loop().create_task(in_task(sleeps())) == 7
+
+    on_a_loop(play)
+
+
+def test_a_plain_awaitable() -> None:
+    async def play() -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.set_result(7)
+        assert await asyncio.get_running_loop().create_task(in_task(future)) == 7
+
+    on_a_loop(play)
+
+
+def test_cancelling_the_task_lets_go_of_the_parked_and_cleanup_may_await() -> None:
+    async def play() -> None:
+        parked: Parked[int] = Parked()
+        flushed: Parked[None] = Parked()
+        cleaned: list[str] = []
+
+        async def work() -> None:
+            try:
+                await parked
+            finally:
+                await flushed
+                cleaned.append("yes")
+
+        task = start(work())
+        await turns()
+        task.cancel()
+        await turns()
+        assert parked.resume is None and not task.done()
+        flushed.fire(None)
+        await turns()
+        assert task.cancelled()
+        assert cleaned == ["yes"]
+
+    on_a_loop(play)
+
+
+def test_cancelling_the_task_cancels_the_deferred() -> None:
+    async def play() -> None:
+        cancelled: list[Any] = []
+        deferred: Deferred[int] = Deferred(cancelled.append)
+        task = start(deferred)
+        await turns()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert cancelled == [deferred]
+
+    on_a_loop(play)
+
+
+def test_a_time_limit_round_a_parked() -> None:
+    async def play() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await start(asyncio.wait_for(in_task(wait_for(Parked())), 0.001))
+
+    on_a_loop(play)
+
+
+def test_an_error_that_is_caught_inside_goes_no_further() -> None:
+    async def play() -> None:
+        parked: Parked[int] = Parked()
+
+        async def work() -> int:
+            try:
+                return await parked
+            except MeshError:
+                return 7
+
+        task = start(work())
+        await turns()
+        parked.fail(MeshError(Kind.RESET))
+        assert await task == 7
+
+    on_a_loop(play)
+
+
+def test_parked_in_tasks_of_their_own() -> None:
+    """asyncio.gather, and before Python 3.12 asyncio.wait_for, make a task of each coroutine."""
+
+    async def play() -> None:
+        first: Parked[int] = Parked()
+        second: Parked[int] = Parked()
+
+        async def both() -> list[int]:
+            return await asyncio.gather(wait_for(first), wait_for(second))
+
+        task = start(both())
+        await turns()
+        second.fire(2)
+        first.fire(1)
+        assert await task == [1, 2]
+
+    on_a_loop(play)
+
+
+def test_a_time_limit_that_makes_a_task() -> None:
+    async def play() -> None:
+        parked: Parked[int] = Parked()
+        with pytest.raises(asyncio.TimeoutError):
+            await start(asyncio.wait_for(wait_for(parked), 0.001))
+        assert parked.resume is None
+
+    on_a_loop(play)
+
+
+def test_a_parked_that_fires_just_as_its_task_is_cancelled_loses_no_cancel() -> None:
+    async def play() -> None:
+        parked: Parked[int] = Parked()
+        task = start(parked)
+        await turns()
+        task.cancel()
+        parked.fire(7)
+        await turns()
+        assert task.cancelled()
+
+    on_a_loop(play)
+
+
+def test_a_task_that_was_cancelled_before_it_came_to_wait() -> None:
+    async def play() -> None:
+        parked: Parked[int] = Parked()
+        task = asyncio.get_running_loop().create_task(in_task(parked))
+        task.cancel()
+        await turns()
+        assert task.cancelled() and parked.resume is None
+
+    on_a_loop(play)
+
+
+def test_a_deferred_in_a_task_of_its_own() -> None:
+    async def play() -> None:
+        deferred: Deferred[int] = Deferred()
+
+        async def both() -> list[int]:
+            return await asyncio.gather(in_task(deferred), in_task(defer.succeed(2)))
+
+        task = start(both())
+        await turns()
+        deferred.callback(1)
+        assert await task == [1, 2]
+
+    on_a_loop(play)

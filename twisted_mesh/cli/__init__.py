@@ -1,0 +1,1 @@
+"""``meshctl``: what one does with a mesh from a shell.  One module for each command."""

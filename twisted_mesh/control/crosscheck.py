@@ -9,7 +9,7 @@ from twisted_mesh.control.nearest import did_you_mean_or_list
 from twisted_mesh.control.tree import Key, Table, locate
 from twisted_mesh.errors import Problem
 from twisted_mesh.interfaces import IFilterPlugin
-from twisted_mesh.model import Config, FilterUse, Listener, Route
+from twisted_mesh.model import AccessLog, Config, FilterUse, Listener, Route
 
 # What a route can say that means nothing for a TCP connection.
 _HTTP_ONLY = ("match", "redirect", "reply", "body_limit", "upgrade")
@@ -41,7 +41,7 @@ class CrossCheck:
 
     def problems(self) -> list[Problem]:
         """Return everything that does not fit together."""
-        found = [*conflicts(self._config, self._tree)]
+        found = [*conflicts(self._config, self._tree), *self._log(("access_log",), self._config.access_log)]
         for name, table in self._config.routes.items():
             found += self._routes(("routes", name), table)
         for name, listener in self._config.listeners.items():
@@ -86,6 +86,8 @@ class CrossCheck:
         if other in listener.model_fields_set:
             yield self._say((*keys, other), f"means nothing for a {listener.protocol} listener")
         yield from self._filters((*keys, "filters"), listener.filters, listener.protocol, "")
+        if isinstance(listener.access_log, AccessLog):
+            yield from self._log((*keys, "access_log"), listener.access_log)
         for index, bind in enumerate(listener.bind):
             if "mode" in bind.model_fields_set and not bind.address.path:
                 yield self._say((*keys, "bind", index, "mode"), "means something for unix sockets only")
@@ -99,6 +101,17 @@ class CrossCheck:
             if (*where, index) in self._broken:
                 continue
             yield from self._route((*where, index), route, listener.protocol, str(keys[1]))
+
+    def _log(self, keys: Sequence[Key], log: Optional[AccessLog]) -> Iterator[Problem]:
+        if log is None or log.format in ("json", "text"):
+            return
+        # A start that uses none of its own does not need it.
+        from twisted_mesh.filters.log_format import TextFormat
+
+        try:
+            TextFormat(log.format)
+        except ValueError as error:
+            yield self._say((*keys, "format"), str(error))
 
     def _table(self, keys: Sequence[Key], listener: Listener) -> tuple[Optional[Sequence[Route]], tuple[Key, ...]]:
         """Return a listener's routes and where they stand; None where there is no such table."""

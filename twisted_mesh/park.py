@@ -58,7 +58,7 @@ class Parked(Generic[T]):
             self.resume = None
             resume()
 
-    # --- Where a filter runs the rest of its chain in an asyncio task, the task takes this for a future by what follows.
+    # --- where a filter runs the rest of its chain in an asyncio task, the task takes this for a future
 
     @property
     def _asyncio_future_blocking(self) -> bool:

@@ -129,7 +129,11 @@ class HttpConnection(Answering):
                 except HttpError as error:
                     self._refuse(error)
                     return
-                data = self._take(head, data, end + 4)
+                if head[3]:
+                    data = self._take(head, data, end + 4)
+                else:
+                    data = data[end + 4 :]
+                    self._begin(head, b"")
         finally:
             self._reading = False
         if data and not self._ending:
@@ -138,11 +142,8 @@ class HttpConnection(Answering):
             self.resume_reading()
 
     def _take(self, head: RequestHead, data: bytes, start: int) -> bytes:
-        """Begin the call of a head that was accepted; returns what stands behind the request."""
-        length = head.length
-        if length == 0:
-            self._begin(head, b"")
-            return data[start:] if start < len(data) else b""
+        """Begin the call of a head with a body; returns what stands behind the request."""
+        length = head[3]
         if 0 < length <= len(data) - start:
             self._begin(head, data[start : start + length])
             return data[start + length :]
@@ -251,25 +252,26 @@ class HttpConnection(Answering):
         trailers: Trailers = (),
     ) -> None:
         adapter = self.adapter
-        line = head.line
+        line, fields, host, length, seen, upgrade = head
         now = adapter.now()
-        call = Call("http", adapter.name, line.operation, Headers(head.fields))
+        operation, target, path, query, _, minor, _ = line
+        call = Call("http", adapter.name, operation, Headers(fields))
         call.started = now
-        call.target = line.target
-        call.resource = line.path
-        call.query = line.query
+        call.target = target
+        call.resource = path
+        if query:
+            call.query = query
         call.peer = self.peer
         call.client = self.peer_host
-        seen = head.seen
-        if head.host is not self._host_field or line.minor != self._minor or self._forward is None:
-            self._new_host(head.host, line.minor)
+        if host is not self._host_field or minor != self._minor or self._forward is None:
+            self._new_host(host, minor)
         call.authority = self._authority
         call.host = self._host
         call.body = body
         if type(body) is bytes:
             call.received = now
-            call.bytes_in = len(body)
-            if trailers:
+            if body:
+                call.bytes_in = len(body)
                 call.trailers = trailers
         else:
             self.body = reading
@@ -278,21 +280,22 @@ class HttpConnection(Answering):
         else:
             call.id = request_id = adapter.new_id()
             wire = request_id.encode("ascii")
-            head.fields.append((b"x-request-id", wire, b"x-request-id: " + wire, sorts.REQUEST_ID))
+            fields.append((b"x-request-id", wire, b"x-request-id: " + wire, sorts.REQUEST_ID))
         if seen & sorts.FORWARDED:
-            self._extend(call, line.minor)
+            self._extend(call, minor)
         else:
-            call.headers.fields += self._forward or ()
-        minor = self._minor = line.minor
+            fields += self._forward or ()
+        self._minor = minor
         self._keep = not seen & sorts.CLOSE if minor else bool(seen & sorts.KEEP)
         if not minor:
             call.version = "1.0"
         if adapter.body_limit is not None:
             call.body_limit = adapter.body_limit
-        if head.length and line.operation in ("GET", "HEAD"):
+        if length and operation in ("GET", "HEAD"):
             # Some servers do not read such a body and take it for the next request; nothing follows on this one.
             self._keep = False
-        call.upgrade = head.upgrade
+        if upgrade:
+            call.upgrade = upgrade
         call.on_interim = self._interim
         self.call = call
         self.active_at = now
@@ -300,7 +303,11 @@ class HttpConnection(Answering):
         adapter.calls.add(driver)
         driver.start(adapter.chain)
         if self.call is call:
-            self.deadline = self._next_look(call, now)
+            if call.max_duration is None and self.body is None:
+                idle = adapter.stream_idle if call.idle_timeout is None else call.idle_timeout
+                self.deadline = now + idle
+            else:
+                self.deadline = self._next_look(call, now)
 
     def _new_host(self, host: Optional[Field], minor: int) -> None:
         self._host_field = host

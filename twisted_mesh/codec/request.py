@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from twisted_mesh.codec import lines as sorts
 from twisted_mesh.codec.grammar import (
@@ -26,20 +26,14 @@ _LINES_KEPT = 1024
 _LINE_KEPT = 512
 
 
-class RequestHead(NamedTuple):
-    """A request head that was accepted.
-
-    `fields` are the end-to-end fields, in order, less the framing; `host` is the Host field, None for an HTTP/1.0
-    request without one; `length` is the length of the body, `CHUNKED` for a chunked one; `seen` collects the sorts of
-    all fields (`codec.lines`); `upgrade` is the protocol asked for, "" where the request may not be upgraded.
-    """
-
-    line: RequestLine
-    fields: list[Field]
-    host: Optional[Field]
-    length: int
-    seen: int
-    upgrade: str = ""
+# A request head that was accepted: (line, fields, host, length, seen, upgrade).
+#
+# `fields` are the end-to-end fields, in order, less the framing; `host` is the Host field, None for an HTTP/1.0 request
+# without one; `length` is the length of the body, `CHUNKED` for a chunked one; `seen` collects the sorts of all fields
+# (`codec.lines`); `upgrade` is the protocol asked for, "" where the request may not be upgraded.
+#
+# A plain tuple, as there is one for each request: making a NamedTuple costs 0.25 us more.
+RequestHead = tuple[RequestLine, list[Field], Optional[Field], int, int, str]
 
 
 class RequestReader:
@@ -102,8 +96,9 @@ class RequestReader:
                 length = int(field[1])
         if seen & _MORE or host is None or line.authority:
             return self._special(line, fields, host, length, seen, texts)
-        check_known_host(host)
-        return RequestHead(line, fields, host, length, seen)
+        if host[1] not in _hosts:
+            check_known_host(host)
+        return line, fields, host, length, seen, ""
 
     def check_partial(self, data: bytearray, start: int) -> None:
         """Look at the beginning of a head that is not complete: what cannot become right is refused at once.
@@ -161,7 +156,7 @@ class RequestReader:
             fields = without_nominated(fields, values_of(texts, b"connection"))
         if seen & sorts.EXPECT:
             fields = _expectation(line, fields)
-        return RequestHead(line, fields, host, length, seen, _upgrade(line, length, seen, texts))
+        return line, fields, host, length, seen, _upgrade(line, length, seen, texts)
 
 
 def values_of(texts: list[bytes], name: bytes) -> list[bytes]:

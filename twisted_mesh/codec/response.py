@@ -28,19 +28,13 @@ class StatusLine(NamedTuple):
     counted: bool
 
 
-class ResponseHead(NamedTuple):
-    """A response head that was accepted.
-
-    `length` is the length of the body, or `CHUNKED` or `UNTIL_CLOSE`; `keep` says whether the connection may be used
-    again; `upgrade` is the protocol of a 101, in lower case.  Framing and hop-by-hop fields are not in `fields`, but
-    the Content-Length of an answer without a body (to HEAD, or 304) is: there it is information.
-    """
-
-    line: StatusLine
-    fields: list[Field]
-    length: int
-    keep: bool
-    upgrade: bytes
+# A response head that was accepted: (line, fields, length, keep, upgrade).
+#
+# `length` is the length of the body, or `CHUNKED` or `UNTIL_CLOSE`; `keep` says whether the connection may be used
+# again; `upgrade` is the protocol of a 101, in lower case.  Framing and hop-by-hop fields are not in `fields`, but the
+# Content-Length of an answer without a body (to HEAD, or 304) is: there it is information.  A plain tuple for the same
+# reason as `RequestHead`.
+ResponseHead = tuple[StatusLine, list[Field], int, bool, bytes]
 
 
 class ResponseReader:
@@ -87,7 +81,7 @@ class ResponseReader:
             elif sort == sorts.LENGTH:
                 length = int(field[1])
         if seen & _MORE == sorts.LENGTH and line.counted and operation != "HEAD":
-            return ResponseHead(line, fields, length, True, b"")
+            return line, fields, length, True, b""
         return self._special(line, fields, length, seen, texts, operation)
 
     def check_partial(self, data: bytearray, start: int) -> None:
@@ -140,7 +134,7 @@ class ResponseReader:
             keep = False
         if seen & sorts.NOMINATES:
             fields = without_nominated(fields, values_of(texts, b"connection"))
-        return ResponseHead(line, fields, length, keep, _upgrade(line, seen, texts))
+        return line, fields, length, keep, _upgrade(line, seen, texts)
 
 
 def _upgrade(line: StatusLine, seen: int, texts: list[bytes]) -> bytes:

@@ -27,7 +27,4 @@ def status_line(minor: int, status: int, reason: bytes = b"") -> bytes:
 
 def head(first: bytes, fields: Iterable[Field], more: bytes) -> bytes:
     """Return a whole head: the first line, the fields, then `more`, which is whole lines and the empty one."""
-    parts = [first]
-    parts += [each[2] for each in fields]
-    parts.append(more)
-    return b"\r\n".join(parts)
+    return b"\r\n".join([first, *[each[2] for each in fields], more])

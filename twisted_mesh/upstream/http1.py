@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 INTERIM_LIMIT = 32
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 _BODY_EXPECTED = frozenset(("POST", "PUT", "PATCH"))
+# Encoding text that is nearly always the same costs more than finding it here.
+_METHODS = {each: each.encode("ascii") for each in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
 class StaleConnection(MeshError):
@@ -95,7 +97,8 @@ class HttpUpstream:
         self._got = False
         self._keep = True
         self.uses += 1
-        first = b"%b %b HTTP/1.1" % (call.operation.encode("ascii"), call.target)
+        operation = call.operation
+        first = b"%b %b HTTP/1.1" % (_METHODS.get(operation) or operation.encode("ascii"), call.target)
         if not call.authority:
             self._name_host(call)
         body = call.body
@@ -103,7 +106,8 @@ class HttpUpstream:
             if body:
                 self._send_whole(call, first, body)
             else:
-                self.transport.write(write_head(first, call.headers.fields, self._end_of_empty(call)))
+                end = b"\r\n" if operation == "GET" and not call.upgrade else _end_of_empty(call)
+                self.transport.write(write_head(first, call.headers.fields, end))
         else:
             self._send_streamed(call, first, body)  # type: ignore[arg-type]
         return parked
@@ -113,12 +117,6 @@ class HttpUpstream:
         if "host" not in call.headers:
             address = self.pool.endpoint.address
             call.headers.fields.insert(0, field("Host", "localhost" if address.startswith("unix:") else address))
-
-    def _end_of_empty(self, call: Call) -> bytes:
-        if call.upgrade:
-            return b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % call.upgrade.encode("latin-1")
-        # RFC 9110 section 8.6: a method that expects content says that there is none.
-        return b"content-length: 0\r\n\r\n" if call.operation in _BODY_EXPECTED else b"\r\n"
 
     def _send_whole(self, call: Call, first: bytes, body: bytes) -> None:
         if call.operation in ("GET", "HEAD"):
@@ -194,7 +192,8 @@ class HttpUpstream:
                 self._fail(MeshError(Kind.BAD_REPLY, error.text, origin=Origin.UPSTREAM))
                 return
             rest = data[end + 4 :] if end + 4 < len(data) else b""
-            if head.line.status >= 200 or head.line.status == 101:
+            status = head[0].status
+            if status >= 200 or status == 101:
                 self._reply(call, head, rest)
                 return
             if not self._interim(call, head):
@@ -210,18 +209,17 @@ class HttpUpstream:
             self._fail(MeshError(Kind.BAD_REPLY, f"over {INTERIM_LIMIT} interim replies", origin=Origin.UPSTREAM))
             return False
         if call.on_interim is not None:
-            call.on_interim(Reply(head.line.status, Headers(head.fields), reason=head.line.reason))
+            call.on_interim(Reply(head[0].status, Headers(head[1]), reason=head[0].reason))
         return self._call is call
 
     def _reply(self, call: Call, head: ResponseHead, rest: bytes) -> None:
-        line = head.line
-        reply = Reply(line.status, Headers(head.fields), reason=line.reason)
-        if line.status == 101:
-            self._switch(call, head, reply, rest)
+        line, fields, length, keep, upgrade = head
+        reply = Reply(line.status, Headers(fields), reason=line.reason)
+        if upgrade:
+            self._switch(call, upgrade, reply, rest)
             return
-        if not head.keep:
+        if not keep:
             self._keep = False
-        length = head.length
         if 0 <= length <= len(rest):
             reply.body = rest[:length] if length else b""
             if len(rest) > length:
@@ -289,15 +287,15 @@ class HttpUpstream:
         # The rest of a request body is of no use to a server that has answered.
         self._drop()
 
-    def _switch(self, call: Call, head: ResponseHead, reply: Reply, rest: bytes) -> None:
+    def _switch(self, call: Call, upgrade: bytes, reply: Reply, rest: bytes) -> None:
         """A 101: the connection leaves HTTP, and leaves the pool with it."""
         asked = [each.strip().lower().encode("latin-1") for each in call.upgrade.split(",")]
-        if not call.upgrade or head.upgrade not in asked:
+        if not call.upgrade or upgrade not in asked:
             self._fail(MeshError(Kind.BAD_REPLY, "a 101 answer that nobody asked for", origin=Origin.UPSTREAM))
             return
         from twisted_mesh.upstream.http_tunnel import HttpTunnel
 
-        self._tunnel = tunnel = HttpTunnel(self, head.upgrade, rest)
+        self._tunnel = tunnel = HttpTunnel(self, upgrade, rest)
         reply.tunnel = tunnel
         parked, self._parked = self._parked, None
         self._call = None
@@ -391,3 +389,10 @@ class HttpUpstream:
         if sending is not None:
             self.transport.unregisterProducer()
             sending.stop()
+
+
+def _end_of_empty(call: Call) -> bytes:
+    if call.upgrade:
+        return b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % call.upgrade.encode("latin-1")
+    # RFC 9110 section 8.6: a method that expects content says that there is none.
+    return b"content-length: 0\r\n\r\n" if call.operation in _BODY_EXPECTED else b"\r\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.codec.response import ResponseReader
@@ -58,14 +58,20 @@ class HttpForward:
         began = self._now()
         status, flag = 0, None
         held = True
+        connection: Optional[HttpUpstream] = None
         try:
-            connection = pool.idle.pop() if pool.idle else await pool.connect()
-            call.connected = self._now() if connection.uses == 0 else began
+            if pool.idle:
+                connection = pool.idle.pop()
+                call.connected = began
+            else:
+                connection = await pool.connect()
+                call.connected = self._now()
             try:
-                reply = await _exchange(connection, call)
+                reply = await connection.send(call)
             except StaleConnection:
+                connection = None
                 connection = await self._again(call, pool)
-                reply = await _exchange(connection, call)
+                reply = await connection.send(call)
             status = reply.status
             if type(reply.body) is not bytes or reply.tunnel is not None:
                 held = False
@@ -79,6 +85,11 @@ class HttpForward:
             flag = error.flag
             if error.origin is Origin.UPSTREAM:
                 endpoint.failures += 1
+            raise
+        except BaseException:
+            # Cancelled: nobody waits for this reply any more, so the server need not go on with it.
+            if connection is not None:
+                connection.abort()
             raise
         finally:
             if held:
@@ -127,17 +138,6 @@ class HttpForward:
     def stop(self) -> None:
         """Stop looking after idle connections; for a cluster that is given up."""
         self._sweep.stop()
-
-
-async def _exchange(connection: HttpUpstream, call: Call) -> Reply:
-    """Send and wait for the head; a call that is cancelled takes its connection with it."""
-    try:
-        return await connection.send(call)
-    except MeshError:
-        raise
-    except BaseException:
-        connection.abort()
-        raise
 
 
 def _let_go(endpoint: Endpoint) -> None:

@@ -106,10 +106,10 @@ class CrossCheck:
         if log is None or log.format in ("json", "text"):
             return
         # A start that uses none of its own does not need it.
-        from twisted_mesh.filters.log_format import TextFormat
+        from twisted_mesh.filters.access_log import make_format
 
         try:
-            TextFormat(log.format)
+            make_format(log.format)
         except ValueError as error:
             yield self._say((*keys, "format"), str(error))
 

@@ -74,19 +74,34 @@ def _settings(settings: type, own: dict[str, Any], definitions: dict[str, Any]) 
     return whole if schema.get("required") else {"anyOf": [whole, {"type": "null"}]}
 
 
+# What stands for something else until it is loaded.
+_SUBSTITUTE = r"\$\{|^file:"
+
+
 def _spelled(schema: Any) -> Any:
-    """Let text be written as a number or a flag as well, and leave out the titles, which repeat the names."""
+    """Let scalars be written as they may be, and leave out the titles, which repeat the names.
+
+    Text may look like a number or a flag, and ``${NAME}`` may stand for any scalar.
+    """
     if isinstance(schema, list):
         return [_spelled(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
     made = {
-        key: {name: _spelled(each) for name, each in value.items()}
-        if key in ("properties", "$defs")
-        else _spelled(value)
+        key: _named(value) if key in ("properties", "$defs") else _spelled(value)
         for key, value in schema.items()
         if key != "title" or not isinstance(value, str)
     }
-    if made.get("type") == "string" and not {"pattern", "enum", "const"} & set(made):
+    kind = made.get("type")
+    if kind == "string" and "pattern" in made:
+        made["pattern"] += f"|{_SUBSTITUTE}"
+    elif kind == "string" and not {"enum", "const"} & set(made):
         made["type"] = ["string", "number", "boolean"]
+    elif kind in ("integer", "number", "boolean") and not {"enum", "const"} & set(made):
+        about = {key: made.pop(key) for key in ("default", "description") if key in made}
+        return {"anyOf": [made, {"type": "string", "pattern": _SUBSTITUTE}], **about}
     return made
+
+
+def _named(schemas: dict[str, Any]) -> dict[str, Any]:
+    return {name: _spelled(each) for name, each in schemas.items()}

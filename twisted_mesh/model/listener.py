@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from twisted_mesh.model.base import DurationOrOff, Model, Name, NotEmpty, Short, one_of
+from twisted_mesh.model.base import ONE_OR_LIST, DurationOrOff, Model, Name, NotEmpty, Short, one_of
 from twisted_mesh.model.cluster import ADDRESS
 from twisted_mesh.model.filters import FilterUse
 from twisted_mesh.model.route import Route
@@ -36,10 +36,6 @@ class Bind(Model):
     mode: Annotated[str, AfterValidator(_mode)] = Field(
         default="0660", description="The permissions of a unix socket, octal."
     )
-
-
-def _binds(value: Any) -> Any:
-    return [_bind(each) for each in value] if isinstance(value, (list, tuple)) else [_bind(value)]
 
 
 def _bind(value: Any) -> Any:
@@ -145,7 +141,7 @@ class Listener(Model):
         AfterValidator(one_of(*PROTOCOLS, later=("redis",))),
         Field(json_schema_extra={"enum": list(PROTOCOLS)}),
     ] = Field(default="http", description="What is spoken: http or tcp.")
-    bind: Annotated[tuple[Bind, ...], NotEmpty(), Short(_binds, ADDRESS)] = Field(
+    bind: Annotated[tuple[Annotated[Bind, Short(_bind, ADDRESS)], ...], NotEmpty(), ONE_OR_LIST] = Field(
         description="Where to listen: an address, an object, or a list of these."
     )
     filters: tuple[FilterUse, ...] = Field(

@@ -320,3 +320,14 @@ def test_a_percentage_of_the_calls_is_enforced(percent: float, low: int, high: i
         driver = Driver(Call("http", "edge", "GET", Headers()), lambda call, reply, error: refused.append(error))
         driver.start(compose([sampled], upstream))
     assert low <= sum(each is not None for each in refused) <= high
+
+
+async def _named_otherwise(the_call: Call, rest: Proceed) -> Reply:
+    return await rest(the_call)
+
+
+def test_a_shadowed_filter_may_name_its_parameters_as_it_likes() -> None:
+    world = World(_named_otherwise)  # type: ignore[arg-type]
+    world.run()
+    world.end()
+    assert world.decisions() == {"pass": 1}

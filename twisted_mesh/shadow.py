@@ -7,7 +7,6 @@ percentage of the calls.
 from __future__ import annotations
 
 import copy
-from functools import partial
 from typing import Awaitable, Optional
 
 from twisted.internet.interfaces import IDelayedCall
@@ -158,7 +157,7 @@ class _Trial:
     def start(self) -> None:
         self._shadow.active += 1
         self._real.on_complete(self._completed)
-        self._driver.start(partial(self._shadow.inner, proceed=self._proceed))
+        self._driver.start(lambda call: self._shadow.inner(call, self._proceed))
 
     def settle(self, reply: Optional[Reply], error: Optional[BaseException]) -> None:
         """The real call has its reply head, or failed: tell the filter."""

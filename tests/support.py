@@ -520,7 +520,8 @@ def start_mesh(
     mesh = Mesh(process, Path(path), admin, Path(log))
     if wait:
         try:
-            until(mesh.ready, f"{admin}/ready", within=PATIENCE)
+            until(lambda: mesh.process.poll() is not None or mesh.ready(), f"{admin}/ready", within=PATIENCE)
+            assert mesh.process.poll() is None, f"ended with {mesh.process.returncode}"
         except BaseException as error:
             mesh.stop()
             raise AssertionError(f"{error}\n{mesh.output()}") from None

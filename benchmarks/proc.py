@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Sequence
 
+# The sidecar is that of this checkout, installed or not.
+ROOT = Path(__file__).resolve().parent.parent
+PATH = os.pathsep.join([str(ROOT), str(ROOT / "plugins"), *filter(None, [os.environ.get("PYTHONPATH")])])
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -60,6 +63,7 @@ class Group:
                     stderr=out,
                     start_new_session=True,
                     cwd=self.log.parent,
+                    env={**os.environ, "PYTHONPATH": PATH},
                 )
         finally:
             stay_on(LOAD_CORE)

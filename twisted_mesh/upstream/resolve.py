@@ -85,7 +85,7 @@ class SystemResolver:
     def resolve(self, host: str, family: str) -> Deferred[Answer]:
         """See `Resolver.resolve`."""
         lookup = Deferred.fromCoroutine(self._resolve(host, FAMILIES[family]))
-        lookup.addTimeout(LOOKUP_LIMIT, self._reactor)
+        lookup.addTimeout(LOOKUP_LIMIT, self._reactor, onTimeoutCancel=_too_long)
         return lookup.addErrback(_explain, host)
 
     async def _resolve(self, host: str, families: Sequence[int]) -> Answer:
@@ -134,11 +134,11 @@ class SystemResolver:
 
     def _client_for(self, servers: Sequence[tuple[str, int]]) -> DnsClient:
         if self._client is None or self._client[0] != servers:
-            from twisted.names import client, dns
+            from twisted.names.client import Resolver as Client
 
-            # Twisted would log two lines for the socket of each question.
-            dns.DNSDatagramProtocol.noisy = False
-            self._client = (servers, client.Resolver(servers=list(servers), reactor=self._reactor))
+            from twisted_mesh.upstream.quiet import QuietUdp
+
+            self._client = (servers, Client(servers=list(servers), reactor=QuietUdp(self._reactor)))
         return self._client[1]
 
 
@@ -151,20 +151,21 @@ def _read(path: str) -> str:
         return ""
 
 
+def _too_long(result: object, limit: float) -> None:
+    raise NotResolved(f"no answer within {limit:g} s")
+
+
 def _explain(failure: Failure, host: str) -> Any:
     """Turn whatever went wrong into `NotResolved`."""
-    error = failure.value
-    if isinstance(error, NotResolved):
-        return failure
-    if isinstance(error, TimeoutError):
-        raise NotResolved(f"{host}: no answer within {LOOKUP_LIMIT:g} s") from error
-    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    from twisted.names.error import DNSQueryTimeoutError, DNSServerError
+    from twisted.names.error import DNSServerError
 
-    if isinstance(error, DNSQueryTimeoutError):
+    error = failure.value
+    if isinstance(error, TimeoutError):
         words = "no name server answers"
     elif isinstance(error, DNSServerError):
         words = "the name server failed"
+    else:
+        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
     raise NotResolved(f"{host}: {words}") from error
 
 

@@ -1,0 +1,116 @@
+"""Finding the route of a call, and what it makes of the call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.filters.drive import Run, a_call
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.filters.route import Route, Table, Target, forward
+from twisted_mesh.headers import Headers
+from twisted_mesh.policy.match import compile_match
+
+
+def to(status: int) -> Any:
+    async def proceed(call: Call) -> Reply:
+        return Reply(status)
+
+    return proceed
+
+
+def a_cluster(name: str = "api") -> Any:
+    return SimpleNamespace(name=name, forward=to(200))
+
+
+def test_the_first_route_that_matches_takes_the_call() -> None:
+    table = Table(
+        [
+            Route("other", to(1), matches=compile_match(["other.example"])),
+            Route("api", to(2), matches=compile_match(prefix="/api")),
+            Route("rest", to(3)),
+        ]
+    )
+    call = a_call()
+    assert Run(table.proceed, call).reply.status == 2
+    assert call.route is table.routes[1]
+    call = a_call()
+    call.resource = "/other"
+    assert Run(table.proceed, call).reply.status == 3
+    assert repr(table) == "<Table of 3 routes>"
+
+
+def test_no_route_is_an_error() -> None:
+    table = Table([Route("other", to(1), matches=compile_match(["other.example"]))])
+    error = Run(table.proceed, a_call()).error
+    assert error.kind is Kind.NO_ROUTE
+    assert error.detail == "no route for GET shop.example/api/x"
+
+
+def test_a_tcp_call_takes_a_route_without_conditions() -> None:
+    cluster = a_cluster("db")
+    table = Table([Route("db", to(0), targets=[Target(cluster)], matches=compile_match())])
+    call = Call("tcp", "db", "CONNECT", Headers())
+    Run(table.proceed, call)
+    assert call.cluster is cluster
+
+
+def test_the_limits_of_the_route_are_those_of_the_call() -> None:
+    route = Route("r", to(200), timeout=2.0, idle_timeout=3.0, max_duration=4.0, body_limit=5, upgrades=False)
+    call = a_call()
+    Run(Table([route]).proceed, call)
+    assert (call.timeout, call.idle_timeout, call.max_duration, call.body_limit, call.upgrades) == (2, 3, 4, 5, False)
+
+
+def test_what_the_route_does_not_say_stays() -> None:
+    call = a_call()
+    call.idle_timeout = 7.0
+    call.body_limit = 9
+    Run(Table([Route("r", to(200), timeout=1.0, upgrades=False)]).proceed, call)
+    assert (call.timeout, call.idle_timeout, call.body_limit, call.upgrades) == (1.0, 7.0, 9, False)
+    call = a_call()
+    Run(Table([Route("r", to(200))]).proceed, call)
+    assert (call.timeout, call.upgrades) == (None, True)
+
+
+def test_targets_share_the_calls_by_weight() -> None:
+    route = Route("r", to(200), targets=[Target(a_cluster("a"), 90), Target(a_cluster("b"), 10)], dice=Random(1).random)
+    table = Table([route])
+    counted: Counter[str] = Counter()
+    for _ in range(2000):
+        call = a_call()
+        Run(table.proceed, call)
+        assert call.cluster is not None
+        counted[call.cluster.name] += 1
+    assert 1730 < counted["a"] < 1870
+    assert repr(route) == "<Route r to a:90, b:10>"
+
+
+def test_a_target_sets_its_headers() -> None:
+    target = Target(a_cluster(), 1, Headers.of([("X-Version", "v2"), ("x-new", "1")]))
+    call = a_call(x_version="v1", x_other="o")
+    Run(Table([Route("r", to(200), targets=[target])]).proceed, call)
+    assert list(call.headers.items()) == [("x-other", "o"), ("x-version", "v2"), ("x-new", "1")]
+
+
+def test_several_targets_need_dice() -> None:
+    with pytest.raises(ValueError, match="dice"):
+        Route("r", to(200), targets=[Target(a_cluster("a")), Target(a_cluster("b"))])
+
+
+def test_a_route_without_targets_sends_to_nobody() -> None:
+    assert repr(Route("r", to(200))) == "<Route r to nobody>"
+
+
+def test_forward_goes_to_the_chosen_cluster() -> None:
+    call = a_call()
+    call.cluster = a_cluster()
+    assert Run(forward, call).reply.status == 200
+    with pytest.raises(MeshError) as raised:
+        forward(a_call())
+    assert raised.value.kind is Kind.NO_CLUSTER

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Mapping, Optional, Union
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from typing_extensions import Self
 
-from twisted_mesh.model.base import ONE_OR_LIST, DurationOrOff, Model, Name, NotEmpty, OrOff, Short, check_name
+from twisted_mesh.model.base import ONE_OR_LIST, DurationOrOff, Model, Name, OrOff, Short, check_name
 from twisted_mesh.model.fields import HeaderName, HeaderValue, SetHeaderName, is_token
 from twisted_mesh.model.filters import FilterUse
 from twisted_mesh.model.text import expected
@@ -191,7 +191,7 @@ class Route(Model):
         default="", description="Its name in logs and metrics; TABLE[n] if not given."
     )
     match: Match = Field(default=Match.model_construct(), description="Which calls it is for; all if not given.")
-    to: Annotated[tuple[Target, ...], NotEmpty(), Short(_targets, *_TARGETS)] = Field(
+    to: Annotated[tuple[Target, ...], Short(_targets, *_TARGETS)] = Field(
         default=(), description="The cluster: NAME, {NAME: WEIGHT, ...}, or a list of {cluster, weight, headers}."
     )
     redirect: Optional[Redirect] = Field(default=None, description="Answer with another place to go to.")

@@ -130,7 +130,7 @@ _UNITS = {
     "kB": 10**3,
     "B": 1,
 }
-_SIZE = re.compile(r"(\d{1,18}) ?([kKMG]i?B|B)?", re.ASCII)
+_SIZE = re.compile(r"(\d{1,24}) ?([kKMG]i?B|B)?", re.ASCII)
 
 
 def parse_size(text: object) -> int:

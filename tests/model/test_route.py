@@ -1,0 +1,97 @@
+"""Routes: forms, defaults, refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from twisted_mesh.model.route import Backoff, Match, PathMatch, Retry, Route, Target, TargetHeaders
+
+
+@pytest.mark.parametrize(
+    ("to", "targets"),
+    [
+        ("web", (Target(cluster="web"),)),
+        ({"web": 90, "new": 10}, (Target(cluster="web", weight=90), Target(cluster="new", weight=10))),
+        (
+            [{"cluster": "web"}, {"cluster": "new", "weight": 2, "headers": {"set": {"x-new": "1"}}}],
+            (
+                Target(cluster="web"),
+                Target(cluster="new", weight=2, headers=TargetHeaders(set={"x-new": "1"})),
+            ),
+        ),
+    ],
+)
+def test_targets_are_a_name_weights_or_a_list(to: Any, targets: tuple[Target, ...]) -> None:
+    assert Route.model_validate({"to": to}).to == targets
+
+
+def test_one_value_is_a_list_of_one() -> None:
+    match = Match.model_validate({"host": "Shop.Example", "method": "GET", "path": "/a", "header": {"x": "1"}})
+    assert match == Match(host=("shop.example",), method=("GET",), path=PathMatch(exact="/a"), header={"x": "1"})
+
+
+@pytest.mark.parametrize("host", ["*", "*.example", "shop.*", "a", "a.b-c.d_e", "[::1]", "127.0.0.1"])
+def test_hosts_may_have_a_star_at_one_end(host: str) -> None:
+    assert Match.model_validate({"host": host}).host == (host,)
+
+
+@pytest.mark.parametrize("host", ["", "a:80", "*a", "a*", "*.*", "a.*.b", "http://a", "a/", "a b", ".a", "**"])
+def test_other_patterns_are_refused(host: str) -> None:
+    with pytest.raises(ValidationError, match="expected a host without a port"):
+        Match.model_validate({"host": host})
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    route = Route.model_validate({"to": "web"})
+    assert route.timeout == 15.0
+    assert route.retry == Retry(attempts=3, when=("connect_failed", "reset"), backoff=Backoff(base=0.025, max=0.25))
+    assert (route.idle_timeout, route.max_duration, route.body_limit, route.upgrade) == (None, None, None, True)
+
+
+def test_timeout_and_retry_may_be_off() -> None:
+    route = Route.model_validate({"to": "web", "timeout": "off", "retry": "off"}, context={})
+    assert route.timeout is None
+    assert route.retry is None
+    assert Route.model_validate(route.model_dump(mode="json"), context={}) == route
+
+
+def test_a_condition_is_a_word_or_a_status() -> None:
+    assert Retry.model_validate({"when": "5xx"}).when == ("5xx",)
+    assert Retry.model_validate({"when": ["reset", 429]}).when == ("reset", 429)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ({}, "exactly one of to, redirect and reply"),
+        ({"to": "a", "reply": {}}, "exactly one of to, redirect and reply"),
+        ({"to": []}, "exactly one of to, redirect and reply"),
+        ({"to": {"a": 0}}, "greater than or equal to 1"),
+        ({"to": {"a b": 1}}, "expected a name"),
+        ({"to": ["a"]}, "valid dictionary"),
+        ({"to": "a", "name": "a b"}, "expected a name"),
+        ({"to": "a", "match": {"path": {}}}, "exactly one of exact and prefix"),
+        ({"to": "a", "match": {"path": {"exact": "/", "prefix": "/"}}}, "exactly one of exact and prefix"),
+        ({"to": "a", "match": {"path": "a"}}, "expected a path that starts with /"),
+        ({"to": "a", "match": {"path": "/a?b"}}, "expected a path that starts with /"),
+        ({"to": "a", "match": {"method": "get"}}, "expected a method in capital letters"),
+        ({"to": "a", "match": {"header": {"a b": "c"}}}, "expected a header name"),
+        ({"to": "a", "max_duration": "0s"}, "more than 0"),
+        ({"to": "a", "retry": {"attempts": 0}}, "greater than or equal to 1"),
+        ({"to": "a", "retry": {"when": [200]}}, "or a status from 400 to 599"),
+        ({"to": "a", "retry": {"when": ["timeout"]}}, "expected connect_failed, reset"),
+        ({"to": "a", "retry": {"backoff": {"base": "1s"}}}, "expected max to be at least base"),
+        ({"redirect": {}}, "expected either url, or one or more of path, host and scheme"),
+        ({"redirect": {"url": "/a", "path": "/b"}}, "expected either url"),
+        ({"redirect": {"path": "/b", "status": 200}}, "Input should be 301"),
+        ({"reply": {"status": 100}}, "greater than or equal to 200"),
+        ({"reply": {"headers": {"content-length": "1"}}}, "cannot be set"),
+        ({"reply": {"headers": {"x": "a\nb"}}}, "expected a header value"),
+    ],
+)
+def test_what_is_wrong_is_refused(written: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Route.model_validate(written)

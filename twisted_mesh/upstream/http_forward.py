@@ -12,6 +12,7 @@ from twisted_mesh.interfaces import Env
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.sweep import Sweep
 from twisted_mesh.upstream.http1 import HttpUpstream, StaleConnection
+from twisted_mesh.upstream.http_tunnel import HttpTunnel
 from twisted_mesh.upstream.pool import HttpPool
 
 if TYPE_CHECKING:
@@ -97,12 +98,19 @@ class HttpForward:
             self._cells.ended(status, flag, self._now() - began)
 
     def _hold(self, endpoint: Endpoint, reply: Reply, call: Call) -> None:
-        """Count the call as active at its endpoint until its body has ended."""
+        """Count the call as active at its endpoint until its body has ended.
+
+        A filter may drop the reply; when the call ends, no connection is kept for a reader that will not come.
+        """
         body = reply.body
         if isinstance(body, ByteStream):
             body.on_end = lambda stream: _let_go(endpoint)
+            call.on_complete(lambda ended: body.cancel())
         else:
             call.on_complete(lambda ended: _let_go(endpoint))
+            assert isinstance(reply.tunnel, HttpTunnel)
+            tunnel = reply.tunnel
+            call.on_complete(lambda ended: tunnel.drop())
 
     async def _again(self, call: Call, pool: HttpPool) -> HttpUpstream:
         """Return a new connection for a request that a kept one has lost."""

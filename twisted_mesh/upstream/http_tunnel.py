@@ -20,12 +20,13 @@ class HttpTunnel:
     tunnel writes, half-closes with `end`, and ends it with `abort` or `close`.
     """
 
-    __slots__ = ("_connection", "first", "protocol", "stream")
+    __slots__ = ("_connection", "_taken", "first", "protocol", "stream")
 
     def __init__(self, connection: HttpUpstream, protocol: bytes, first: bytes) -> None:
         self._connection = connection
         self.protocol = protocol
         self.first = first
+        self._taken = False
         self.stream = ByteStream(self)
         if first:
             self.stream.write(first)
@@ -45,6 +46,7 @@ class HttpTunnel:
 
     def paced_by(self, producer: Any) -> None:
         """Have `producer` paused and resumed by how fast the upstream takes what is written."""
+        self._taken = True
         self._connection.transport.registerProducer(producer, True)
 
     def close(self) -> None:
@@ -56,6 +58,11 @@ class HttpTunnel:
         """End it now."""
         self._connection.transport.unregisterProducer()
         self._connection.transport.abortConnection()
+
+    def drop(self) -> None:
+        """The call has ended: if nobody took the tunnel, nobody will."""
+        if not self._taken:
+            self._connection.transport.abortConnection()
 
     # --- for the connection
 

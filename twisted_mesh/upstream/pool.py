@@ -29,6 +29,7 @@ class HttpPool:
         "_connect_timeout",
         "_connector",
         "_env",
+        "_handing_out",
         "_reader",
         "cells",
         "draining",
@@ -57,6 +58,7 @@ class HttpPool:
         self.open = 0
         self.waiting: deque[Parked[None]] = deque()
         self.draining = False
+        self._handing_out = False
         self.now: Callable[[], float] = env.now
         self._env = env
         self._connector = connector
@@ -162,8 +164,15 @@ class HttpPool:
         )
 
     def _next(self) -> None:
-        if self.waiting and (self.idle or self.open < self.options.max_connections):
-            self.waiting.popleft().fire(None)
+        # One loop, not one frame for each call: a connect that fails at once gets here again from inside `fire`.
+        if self._handing_out:
+            return
+        self._handing_out = True
+        try:
+            while self.waiting and (self.idle or self.open < self.options.max_connections):
+                self.waiting.popleft().fire(None)
+        finally:
+            self._handing_out = False
 
     # --- time
 

@@ -1,0 +1,116 @@
+"""How the admin's pages look as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Mapping, Sequence
+
+REDACTED = "***"
+# Settings, header fields and parameters whose values are secrets, by their names.
+_NAMES = r"passw|secret|token|credential|auth(?!or(?!iz))|cookie|api[-_]?key|private[-_]?key"
+_SECRET = re.compile(_NAMES, re.IGNORECASE)
+_PASSWORD_IN_URL = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/@:]*):[^\s/]*@", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(rf"([?&;][^\s=&;]*(?:{_NAMES})[^\s=&;]*=)[^\s&;#]*", re.IGNORECASE)
+
+
+def table(rows: Sequence[Sequence[object]]) -> str:
+    """Return rows as aligned columns."""
+    shown = [[str(each) for each in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in shown
+    )
+
+
+def json_text(value: object) -> str:
+    """Return a value as JSON for people."""
+    return json.dumps(value, indent=2, default=str, ensure_ascii=False)
+
+
+def clusters(described: Sequence[Mapping[str, Any]]) -> str:
+    """Return what /clusters says as text: a line for each cluster and one for each endpoint."""
+    parts = []
+    for each in described:
+        usable, endpoints = each["usable"], each["endpoints"]
+        state = "ready" if each["ready"] else "not ready"
+        notes = [state, each["balance"], f"{len(usable)} of {len(endpoints)} endpoints usable"]
+        if each["panicking"]:
+            notes.append("panicking: too few are healthy, so all are used")
+        if each["trouble"]:
+            notes.append(each["trouble"])
+        parts.append(f"{each['name']}: {', '.join(notes)}\n")
+        parts += [f"  {name}: {_name(about)}\n" for name, about in each["names"].items()]
+        if endpoints:
+            parts += [f"  {line}\n" for line in table(_endpoint_rows(endpoints)).splitlines()]
+    return "".join(parts) or "no clusters"
+
+
+def _name(about: Mapping[str, Any]) -> str:
+    addresses = ", ".join(about["addresses"]) or "no address"
+    return f"{addresses} ({about['problem']})" if about["problem"] else addresses
+
+
+def _endpoint_rows(endpoints: Sequence[Mapping[str, Any]]) -> list[list[object]]:
+    rows: list[list[object]] = [
+        ["ADDRESS", "STATE", "WEIGHT", "ZONE", "ACTIVE", "SUCCEEDED", "FAILED", "REASON", "CONNECTIONS"]
+    ]
+    for each in endpoints:
+        connections = "; ".join(f"{protocol} {pool}" for protocol, pool in each["connections"].items())
+        rows.append(
+            [
+                f"{each['address']} ({each['name']})" if each["name"] else each["address"],
+                each["state"],
+                each["weight"],
+                each["zone"] or "-",
+                each["active"],
+                each["successes"],
+                each["failures"],
+                each["reason"] or "-",
+                connections or "-",
+            ]
+        )
+    return rows
+
+
+def listeners(described: Sequence[Mapping[str, Any]]) -> str:
+    """Return what /listeners says as text."""
+    rows: list[list[object]] = [["NAME", "PROTOCOL", "ADDRESSES", "STATE", "CONNECTIONS", "CALLS"]]
+    for each in described:
+        state = "leaving" if each["leaving"] else "accepting" if each["accepting"] else "closed"
+        addresses = " ".join(each["addresses"]) or "-"
+        rows.append([each["name"], each["protocol"], addresses, state, each["connections"], each["active_calls"]])
+    return table(rows)
+
+
+# --- the configuration
+
+
+def config_as_json(about: Mapping[str, object], config: Any) -> str:
+    """Return a configuration as JSON, without its secrets."""
+    return json_text({**about, "config": None if config is None else redacted(config.model_dump(mode="json"))})
+
+
+def config_as_text(about: Mapping[str, object], config: Any) -> str:
+    """Return a configuration as YAML, without its secrets."""
+    import yaml
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    head = "".join(f"# {name}: {line}\n" for name, value in about.items() for line in str(value or "no").splitlines())
+    if config is None:
+        return head
+    text: str = yaml.dump(redacted(config.model_dump(mode="json")), Dumper=dumper, sort_keys=False, allow_unicode=True)
+    return head + text
+
+
+def redacted(value: Any, name: str = "") -> Any:
+    """Return a copy in which secrets are `REDACTED`: what has the name of one, and passwords in URLs."""
+    if isinstance(value, dict):
+        return {key: redacted(each, str(key)) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redacted(each, name) for each in value]
+    if not isinstance(value, str) or not value:
+        return value
+    if _SECRET.search(name):
+        return REDACTED
+    return _SECRET_PARAMETER.sub(rf"\1{REDACTED}", _PASSWORD_IN_URL.sub(rf"\1:{REDACTED}@", value))

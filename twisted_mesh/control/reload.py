@@ -26,18 +26,22 @@ SLICE = 0.002
 log = Logger("twisted_mesh.reload")
 
 Read = Callable[[], "Deferred[model.Config]"]
+Undo = Callable[[], None]
+Outside = Callable[["model.Config"], Undo]
 
 
 class Reload:
     """Reads the configuration and applies it, one change at a time; the newest request wins.
 
     :param read: reads and checks; fires with the configuration, or fails with `ConfigError`.
+    :param outside: changes what lies outside the world; returns what takes that back, or raises `ConfigError`.
     :param applied: called after each change that was applied.
     """
 
-    def __init__(self, world: World, read: Read, applied: Callable[[], None]) -> None:
+    def __init__(self, world: World, read: Read, outside: Outside, applied: Callable[[], None]) -> None:
         self._world = world
         self._read = read
+        self._outside = outside
         self._applied = applied
         self._families = Families(world.env.metrics)
         self._running: Optional[Deferred[None]] = None
@@ -67,7 +71,7 @@ class Reload:
         change = Change(self._world, config)
         for _ in change.steps():
             continue
-        change.commit()
+        self._commit(change)
         self._succeeded("applied")
 
     def _start(self, reason: str) -> None:
@@ -114,10 +118,23 @@ class Reload:
         if self._stopped:
             change.give_up()
             return
-        change.commit()
+        self._commit(change)
         self._succeeded("applied")
         log.info("applied configuration {version}: {world!r}", version=world.version, world=world)
         self._applied()
+
+    def _commit(self, change: Change) -> None:
+        """All of it, or nothing."""
+        try:
+            undo = self._outside(change.config)
+        except ConfigError:
+            change.give_up()
+            raise
+        try:
+            change.commit()
+        except ConfigError:
+            undo()
+            raise
 
     def _succeeded(self, result: str) -> None:
         self.refused = ""

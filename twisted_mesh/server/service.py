@@ -19,14 +19,15 @@ from twisted_mesh import __version__
 from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.found import find_filter
 from twisted_mesh.control.load import load
-from twisted_mesh.control.reload import Reload
+from twisted_mesh.control.reload import Reload, Undo
 from twisted_mesh.control.world import World
-from twisted_mesh.errors import ConfigError
+from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.families import Families
 from twisted_mesh.logfile import LogFiles
 from twisted_mesh.metrics import Registry
 from twisted_mesh.net.loop import loop_of
 from twisted_mesh.server import memory, signals
+from twisted_mesh.server.admin import Admin
 from twisted_mesh.server.child import read_in_child
 from twisted_mesh.server.drain import Drain
 from twisted_mesh.server.ending import ending
@@ -64,9 +65,11 @@ class Sidecar(MultiService):
             loop=loop_of(reactor),
         )
         self.world = World(self._env, loop_of(reactor), find_filter)
-        self.reloading = Reload(self.world, self._read, self._applied)
+        self.reloading = Reload(self.world, self._read, self._move_admin, self._applied)
         self._watch = Watch(path, reactor, self._changed)
         self._drain = Drain(self.world, reactor, self._drained)
+        self._admin = Admin(self, self._env, loop_of(reactor))
+        self._admin.setServiceParent(self)
         self.registry.on_collect(self._show)
 
     def prepare(self) -> None:
@@ -79,11 +82,6 @@ class Sidecar(MultiService):
         self.reloading.first(config)
         node = config.node
         self._families.info.labels(__version__, node.id or socket.gethostname(), node.service, node.zone).value = 1
-        if config.admin is not None:
-            self._open_admin(config.admin)
-
-    def _open_admin(self, address: model.Address) -> None:
-        return
 
     # --- IService
 
@@ -114,7 +112,7 @@ class Sidecar(MultiService):
         self._watch.known(state_of(self.path))
         self.reloading.request(reason)
 
-    def drain(self, reason: str = "asked by the admin") -> None:
+    def drain(self, reason: str) -> None:
         """End gently: finish what is in flight, then stop the process."""
         self.reloading.stop()
         assert self.world.config is not None
@@ -126,6 +124,11 @@ class Sidecar(MultiService):
         if self._drain.begun:
             return False, "draining"
         return self.world.ready()
+
+    @property
+    def refused(self) -> str:
+        """Why the newest configuration was refused; "" if it was not."""
+        return self.reloading.refused
 
     def _terminated(self, reason: str) -> None:
         """The first time end gently, the second time at once."""
@@ -162,6 +165,14 @@ class Sidecar(MultiService):
 
     def _changed(self) -> None:
         self.reloading.request("it has changed")
+
+    def _move_admin(self, config: model.Config) -> Undo:
+        before = self.world.config.admin if self.world.config is not None else None
+        try:
+            self._admin.serve_at(config.admin)
+        except OSError as error:
+            raise ConfigError([Problem("admin", 0, 0, "", error.strerror or str(error))]) from error
+        return partial(self._admin.serve_at, before)
 
     def _applied(self) -> None:
         memory.settle_again()

@@ -118,7 +118,7 @@ def _targets(value: Any) -> Any:
 class Redirect(Model):
     """Answers with another place to go to: the request's own URL with some parts replaced, or a whole one."""
 
-    path: Optional[Path] = Field(default=None, description="The path to go to; the query is dropped.")
+    path: Optional[Path] = Field(default=None, description="The path to go to; the query stays.")
     host: Optional[str] = Field(default=None, description="The host to go to, with a port if need be.")
     scheme: Optional[Literal["http", "https"]] = Field(default=None, description="The scheme to go to.")
     url: Optional[HeaderValue] = Field(default=None, description="The whole URL, instead of the parts.")

@@ -53,10 +53,10 @@ class Accepted:
     Whoever is given one either lets a protocol have it (`adopt`) or takes the socket (`detach`).
     """
 
-    __slots__ = ("_loop", "peer", "peer_host", "sock")
+    __slots__ = ("loop", "peer", "peer_host", "sock")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, name: Any) -> None:
-        self._loop = loop
+        self.loop = loop
         self.sock = sock
         if sock.family == socket.AF_UNIX:
             self.peer, self.peer_host = "unix:", ""
@@ -69,8 +69,8 @@ class Accepted:
 
     def adopt(self, protocol: Any) -> LoopTransport:
         """Connect a Twisted protocol to it; ``makeConnection`` follows in the loop's next turn."""
-        transport = LoopTransport(self._loop, self.sock, protocol)
-        attach(self._loop, transport)
+        transport = LoopTransport(self.loop, self.sock, protocol)
+        attach(self.loop, transport)
         return transport
 
     def detach(self) -> socket.socket:

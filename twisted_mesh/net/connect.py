@@ -35,17 +35,17 @@ class Connector:
     out of something.  If nobody waits any more when the connection is made, as the call was cancelled, it is closed.
     """
 
-    __slots__ = ("_loop",)
+    __slots__ = ("loop",)
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
 
     def connect(self, address: Address, protocol: Any, timeout: float) -> Parked[None]:
         """Connect a Twisted protocol; its ``makeConnection`` has been called when this fires.
 
         :param timeout: seconds.
         """
-        attempt = _ForProtocol(self._loop, address, protocol)
+        attempt = _ForProtocol(self.loop, address, protocol)
         attempt.start(timeout)
         return attempt.parked
 
@@ -54,7 +54,7 @@ class Connector:
 
         :param timeout: seconds.
         """
-        attempt = _ForSocket(self._loop, address)
+        attempt = _ForSocket(self.loop, address)
         attempt.start(timeout)
         return attempt.parked
 

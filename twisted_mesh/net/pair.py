@@ -183,7 +183,7 @@ class Pair:
     """Two joined sockets.
 
     `bytes_in` went from the client to the upstream, `bytes_out` to the client; `last_activity` is when the last did,
-    by the loop's clock.  `how` says how it ended, "" while it goes on.
+    by the clock that the relay was given.  `how` says how it ended, "" while it goes on.
     """
 
     __slots__ = ("_relay", "client", "done", "how", "inward", "last_activity", "outward", "upstream")

@@ -47,14 +47,17 @@ POOL = Pipes()
 class Relay:
     """Joins sockets and moves their bytes, on one loop.
 
+    :param now: monotonic seconds.
+
     All its calls are made on the loop's thread.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pipes: Pipes = POOL) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float], pipes: Pipes = POOL) -> None:
         self._loop = loop
         self.pipes = pipes
         self.buffer = memoryview(bytearray(COPY))
-        self.now = loop.time()
+        self._now = now
+        self.now = now()
         self._epoll = select.epoll()
         self._ways: dict[int, Way] = {}
         self._watched: dict[int, Callable[[], None]] = {}
@@ -86,6 +89,7 @@ class Relay:
         :param done: called once with the pair, when both sockets are closed.
         :param first: what the upstream gets first.
         """
+        self.now = self._now()
         pair = Pair(self, client, upstream, done, first)
         for way in (pair.inward, pair.outward):
             number = way.reader.fileno()
@@ -98,10 +102,14 @@ class Relay:
         return pair
 
     def end(self, pair: Pair, how: str, reset: bool) -> None:
-        """End a pair; only the first time counts."""
+        """End a pair; only the first time counts.
+
+        With something left that one side did not take, both see a RST: a FIN would say that it had been all.
+        """
         if pair.how:
             return
         pair.how = how
+        reset = reset or pair.inward.waiting or pair.outward.waiting
         for way in (pair.inward, pair.outward):
             # Closing takes a socket out of the epoll.
             del self._ways[way.reader.fileno()]
@@ -121,7 +129,7 @@ class Relay:
         self._epoll.close()
 
     def _wake(self) -> None:
-        self.now = self._loop.time()
+        self.now = self._now()
         ways = self._ways
         for number, event in self._epoll.poll(0, EVENTS):
             way = ways.get(number)

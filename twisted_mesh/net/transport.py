@@ -9,7 +9,8 @@ is given its protocol), and `write` *is* the loop transport's bound method.
 What the loops' transports do not tell and this one hides:
 
 - ``abort()`` with unsent bytes looks like a clean end to the peer; `reset` makes the kernel send a RST.
-- ``close()`` waits for ever for a peer that does not read; `loseConnection` waits `LINGER` seconds, then resets.
+- ``close()`` waits for ever for a peer that does not read; `loseConnection` waits as long as the peer takes anything,
+  and resets one that took nothing for `STUCK` seconds.
 - ``write()`` raises on uvloop once the connection is lost; here it does nothing.
 - reading again after an EOF reports the EOF again; here it does nothing.
 
@@ -20,8 +21,10 @@ peer that goes away keeps reading, and bounds what it keeps.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
 import struct
+import termios
 from typing import Any, Callable, Iterable, Optional, Union
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -38,7 +41,12 @@ from zope.interface import implementer
 
 log = Logger()
 
-# Seconds that `loseConnection` gives a peer to take what is still unsent.
+# Seconds after `loseConnection` in which a peer has to take some of what is unsent.  A slow reader gets all of it,
+# however long that takes; windows open in steps, so a reader of 15 KB/s can seem to stand still for 4 s.
+STUCK = 5.0
+# Seconds between two looks at that.
+_LOOK = 1.0
+# Seconds that `finish` gives a peer to close its side.
 LINGER = 1.0
 # Made once: a Failure costs microseconds, and thousands of connections may end at the same moment.
 CLOSED = Failure(ConnectionDone())
@@ -60,6 +68,11 @@ def reset_on_close(sock: socket.socket) -> None:
 
 def _dropped(data: object) -> None:
     """Stands in for `write` and ``data_received`` once a direction is closed."""
+
+
+def _too_early(data: object) -> None:
+    """Stands in for `write` until the connection is made."""
+    raise RuntimeError("nothing can be written before makeConnection")
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer)
@@ -98,7 +111,7 @@ class LoopTransport:
         self.protocol = protocol
         # What the loop calls with bytes.  It looks this up when it is given its protocol, and uvloop never again.
         self.data_received: Callable[[bytes], None] = protocol.dataReceived
-        self.write: Callable[[bytes], None] = _dropped
+        self.write: Callable[[bytes], None] = _too_early
         self._transport: Any = None
         self._producer: Any = None
         self._timer: Optional[asyncio.TimerHandle] = None
@@ -172,7 +185,7 @@ class LoopTransport:
             self._transport.writelines(iovec)
 
     def loseConnection(self) -> None:
-        """Send what waits, then close.  A peer that does not take it within `LINGER` seconds is reset.
+        """Send what waits, then close.  A peer that takes nothing of it for `STUCK` seconds is reset.
 
         What is written afterwards is dropped.
         """
@@ -305,7 +318,28 @@ class LoopTransport:
 
     def _linger(self) -> None:
         if self._timer is None and self._transport.get_write_buffer_size():
-            self._timer = self._loop.call_later(LINGER, self.reset)
+            self._timer = self._loop.call_later(_LOOK, self._look, self._unsent(), 0.0)
+
+    def _look(self, before: int, stood: float) -> None:
+        """See whether the peer has taken anything since there were `before` bytes; `stood` is for how long not."""
+        self._timer = None
+        left = self._unsent()
+        stood = 0.0 if left < before else stood + _LOOK
+        if stood >= STUCK:
+            self.reset()
+        else:
+            self._timer = self._loop.call_later(_LOOK, self._look, left, stood)
+
+    def _unsent(self) -> int:
+        """Bytes that the peer has not taken: ours, and those that the kernel holds."""
+        size: int = self._transport.get_write_buffer_size()
+        try:
+            answer = fcntl.ioctl(self.sock.fileno(), termios.TIOCOUTQ, bytes(4))
+        except OSError:
+            # Not for sockets on this system: then our own count has to do.
+            return size
+        queued: int = struct.unpack("i", answer)[0]
+        return size + queued
 
     def _address(self, which: str) -> Optional[TwistedAddress]:
         if self._transport is None:

@@ -1,0 +1,27 @@
+"""What is said of a call that a filter spoilt."""
+
+from __future__ import annotations
+
+from twisted.python.failure import Failure
+
+from twisted_mesh.call import Call
+from twisted_mesh.families import Families
+from twisted_mesh.interfaces import Env
+
+
+def filter_failed(env: Env, call: Call, error: BaseException) -> None:
+    """Log and count what a filter raised that nobody expects: one line, with the traceback."""
+    Families(env.metrics).filter_errors.labels(culprit(error)).value += 1
+    env.log.failure("{call!r}: unexpected in a filter", failure=Failure(error), call=call)
+
+
+def culprit(error: BaseException) -> str:
+    """Return the name of the innermost filter module in a traceback, for the metric's label."""
+    name = "unknown"
+    trace = error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if ".filters." in module:
+            name = module.rpartition(".")[2]
+        trace = trace.tb_next
+    return name

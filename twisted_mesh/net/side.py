@@ -1,0 +1,235 @@
+"""One end of a TCP call: a connected socket, read as a stream only if somebody asks for its bytes.
+
+Until somebody attaches to `Side.stream` (a filter that looks at the bytes does) nothing is read, and whoever joins two
+such sides may take both sockets and have the kernel move the bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from socket import socket as Socket
+from typing import Any, Callable, Optional
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.net.accept import attach
+from twisted_mesh.net.transport import LoopTransport, reset_on_close
+from twisted_mesh.stream import ByteStream, Receiver
+
+log = Logger()
+
+
+def _nothing(side: Side) -> None:
+    """Nobody wants to be told."""
+
+
+def _unexpected(error: Exception) -> None:
+    log.failure("a filter failed on the bytes", failure=Failure(error))
+
+
+class _OnDemand(ByteStream):
+    """A stream whose reading begins when the first receiver attaches."""
+
+    __slots__ = ("_side",)
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(side)
+        self._side = side
+
+    def attach(self, receiver: Receiver) -> None:
+        self._side.open()
+        super().attach(receiver)
+
+
+@implementer(IHalfCloseableProtocol)
+class Side:
+    """One end of a TCP call; a Twisted protocol by shape once it is open.
+
+    `stream` is what the peer sends.  `broken` is the error that cuts it if the peer resets the connection.
+
+    `opened`: the loop reads the socket, so it cannot be taken any more.  `transport` is there once the connection is
+    made, which `on_made` tells; `reset` says whether it was lost other than by an orderly end, `lost` that it is gone,
+    which `on_lost` tells.  `on_opened` tells that somebody asked for the bytes, `on_spoilt` that a filter raised
+    something at them, `on_aborted` that this end gave the connection up.
+    """
+
+    __slots__ = (
+        "_loop",
+        "_paused",
+        "_sock",
+        "broken",
+        "first",
+        "lost",
+        "on_aborted",
+        "on_lost",
+        "on_made",
+        "on_opened",
+        "on_spoilt",
+        "opened",
+        "reset",
+        "stream",
+        "transport",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: Socket, broken: MeshError) -> None:
+        self._loop = loop
+        self._sock: Optional[Socket] = sock
+        self._paused = False
+        self.broken = broken
+        self.first = b""
+        self.opened = False
+        self.lost = False
+        self.reset = False
+        self.transport: Any = None
+        self.on_aborted: Callable[[Side], None] = _nothing
+        self.on_opened: Callable[[Side], None] = _nothing
+        self.on_made: Callable[[Side], None] = _nothing
+        self.on_lost: Callable[[Side], None] = _nothing
+        self.on_spoilt: Callable[[Exception], None] = _unexpected
+        self.stream: ByteStream = _OnDemand(self)
+
+    def __repr__(self) -> str:
+        state = "lost" if self.lost else "opened" if self.opened else "closed" if self._sock is None else "unread"
+        return f"<Side {state} {self.stream!r}>"
+
+    @property
+    def socket(self) -> Socket:
+        """The socket, to be watched; it stays the side's.
+
+        :raises RuntimeError: there is none any more.
+        """
+        if self._sock is None:
+            raise RuntimeError(f"{self!r} has no socket")
+        return self._sock
+
+    @property
+    def whole(self) -> bool:
+        """Whether nobody has read from it, so that `take` gives everything the peer sends."""
+        return self._sock is not None and not self.opened
+
+    def take(self) -> Socket:
+        """Return the socket, which then is the caller's.
+
+        :raises RuntimeError: it was opened, taken or closed.
+        """
+        sock = self._sock
+        if sock is None or self.opened:
+            raise RuntimeError(f"{self!r} cannot be taken")
+        self._sock = None
+        return sock
+
+    def open(self) -> None:
+        """Have the loop read the socket into `stream`."""
+        if self.opened or self._sock is None:
+            return
+        self.opened = True
+        self.on_opened(self)
+        try:
+            attach(self._loop, LoopTransport(self._loop, self._sock, self))
+        except OSError:
+            self._sock.close()
+            self._gone(broken=True)
+
+    # --- sending, once it is open and made
+
+    def write(self, data: bytes) -> None:
+        """Send to the peer."""
+        self.transport.write(data)
+
+    def end(self) -> None:
+        """Send no more."""
+        if not self.lost:
+            self.transport.loseWriteConnection()
+
+    def close(self) -> None:
+        """Both directions have ended."""
+        if self.transport is None:
+            self._close_unread()
+        elif not self.lost:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def finish(self) -> None:
+        """Send no more, and read no more; the peer sees an orderly end even if it is still sending."""
+        if not self.lost:
+            self.transport.unregisterProducer()
+            self.transport.finish()
+
+    def abort(self) -> None:
+        """End it now; the peer sees a reset."""
+        self.on_aborted(self)
+        if self.transport is not None:
+            if not self.lost:
+                self.transport.unregisterProducer()
+                self.transport.abortConnection()
+        elif self._sock is not None:
+            reset_on_close(self._sock)
+            self._close_unread()
+
+    def _close_unread(self) -> None:
+        sock = self._sock
+        # One that is just being opened is closed as soon as it is made.
+        if sock is not None and not self.opened:
+            self._sock = None
+            sock.close()
+        self._sock = None
+
+    # --- Twisted's protocol
+
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
+        if self._sock is None:
+            transport.abortConnection()
+            return
+        self._sock = None
+        if self._paused:
+            transport.pauseProducing()
+        self.on_made(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            self.stream.write(data)
+        except Exception as error:
+            # What a filter made of the bytes.
+            self.on_spoilt(error)
+            self.stream.fail(MeshError(Kind.INTERNAL, "a filter failed on the bytes"))
+            self.abort()
+
+    def readConnectionLost(self) -> None:
+        self.stream.end()
+
+    def writeConnectionLost(self) -> None:
+        """We have ended our direction ourselves."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._gone(broken=reason.check(ConnectionDone) is None)
+
+    def _gone(self, *, broken: bool) -> None:
+        self.lost = True
+        self.reset = broken
+        if broken:
+            self.stream.fail(self.broken)
+        else:
+            self.stream.end()
+        self.on_lost(self)
+
+    # --- the stream's producer
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+        if self.transport is not None:
+            self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        if self.transport is not None:
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Nobody wants what the peer sends."""
+        self.abort()

@@ -1,0 +1,96 @@
+"""The innermost layer of a TCP chain: pick an endpoint, connect, hand the connection over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.families import Families, UpstreamCells
+from twisted_mesh.interfaces import Env
+from twisted_mesh.net.side import Side
+
+if TYPE_CHECKING:
+    from twisted_mesh.net.connect import Connector
+    from twisted_mesh.upstream.cluster import Cluster
+    from twisted_mesh.upstream.endpoint import Endpoint
+
+PROTOCOL = "tcp"
+
+
+class TcpForward:
+    """Connects TCP calls to the endpoints of one cluster; its `Proceed` for that protocol.
+
+    The reply's tunnel is a `Side`: its socket may be taken whole, or its bytes be read as the reply's body.
+    """
+
+    def __init__(self, cluster: Cluster, connector: Connector, env: Env) -> None:
+        self.cluster = cluster
+        self._connector = connector
+        self._now = env.now
+        self._cells = Families(env.metrics).upstream(PROTOCOL, cluster.name)
+
+    def __repr__(self) -> str:
+        return f"<TcpForward to {self.cluster!r}>"
+
+    async def __call__(self, call: Call) -> Reply:
+        """Connect the call to one endpoint.
+
+        The endpoint counts as having an active call until the call completes or the tunnel is ended.
+
+        :raises MeshError: it cannot be connected; trying again is always safe.
+        """
+        endpoint = self.cluster.pick(call)
+        call.endpoint = endpoint
+        call.attempts += 1
+        hold = _Hold(endpoint, self._cells)
+        began = self._now()
+        try:
+            sock = await self._connector.connect_socket(endpoint.target, self.cluster.connect_timeout)
+        except MeshError as error:
+            hold.release()
+            self._count(endpoint, error)
+            self._cells.ended(0, error.flag, self._now() - began)
+            raise
+        except BaseException:
+            hold.release()
+            raise
+        call.connected = self._now()
+        endpoint.successes += 1
+        self._cells.connects.value += 1
+        self._cells.ended(0, None, call.connected - began)
+        call.on_complete(hold.release)
+        broken = MeshError(Kind.RESET, f"{endpoint.address} reset the connection", origin=Origin.UPSTREAM)
+        tunnel = Side(self._connector.loop, sock, broken)
+        tunnel.on_aborted = hold.release
+        return Reply(tunnel=tunnel, body=tunnel.stream)
+
+    def _count(self, endpoint: Endpoint, error: MeshError) -> None:
+        if error.origin is Origin.UPSTREAM:
+            endpoint.failures += 1
+        if error.kind is Kind.CONNECT_TIMEOUT:
+            self._cells.connect_timeouts.value += 1
+        else:
+            self._cells.connect_failures.value += 1
+
+    def stop(self) -> None:
+        """Nothing is kept that would have to be given back."""
+
+
+class _Hold:
+    """One call that an endpoint has."""
+
+    __slots__ = ("_cells", "_endpoint", "_held")
+
+    def __init__(self, endpoint: Endpoint, cells: UpstreamCells) -> None:
+        self._endpoint = endpoint
+        self._cells = cells
+        self._held = True
+        endpoint.active += 1
+        cells.active.value += 1
+
+    def release(self, ended: Any = None) -> None:
+        if self._held:
+            self._held = False
+            self._endpoint.active -= 1
+            self._cells.active.value -= 1

@@ -13,6 +13,7 @@ from twisted_mesh.errors import Problem
 from twisted_mesh.model.base import NOT_YET
 from twisted_mesh.model.scalars import plain
 from twisted_mesh.model.text import describe
+from twisted_mesh.model.tighten import NO_BRANCH
 
 # Errors of our own: the message is in the error; NAME means that it is about a key rather than about its value.
 SAID = "said"
@@ -125,6 +126,7 @@ _EXACT: dict[str, Callable[[Any, Mapping[str, Any]], str]] = {
     "value_error": lambda error, ctx: str(ctx["error"]),
     "assertion_error": lambda error, ctx: str(ctx["error"]) or "refused",
     "missing": lambda error, ctx: f"{error['loc'][-1]} is missing",
+    NO_BRANCH: lambda error, ctx: f"expected {ctx['wanted']}, got {describe(error['input'])}",
     "literal_error": _literal,
     "enum": _literal,
     "string_too_short": lambda error, ctx: (

@@ -87,7 +87,7 @@ def _spelled(schema: Any) -> Any:
         return [_spelled(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {
+    made: dict[str, Any] = {
         key: _named(value) if key in ("properties", "$defs") else _spelled(value)
         for key, value in schema.items()
         if key != "title" or not isinstance(value, str)

@@ -37,7 +37,7 @@ class SettingsReader:
             self.plugins[name] = plugin
         validator, schema = self._validators[name]
         try:
-            return validator.validate_python({name: raw})[name]
+            return validator.validate_python({name: raw}, context={})[name]
         except ValidationError as error:
             raise restated(error, schema) from None
         except Exception as error:

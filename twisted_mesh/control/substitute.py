@@ -51,9 +51,9 @@ class Substitution:
         try:
             text = read_file(path, MAX_FILE).decode("utf-8")
         except OSError as error:
-            raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
+            raise ValueError(f"cannot read {describe(path)}: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
-            raise ValueError(f"cannot read {path}: it is not UTF-8") from error
+            raise ValueError(f"cannot read {describe(path)}: it is not UTF-8") from error
         return text.removesuffix("\n").removesuffix("\r")
 
 

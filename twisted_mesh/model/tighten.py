@@ -82,12 +82,52 @@ def _forbid(schema: dict[str, Any]) -> Any:
     return {**schema, "extra_behavior": "forbid"}
 
 
+# The type of the one error of a union, instead of one for each of its branches.
+NO_BRANCH = "no_branch"
+_KINDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "tuple": "a list",
+    "set": "a list",
+    "dict": "a mapping",
+    "dataclass": "a mapping",
+    "model": "a mapping",
+    "definition-ref": "a mapping",
+}
+
+
+def _union(schema: dict[str, Any]) -> Any:
+    if "custom_error_type" in schema:
+        return schema
+    wanted = [_kind(each[0] if isinstance(each, tuple) else each) for each in schema["choices"]]
+    context = {"wanted": " or ".join(dict.fromkeys(each for each in wanted if each)) or "another value"}
+    return {
+        **schema,
+        "custom_error_type": NO_BRANCH,
+        "custom_error_message": "expected {wanted}",
+        "custom_error_context": context,
+    }
+
+
+def _kind(schema: Any) -> str:
+    """Say what a core schema wants; nothing where it is hidden in a function."""
+    if schema["type"] == "literal":
+        return " or ".join(str(each) for each in schema["expected"])
+    known = _KINDS.get(schema["type"], "")
+    inside = schema.get("schema")
+    return known if known or not isinstance(inside, dict) else _kind(inside)
+
+
 _LEAVES = {
     "str": _text,
     "int": _number,
     "float": _real,
     "bool": _flag,
     "any": _any,
+    "union": _union,
     "dataclass-args": _forbid,
     "typed-dict": _forbid,
 }

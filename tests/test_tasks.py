@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.park import Parked
-from twisted_mesh.tasks import in_task
+from twisted_mesh.tasks import in_task, understand_deferreds
 
 
 def on_a_loop(play: Callable[[], Awaitable[None]]) -> None:
@@ -225,14 +225,46 @@ def test_a_task_that_was_cancelled_before_it_came_to_wait() -> None:
 
 def test_a_deferred_in_a_task_of_its_own() -> None:
     async def play() -> None:
+        understand_deferreds(asyncio.get_running_loop())
         deferred: Deferred[int] = Deferred()
 
         async def both() -> list[int]:
-            return await asyncio.gather(in_task(deferred), in_task(defer.succeed(2)))
+            return await asyncio.gather(wait_for(deferred), wait_for(defer.succeed(2)))
 
         task = start(both())
         await turns()
         deferred.callback(1)
         assert await task == [1, 2]
+
+    on_a_loop(play)
+
+
+def test_a_loop_keeps_the_task_factory_that_it_has() -> None:
+    async def play() -> None:
+        def factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+            return asyncio.Task(coro, loop=loop, **options)
+
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(factory)
+        understand_deferreds(loop)
+        assert loop.get_task_factory() is factory
+
+    on_a_loop(play)
+
+
+def test_a_task_that_understands_deferreds_is_a_task_like_any_other() -> None:
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+        understand_deferreds(loop)
+
+        async def work() -> str:
+            await asyncio.sleep(0.001)
+            task = asyncio.current_task()
+            assert task is not None
+            return task.get_name()
+
+        assert await loop.create_task(work(), name="mine") == "mine"
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(loop.create_task(asyncio.sleep(60)), 0.001)
 
     on_a_loop(play)

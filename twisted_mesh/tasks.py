@@ -1,7 +1,8 @@
 """Filters' coroutines inside asyncio tasks.
 
-``asyncio.timeout``, aiohttp and their like need a task round them.  A task waits for futures, and for `Parked`, which
-passes for one, but not for Deferreds: those `in_task` translates.
+``asyncio.timeout``, aiohttp and their like need a task round them, and what a filter runs in one may be the rest of its
+chain.  A task waits for futures, and for `Parked`, which passes for one, but not for Deferreds: those `in_task`
+translates, in one task, and `understand_deferreds` in every task of a loop, as ``asyncio.gather`` makes its own.
 """
 
 from __future__ import annotations
@@ -16,11 +17,24 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 
+def understand_deferreds(loop: asyncio.AbstractEventLoop) -> None:
+    """Have every task that this loop makes from now on understand Deferreds.
+
+    A loop that has a task factory already keeps it.
+    """
+    if loop.get_task_factory() is None:
+        loop.set_task_factory(task_factory)
+
+
+def task_factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+    """Make a task that understands Deferreds."""
+    return asyncio.Task(in_task(coro), loop=loop, **options)
+
+
 async def in_task(awaitable: Awaitable[T]) -> T:
     """Await something in a task, and whatever it awaits, Deferreds too.
 
-    Cancelling the task cancels the Deferred that it waits for.  A coroutine that is run in one more task of its own
-    (``asyncio.gather`` does that) needs an `in_task` of its own if it awaits Deferreds.
+    Cancelling the task cancels the Deferred that it waits for.
     """
     result: T = await _translated(awaitable)
     return result

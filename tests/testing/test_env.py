@@ -6,13 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.filters.retry import Retry
 from twisted_mesh.interfaces import Proceed
 from twisted_mesh.shadow import Sampled, Shadow
-from twisted_mesh.testing import Chain, Env, FakeUpstream, http_call
+from twisted_mesh.testing import HANG, Chain, Env, FakeUpstream, http_call
 
 
 def test_time_stands_still_until_the_test_says_so() -> None:
@@ -114,11 +115,30 @@ def test_the_rest_of_the_chain_may_run_in_a_task() -> None:
     fast = Chain([limited], FakeUpstream(Reply(204)), env)
     assert fast.call(http_call()).status == 204
 
-    from twisted_mesh.testing import HANG
-
     slow = Chain([limited], FakeUpstream(HANG), env)
     outcome = slow.call(http_call())
     slow.advance(2)
     assert outcome.status == 504
     assert slow.upstream.received[0].cancelled
     slow.assert_idle()
+
+
+def test_a_deferred_inside_a_time_limit_of_asyncios() -> None:
+    """Two filters that know nothing of each other: the outer uses asyncio, the inner Twisted."""
+    env = Env()
+    deferred: Deferred[None] = Deferred()
+
+    async def limited(call: Call, proceed: Proceed) -> Reply:
+        return await env.asyncio(asyncio.wait_for(proceed(call), 2))  # type: ignore[no-any-return, arg-type]
+
+    async def asks(call: Call, proceed: Proceed) -> Reply:
+        await deferred
+        return await proceed(call)
+
+    chain = Chain([limited, asks], env=env)
+    outcome = chain.call(http_call())
+    assert outcome.waiting
+    deferred.callback(None)
+    chain.advance(0)
+    assert outcome.status == 200
+    chain.assert_idle()

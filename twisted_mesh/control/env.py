@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted_mesh.logfile import LogFiles
 from twisted_mesh.metrics import Registry
 from twisted_mesh.park import Parked
-from twisted_mesh.tasks import in_task
+from twisted_mesh.tasks import in_task, understand_deferreds
 
 
 class MeshEnv:
@@ -83,6 +83,7 @@ class MeshEnv:
         """
         if self.loop is None:
             raise RuntimeError("this process runs no asyncio loop")
+        understand_deferreds(self.loop)
         task: asyncio.Task[Any] = self.loop.create_task(in_task(coroutine))
         self._world.tasks.add(task)
         task.add_done_callback(self._world.tasks.discard)

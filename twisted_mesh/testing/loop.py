@@ -15,6 +15,8 @@ from typing import Any, Callable, Coroutine, Generator, Iterator, Optional, Unio
 from twisted.internet import task
 from twisted.internet.interfaces import IDelayedCall
 
+from twisted_mesh.tasks import task_factory
+
 # Callbacks that may run one after another while no time passes: far more than any test needs, so that a filter that
 # waits in a circle fails its test instead of hanging it.
 MOST_STEPS = 100_000
@@ -127,7 +129,10 @@ class ClockLoop(_Loop):  # type: ignore[misc]  # its class is Any, for the reaso
     def create_task(
         self, coro: Union[Generator[Any, None, Any], Coroutine[Any, Any, Any]], **options: Any
     ) -> asyncio.Task[Any]:
-        return asyncio.Task(coro, loop=self, **options)
+        return task_factory(self, coro, **options)
+
+    def get_task_factory(self) -> Any:
+        return task_factory
 
     async def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         return func(*args)

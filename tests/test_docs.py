@@ -1,0 +1,120 @@
+"""What the documentation shows is true: files are written, commands are run, links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+import pytest
+
+from tests.support import ROOT, HttpUpstream, Mesh, environment, free_port, request, until
+
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    language: str
+    text: str
+
+    @property
+    def path(self) -> str:
+        """The file that it is, by its first line; "" if it is none."""
+        found = re.match(r"# (\S+\.(?:py|yaml))\n", self.text)
+        return found[1] if found else ""
+
+
+def blocks(page: str) -> list[Block]:
+    return [Block(*each) for each in _FENCE.findall((ROOT / page).read_text("utf-8"))]
+
+
+def write_files(page: str, directory: Path) -> list[str]:
+    """Write every block that is a file; returns their paths."""
+    written = []
+    for each in blocks(page):
+        if each.path:
+            target = directory / each.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(each.text)
+            written.append(each.path)
+    return written
+
+
+def run(command: str, directory: Path) -> str:
+    """Run a command as the page shows it, and return what it printed."""
+    tools = directory / "bin"
+    if not tools.exists():
+        tools.mkdir()
+        # As installed, whether this checkout is or not.
+        for name, module in (("python", ""), ("meshctl", " -m twisted_mesh.cli.main")):
+            tool = tools / name
+            tool.write_text(f'#!/bin/sh\nexec {sys.executable}{module} "$@"\n')
+            tool.chmod(0o755)
+    here = environment()
+    line = command.replace("PYTHONPATH=", f"PYTHONPATH={here['PYTHONPATH']}{os.pathsep}")
+    here["PATH"] = f"{tools}{os.pathsep}{here['PATH']}"
+    done = subprocess.run(
+        ["sh", "-ec", line], cwd=directory, env=here, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in _LINK.findall(page.read_text("utf-8")):
+        if "://" not in link:
+            assert (page.parent / link.partition("#")[0]).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    for name in re.findall(r"`((?:twisted_mesh|plugins|config|tests|docs|benchmarks)/[\w./-]+)`", page.read_text()):
+        assert (ROOT / name).exists(), name
+
+
+# --- docs/writing-a-filter.md
+
+FILTERS = "docs/writing-a-filter.md"
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    assert write_files(FILTERS, tmp_path) == [
+        "filters/twisted_mesh/filters/busy.py",
+        "test_busy.py",
+        "mesh.yaml",
+        "filters/twisted_mesh/filters/patient.py",
+        "test_patient.py",
+    ]
+    return tmp_path
+
+
+def test_the_commands_of_the_page_about_filters(written: Path) -> None:
+    commands = [each.text.strip() for each in blocks(FILTERS) if each.language == "sh"]
+    run_here = [each for each in commands if "twistd" not in each]
+    assert len(run_here) == 3
+    for each in run_here:
+        run(each, written)
+
+
+def test_the_filter_of_the_page_in_a_mesh(
+    written: Path, mesh: Callable[..., Mesh], http_upstream: Callable[..., HttpUpstream]
+) -> None:
+    upstream, port = http_upstream("web"), free_port()
+    config = (written / "mesh.yaml").read_text()
+    config = config.replace("9001", str(upstream.port)).replace("8080", str(port)).replace("most: 100", "most: 0")
+    path = os.pathsep.join([environment()["PYTHONPATH"], str(written / "filters")])
+    running = mesh(config, env={"PYTHONPATH": path})
+    assert request(port, "/").status == 200
+    labels: dict[str, Any] = {"filter": "busy", "mode": "shadow", "decision": "refuse"}
+    until(lambda: running.metric("twisted_mesh_filter_decisions_total", **labels) == 1)
+    running.config.write_text(config.replace(", mode: shadow", ""))
+    until(lambda: request(port, "/").status == 429)

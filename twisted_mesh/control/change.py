@@ -60,9 +60,13 @@ class Change:
         self._all_chains = chains
 
     async def warm(self) -> None:
-        """Look up the names of clusters that are new, so that the first calls to them find endpoints."""
-        fresh = [each for name, each in self._clusters.items() if name not in self.world.clusters]
-        self._warmed = [each for each in fresh if not each.usable]
+        """Look up the names of clusters that have no endpoint yet, so that the first calls to them find one."""
+        for name, cluster in self._clusters.items():
+            old = self.world.clusters.get(name)
+            if old is not None and old is not cluster:
+                cluster.adopt(old)
+            if old is not cluster and not cluster.usable:
+                self._warmed.append(cluster)
         for looked_up in [each.start() for each in self._warmed]:
             await looked_up
 
@@ -138,9 +142,11 @@ class Change:
             old = before.get(name)
             if old is cluster:
                 continue
+            if cluster in self._warmed:
+                continue
             if old is not None:
                 cluster.adopt(old)
-            if world.running and cluster not in self._warmed:
+            if world.running:
                 cluster.start()
         for name, old in before.items():
             if self._clusters.get(name) is not old:

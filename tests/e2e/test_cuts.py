@@ -103,11 +103,10 @@ def test_client_goes_within_its_body(edge: Edge, faulty: Faulty) -> None:
 
     def say(head: bytes, link: RawClient) -> str:
         try:
-            while data := link.sock.recv(65536):
-                ends.append(data)
-            ends.append("end")
-        except ConnectionResetError:
-            ends.append("reset")
+            while True:
+                ends.append(link.read_exactly(1))
+        except (EOFError, ConnectionResetError) as error:
+            ends.append(type(error).__name__)
         return "close"
 
     faulty.say = say

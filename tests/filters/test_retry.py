@@ -95,7 +95,7 @@ def test_tries_are_limited_and_the_last_error_comes_out() -> None:
     call = a_call()
     assert world.run(call).error is last
     assert world.script.tries == 3
-    assert call.flags == ("URX",)
+    assert call.flags == ("UF", "URX")
     assert world.count("retries") == 2
     assert world.count("retries_exhausted") == 1
 

@@ -67,6 +67,14 @@ def test_the_limits_of_the_route_are_those_of_the_call() -> None:
     assert (call.timeout, call.idle_timeout, call.max_duration, call.body_limit, call.upgrades) == (2, 3, 4, 5, False)
 
 
+def test_a_route_that_forbids_upgrades_refuses_those_who_ask_for_one() -> None:
+    call = a_call()
+    call.upgrade = "websocket"
+    run = Run(Table([Route("r", to(200), upgrades=False)]).proceed, call)
+    assert isinstance(run.error, MeshError)
+    assert run.error.kind is Kind.UPGRADE_REFUSED
+
+
 def test_what_the_route_does_not_say_stays() -> None:
     call = a_call()
     call.idle_timeout = 7.0

@@ -99,6 +99,9 @@ class Retry:
             return None
         if tries >= self._attempts:
             if tries > 1:
+                if isinstance(outcome, MeshError):
+                    # What went wrong stands before what it led to.
+                    call.flag(outcome.flag)
                 call.flag(Kind.RETRY_LIMIT)
                 self._families.upstream_retries_exhausted.labels(call.protocol, _cluster(call)).value += 1
             return None

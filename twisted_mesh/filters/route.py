@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Awaitable, Callable, Optional, Sequence
 
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.headers import Field, Headers
 from twisted_mesh.interfaces import ClusterLike, Proceed
 from twisted_mesh.policy.match import Test
@@ -91,7 +91,10 @@ class Route:
         return f"<Route {self.name} to {to or 'nobody'}>"
 
     def limit(self, call: Call) -> None:
-        """Give the call the limits that few routes set."""
+        """Give the call the limits that few routes set.
+
+        :raises MeshError: `Kind.UPGRADE_REFUSED`: the call asks for an upgrade, which this route forbids.
+        """
         if self.idle_timeout is not None:
             call.idle_timeout = self.idle_timeout
         if self.max_duration is not None:
@@ -100,6 +103,8 @@ class Route:
             call.body_limit = self.body_limit
         if not self.upgrades:
             call.upgrades = False
+            if call.upgrade:
+                raise MeshError(Kind.UPGRADE_REFUSED, "the route forbids upgrades", origin=Origin.CLIENT)
 
 
 def _chooser(targets: Sequence[Target], dice: Optional[Dice]) -> Optional[Callable[[Call], None]]:

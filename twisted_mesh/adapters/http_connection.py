@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # What is kept of pipelined requests before the connection is no longer read.  Reading goes on up to here while a call
 # is in flight, since a connection that is not read does not show that its client has gone.
 PIPELINE_LIMIT = 64 * 1024
+# Seconds that a drain waits for the first request of a connection that was accepted just before it; less than a client
+# would mind, and more than a request takes that is under way.
+FIRST_REQUEST = 1.0
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
@@ -64,6 +67,9 @@ class HttpConnection(Answering):
         self.transport = transport
         self.deadline = self.adapter.now() + self.adapter.header_timeout
         self.adapter.opened(self)
+        if self.adapter.draining:
+            # It waited in the backlog when the drain began.
+            self.drain()
 
     def dataReceived(self, data: bytes) -> None:
         if self.body is not None:
@@ -335,8 +341,12 @@ class HttpConnection(Answering):
             super()._expired_idle()
 
     def drain(self) -> None:
-        """Close if idle; a request that has begun to come in is still answered."""
-        if self.call is None and self._partial is None and not self._ending and not self._unread():
+        """Close if idle; a request that has begun to come in is still answered, and a first one is waited for."""
+        if self.call is not None or self._partial is not None or self._ending or self._unread():
+            return
+        if self.active_at == 0.0:
+            self.deadline = min(self.deadline, self.adapter.now() + FIRST_REQUEST)
+        else:
             self._expired_idle()
 
     def _unread(self) -> bool:

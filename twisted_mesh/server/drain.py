@@ -40,7 +40,7 @@ class Drainable(Protocol):
 
 
 class Drain:
-    """Drains once.  `finished(status)` is called once, with the exit status: 0, or 1 if connections were cut."""
+    """Drains once.  `finished(status)` is called once, with the exit status: 0, or 1 if calls were cut."""
 
     def __init__(self, what: Drainable, clock: IReactorTime, finished: Callable[[int], None]) -> None:
         self._what = what
@@ -66,17 +66,19 @@ class Drain:
         self._timer = self._clock.callLater(min(wait, limit), self._close_doors)
 
     def end_now(self, reason: str) -> None:
-        """Cut what is left and finish."""
-        left = self._what.connections
-        if left:
-            log.warn(
-                "ending ({reason}) with {left} connections and {active} calls in flight",
-                reason=reason,
-                left=left,
-                active=self._what.active,
-            )
-            self._what.close_all()
-        self._finish(1 if left else 0)
+        """Cut what is left and finish; that is a failure if calls were in flight."""
+        if self._finished is not None:
+            self._cut(reason, 1 if self._what.active else 0)
+
+    def _cut(self, reason: str, status: int) -> None:
+        log.warn(
+            "ending ({reason}) with {connections} connections and {active} calls in flight",
+            reason=reason,
+            connections=self._what.connections,
+            active=self._what.active,
+        )
+        self._what.close_all()
+        self._finish(status)
 
     def _close_doors(self) -> None:
         self._what.stop_accepting()
@@ -88,7 +90,7 @@ class Drain:
         if self._what.connections == 0:
             self._finish(0)
         elif self._clock.seconds() >= self._until:
-            self.end_now("the drain limit is reached")
+            self._cut("the drain limit is reached", 1)
         else:
             self._timer = self._clock.callLater(LOOK, self._look)
 

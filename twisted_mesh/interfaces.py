@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from zope.interface import Attribute
 
-from twisted_mesh.call import Call, Reply
+from twisted_mesh.call import Call, Completion, Reply
 
 if TYPE_CHECKING:
     from twisted_mesh.metrics import Registry
@@ -36,6 +36,16 @@ class Filter(Protocol):
     """
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]: ...
+
+
+class Observer(Filter, Protocol):
+    """A filter that does nothing but register one completion, and says so.
+
+    Calling it must be the same as ``call.on_complete(self.observe)`` and ``return proceed(call)``; a chain then need
+    not call it.
+    """
+
+    observe: Completion
 
 
 class Env(Protocol):

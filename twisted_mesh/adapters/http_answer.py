@@ -14,6 +14,19 @@ _ENDS: dict[tuple[int, bool], bytes] = {
     (0, False): b"connection: close\r\n\r\n",
 }
 BODILESS = (204, 304)
+_first_lines: dict[tuple[int, bytes], bytes] = {}
+_FIRST_LINES_KEPT = 1024
+
+
+def first_line(status: int, reason: bytes) -> bytes:
+    """Return the status line of an HTTP/1.1 reply that has a body."""
+    line = _first_lines.get((status, reason))
+    if line is None:
+        line = status_line(1, status, reason)
+        if len(_first_lines) >= _FIRST_LINES_KEPT:
+            _first_lines.clear()
+        _first_lines[status, reason] = line
+    return line
 
 
 def interim(reply: Reply) -> bytes:

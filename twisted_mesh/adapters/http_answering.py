@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from twisted_mesh.codec.grammar import HttpError
 
 NEVER = math.inf
+# Up to this size a body leaves in one piece with its head; beyond it, copying costs more than a second write.
+_JOIN_LIMIT = 64 * 1024
 # Seconds between two looks at a body that is being sent to us.
 _BODY_LOOK = 5.0
 
@@ -122,8 +124,22 @@ class Answering:
 
     def _send_whole(self, call: Call, reply: Reply, body: bytes, now: float) -> None:
         keep = self._keep and self.body is None and not self.adapter.draining
-        call.bytes_out = len(body)
-        self.transport.write(answers.whole(reply, body, self._minor, call.operation, keep))
+        call.bytes_out = size = len(body)
+        if (
+            keep
+            and 0 < size <= _JOIN_LIMIT
+            and self._minor
+            and call.operation != "HEAD"
+            and reply.status not in answers.BODILESS
+            and not reply.trailers
+        ):
+            # What nearly every reply is, in line; `answers.whole` knows all the others.
+            first = answers.first_line(reply.status, reply.reason)
+            fields = reply.headers.fields
+            end = b"content-length: %d\r\n\r\n%b" % (size, body)
+            self.transport.write(b"\r\n".join([first, *[each[2] for each in fields], end]))
+        else:
+            self.transport.write(answers.whole(reply, body, self._minor, call.operation, keep))
         self._done(keep, now)
 
     def _send_streamed(self, call: Call, reply: Reply) -> None:
@@ -141,6 +157,9 @@ class Answering:
         self._keep = keep
         self._chunked = length == -1
         self._reply_body = body
+        # A filter that waited may have set other limits than those that held when the call began.
+        self.active_at = call.head_at
+        self.deadline = min(self.deadline, self._next_look(call, call.head_at))
         self.transport.write(answers.streamed(reply, self._minor, length, keep))
         self.transport.registerProducer(self, True)
         body.attach(self)
@@ -150,6 +169,7 @@ class Answering:
         from twisted_mesh.adapters.http_tunnel import open_tunnel
 
         open_tunnel(self, call, reply)
+        self.deadline = min(self.deadline, self._next_look(call, call.head_at))
 
     # --- the reply's body: a stream's receiver
 
@@ -194,7 +214,9 @@ class Answering:
 
     def _done(self, keep: bool, now: float) -> None:
         """The reply is out: end the call, and go on with the next request or close."""
-        self._complete(now)
+        call, self.call = self.call, None
+        if call is not None:
+            call.complete(now, self.adapter.completion_failed)
         if not keep:
             self._end()
             return

@@ -250,7 +250,7 @@ class HttpConnection(Answering):
 
     # --- calls
 
-    def _begin(
+    def _begin(  # noqa: PLR0912, PLR0915
         self,
         head: RequestHead,
         body: Union[bytes, ByteStream],

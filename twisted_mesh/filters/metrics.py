@@ -51,17 +51,17 @@ class Metrics:
     call of `observe` would cost as much as the counting.
     """
 
-    __slots__ = ("__weakref__", "_families", "_rows", "_then")
+    __slots__ = ("__weakref__", "_families", "_rows", "observe")
 
     def __init__(self, registry: Registry) -> None:
         self._families = Families(registry)
         self._rows: dict[_Key, _Row] = {}
         # Stored, as looking up a method makes a new object each time.
-        self._then = self._ended
+        self.observe = self._ended
         registry.on_forget(self)
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
-        call.on_complete(self._then)
+        call.on_complete(self.observe)
         return proceed(call)
 
     def forget_cells(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Callable
 
@@ -30,6 +31,8 @@ class HttpPool:
         "_connector",
         "_env",
         "_handing_out",
+        "_max_idle",
+        "_max_uses",
         "_reader",
         "cells",
         "draining",
@@ -52,7 +55,6 @@ class HttpPool:
         cells: UpstreamCells,
     ) -> None:
         self.endpoint = endpoint
-        self.options = options
         self.cells = cells
         self.idle: list[HttpUpstream] = []
         self.open = 0
@@ -62,8 +64,8 @@ class HttpPool:
         self.now: Callable[[], float] = env.now
         self._env = env
         self._connector = connector
-        self._connect_timeout = connect_timeout
         self._reader = reader
+        self.configure(options, connect_timeout)
 
     def __repr__(self) -> str:
         state = "draining " if self.draining else ""
@@ -72,6 +74,8 @@ class HttpPool:
     def configure(self, options: PoolOptions, connect_timeout: float) -> None:
         """Go by these options from now on."""
         self.options = options
+        self._max_idle = options.max_idle
+        self._max_uses = options.max_requests or sys.maxsize
         self._connect_timeout = connect_timeout
 
     async def connect(self) -> HttpUpstream:
@@ -138,9 +142,7 @@ class HttpPool:
 
     def release(self, connection: HttpUpstream) -> None:
         """A connection is free again."""
-        options = self.options
-        worn = options.max_requests and connection.uses >= options.max_requests
-        if self.draining or worn or len(self.idle) >= options.max_idle:
+        if self.draining or connection.uses >= self._max_uses or len(self.idle) >= self._max_idle:
             connection.close()
             return
         connection.idle_since = self.now()

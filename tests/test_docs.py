@@ -12,6 +12,13 @@ from typing import Any, Callable, NamedTuple
 import pytest
 
 from tests.support import ROOT, HttpUpstream, Mesh, environment, free_port, request, until
+from twisted_mesh.errors import FLAGS
+from twisted_mesh.families import Families
+from twisted_mesh.filters.log_format import ARGUMENT_FIELDS, FIELDS
+from twisted_mesh.metrics import Registry
+from twisted_mesh.server.levels import Levels
+from twisted_mesh.server.options import Options
+from twisted_mesh.server.pages import Pages
 
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -118,3 +125,72 @@ def test_the_filter_of_the_page_in_a_mesh(
     until(lambda: running.metric("twisted_mesh_filter_decisions_total", **labels) == 1)
     running.config.write_text(config.replace(", mode: shadow", ""))
     until(lambda: request(port, "/").status == 429)
+
+
+# --- docs/operations.md
+
+OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
+
+
+def _table(heading: str) -> str:
+    """The first table behind a heading."""
+    behind = OPERATIONS.partition(f"\n{heading}\n")[2]
+    assert behind, heading
+    return "\n".join(line for line in behind.partition("\n#")[0].splitlines() if line.startswith("|"))
+
+
+def _in_first_column(heading: str) -> set[str]:
+    return set(re.findall(r"`([^`]+)`", "\n".join(line.split("|")[1] for line in _table(heading).splitlines())))
+
+
+def test_every_response_flag_is_explained() -> None:
+    assert _in_first_column("### Response flags") == set(FLAGS.values())
+
+
+def test_every_metric_is_listed_with_its_labels() -> None:
+    registry = Registry()
+    Families(registry)
+    listed = {}
+    for line in _table("## Metrics").splitlines():
+        _, names, labels, _ = line.split("|")
+        for name in re.findall(r"`([^`]+)`", names):
+            listed[name] = tuple(labels.replace(",", " ").split())
+    assert listed == {each.name: each.label_names for each in registry.families()}
+
+
+def test_every_field_of_the_access_log_is_listed() -> None:
+    listed = {each.partition("(")[0] for each in _in_first_column("## The access log")}
+    assert listed == {*FIELDS, *ARGUMENT_FIELDS}
+
+
+def test_every_page_of_the_admin_is_listed() -> None:
+    pages = Pages(None, Levels(), None, None)  # type: ignore[arg-type]
+    assert _in_first_column("## The admin") == set(pages._pages)
+
+
+def test_every_option_of_the_command_is_listed() -> None:
+    options = {f"--{each[0]}" for each in Options.optParameters} - {"--redis"}
+    listed = " ".join(_in_first_column("## Starting"))
+    assert set(re.findall(r"--\w+", listed)) == options
+
+
+# --- README.md
+
+
+def test_the_first_configuration_and_the_first_filter(
+    tmp_path: Path, mesh: Callable[..., Mesh], http_upstream: Callable[..., HttpUpstream]
+) -> None:
+    assert write_files("README.md", tmp_path) == ["mesh.yaml", "filters/twisted_mesh/filters/hello.py"]
+    [check] = [each.text.strip() for each in blocks("README.md") if each.text.startswith("meshctl")]
+    run(check, tmp_path)
+    port, upstreams = free_port(), [http_upstream(name) for name in ("one", "two", "three")]
+    config = (tmp_path / "mesh.yaml").read_text().replace("8080", str(port)).replace("health_check", "# health_check")
+    for number, upstream in enumerate(upstreams):
+        config = config.replace(str(9001 + number), str(upstream.port))
+    config = config.replace("    routes:", '    filters: [hello: {greeting: "good day"}]\n    routes:', 1)
+    path = os.pathsep.join([environment()["PYTHONPATH"], str(tmp_path / "filters")])
+    mesh(config, env={"PYTHONPATH": path})
+    assert request(port, "/api/x").status == 403
+    answer = request(port, "/api/x", headers={"x-name": "you"})
+    assert (answer.status, answer.header("x-hello")) == (200, "good day you")
+    assert request(port, "/", headers={"x-name": "you"}).text == "nothing here\n"

@@ -93,7 +93,8 @@ class Way:
             if not self._flush(relay):
                 return False
             if self.eof:
-                self._pass_on_eof()
+                if not self.ended:
+                    self._pass_on_eof()
                 return False
             if not (self._splice(relay) if self._bulk else self._copy(relay)):
                 return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from itertools import pairwise
 from typing import Any
@@ -202,16 +203,17 @@ def test_any_text_that_looks_like_yaml_is_read_or_refused(text: str) -> None:
     read(text)
 
 
+# The three that are left out end lines for libyaml, as they did in YAML 1.1.
+CHARACTERS = st.characters(codec="utf-8", exclude_characters="\x85\u2028\u2029")
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.text(alphabet=st.characters(codec="utf-8")),
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.text(alphabet=CHARACTERS),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc \n:#", max_size=3), inner, max_size=4),
     max_leaves=20,
 )
 
 
 @given(VALUES)
-def test_what_pyyaml_writes_is_read_back(value: object) -> None:
-    text = yaml.dump(value, Dumper=yaml.CSafeDumper, allow_unicode=True)
-    found, problems = read(text)
-    # YAML cannot hold every character, and PyYAML writes some of them nevertheless.
-    assert problems or found == value
+def test_json_is_yaml(value: object) -> None:
+    found, problems = read(json.dumps(value, ensure_ascii=False))
+    # YAML holds fewer characters than JSON does.
+    assert found == value or "no YAML file may hold" in problems[0]

@@ -10,6 +10,7 @@ from twisted_mesh.control.tree import Key, Table, locate
 from twisted_mesh.errors import Problem
 from twisted_mesh.interfaces import IFilterPlugin
 from twisted_mesh.model import AccessLog, Config, FilterUse, Listener, Route
+from twisted_mesh.model.base import Model
 
 # What a route can say that means nothing for a TCP connection.
 _HTTP_ONLY = ("match", "redirect", "reply", "body_limit", "upgrade")
@@ -83,13 +84,13 @@ class CrossCheck:
 
     def _listener(self, keys: Sequence[Key], listener: Listener) -> Iterator[Problem]:
         other = {"http": "tcp", "tcp": "http"}[listener.protocol]
-        if other in listener.model_fields_set:
+        if _is_said(listener, other):
             yield self._say((*keys, other), f"means nothing for a {listener.protocol} listener")
         yield from self._filters((*keys, "filters"), listener.filters, listener.protocol, "")
         if isinstance(listener.access_log, AccessLog):
             yield from self._log((*keys, "access_log"), listener.access_log)
         for index, bind in enumerate(listener.bind):
-            if "mode" in bind.model_fields_set and not bind.address.path:
+            if not bind.address.path and _is_said(bind, "mode"):
                 yield self._say((*keys, "bind", index, "mode"), "means something for unix sockets only")
         routes, where = self._table(keys, listener)
         if routes is None:
@@ -129,7 +130,7 @@ class CrossCheck:
             return
         message = f"means nothing for a {protocol} listener{used_by}"
         for name in _HTTP_ONLY:
-            if name in route.model_fields_set:
+            if _is_said(route, name):
                 yield self._say((*keys, name), message)
         for index, target in enumerate(route.to):
             if target.headers.set:
@@ -146,3 +147,9 @@ class CrossCheck:
             if plugin is not None and protocol not in plugin.protocols:
                 meant = " and ".join(plugin.protocols) or "nothing"
                 yield self._say((*keys, index), f"the filter {use.name} is for {meant}, not for {protocol}{used_by}")
+
+
+def _is_said(model: Model, name: str) -> bool:
+    """Whether a field says something.  Its default does not, since what /config shows holds all defaults."""
+    default: object = type(model).model_fields[name].default
+    return bool(getattr(model, name) != default)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import is_dataclass
 from functools import lru_cache
-from typing import Any, Callable, Literal, Mapping
+from typing import Any, Callable, Literal, Mapping, Optional
 
 from pydantic import (
     Field,
     GetJsonSchemaHandler,
     TypeAdapter,
     ValidationInfo,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -42,14 +43,18 @@ class FilterUse(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_short_forms(cls, value: Any, info: ValidationInfo) -> Any:
+    def _from_short_forms(cls, value: Any) -> Any:
         parts = _parts(value)
         if parts is None:
             raise expected("a filter: NAME, or NAME: {SETTING: VALUE}", value)
-        read = info.context.get("read_settings") if info.context is not None else None
-        if read is not None and isinstance(parts.get("name"), str):
-            parts["settings"] = read(str(parts["name"]), parts.get("settings", {}))
-        return parts
+        return {"settings": {}, **parts}
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _read(cls, value: Any, info: ValidationInfo) -> Any:
+        read: Optional[ReadSettings] = info.context.get("read_settings") if info.context is not None else None
+        # Without a name there is another problem already.
+        return value if read is None or "name" not in info.data else read(info.data["name"], value)
 
     @model_serializer(mode="plain")
     def _as_written(self) -> Any:

@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import Any, Callable
 
+import pytest
+
 from tests.support import HttpUpstream, Mesh, RawClient, free_port, until
 
 Start = Callable[..., Mesh]
@@ -67,6 +69,7 @@ def test_lines_that_wait_are_written_at_the_end(mesh: Start, http_upstream: Upst
     assert paths(log) == [f"/{number}" for number in range(10)]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_costs_lines_and_says_so_once(mesh: Start, http_upstream: Upstream) -> None:
     port = free_port()
     sidecar = mesh(config(port, http_upstream(), "/dev/full") + "drain: {wait: 0s}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Awaitable
@@ -128,6 +129,7 @@ def test_nothing_is_kept_of_a_call_but_its_record(tmp_path: Path) -> None:
     world.close()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_costs_lines_that_are_counted_and_no_call(tmp_path: Path) -> None:
     world, path = World(limit=150_000), "/dev/full"
     log = world.filter(path)

@@ -11,8 +11,13 @@ from twisted_mesh.interfaces import Env
 
 def filter_failed(env: Env, call: Call, error: BaseException) -> None:
     """Log and count what a filter raised that nobody expects: one line, with the traceback."""
-    Families(env.metrics).filter_errors.labels(culprit(error)).value += 1
+    count_failure(env, error)
     env.log.failure("{call!r}: unexpected in a filter", failure=Failure(error), call=call)
+
+
+def count_failure(env: Env, error: BaseException) -> None:
+    """Count what a filter raised; for what was logged elsewhere."""
+    Families(env.metrics).filter_errors.labels(culprit(error)).value += 1
 
 
 def culprit(error: BaseException) -> str:

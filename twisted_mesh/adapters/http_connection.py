@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 # What is kept of pipelined requests before the connection is no longer read.  Reading goes on up to here while a call
 # is in flight, since a connection that is not read does not show that its client has gone.
 PIPELINE_LIMIT = 64 * 1024
-# Seconds that a drain waits for the first request of a connection that was accepted just before it; less than a client
-# would mind, and more than a request takes that is under way.
-FIRST_REQUEST = 1.0
+# Seconds that a drain waits for the next request of a connection that was accepted, or asked something, just before it:
+# less than a client would mind, and more than a request takes that is under way.  A client that asks all the time would
+# otherwise lose one to the close that crosses it.
+NEXT_REQUEST = 1.0
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
@@ -341,13 +342,15 @@ class HttpConnection(Answering):
             super()._expired_idle()
 
     def drain(self) -> None:
-        """Close if idle; a request that has begun to come in is still answered, and a first one is waited for."""
+        """Close if idle; a request that has begun to come in is still answered, and one that may be is waited for."""
         if self.call is not None or self._partial is not None or self._ending or self._unread():
             return
-        if self.active_at == 0.0:
-            self.deadline = min(self.deadline, self.adapter.now() + FIRST_REQUEST)
-        else:
+        now = self.adapter.now()
+        until = (self.active_at or now) + NEXT_REQUEST
+        if until <= now:
             self._expired_idle()
+        else:
+            self.deadline = min(self.deadline, until)
 
     def _unread(self) -> bool:
         """Whether the kernel holds bytes of a request that has not been read yet."""

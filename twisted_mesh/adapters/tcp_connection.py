@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional, Union
 
-from twisted_mesh.adapters.blame import filter_failed
+from twisted_mesh.adapters.blame import count_failure, filter_failed
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
@@ -38,7 +38,6 @@ class TcpConnection:
         self.side = side = Side(accepted.loop, accepted.detach(), broken)
         side.on_opened = self._opened
         side.on_lost = self._lost
-        side.on_spoilt = self._spoilt
         self.call = call = Call("tcp", adapter.name, "CONNECT", Headers())
         call.peer = accepted.peer
         call.client = accepted.peer_host
@@ -162,9 +161,6 @@ class TcpConnection:
     def _lost(self, side: Side) -> None:
         self._cancel(Kind.CLIENT_GONE)
 
-    def _spoilt(self, error: Exception) -> None:
-        filter_failed(self._adapter.env, self.call, error)
-
     def _cancel(self, kind: Kind) -> None:
         self._gone = True
         self._unwatch()
@@ -190,6 +186,9 @@ class TcpConnection:
         if kind is not None:
             call.flag(kind)
             call.details = call.details or pair.how
+        if isinstance(pair, Copying) and pair.error is not None and pair.how == FAILED:
+            # It was logged where it happened.
+            count_failure(self._adapter.env, pair.error)
         self._complete()
 
     def _complete(self) -> None:

@@ -58,8 +58,19 @@ _SORTS: dict[bytes, int] = {
 # Some servers read these as the field with the dash: two names for the message's end are one too many.
 _LOOKALIKES = {b"content_length", b"transfer_encoding"}
 # These must survive a Connection field that names them, or a client could strip what others rely on.
-_NOT_NOMINATED = {b"host", b"content-length", b"transfer-encoding", b"x-forwarded-for", b"x-forwarded-proto",
-                  b"x-forwarded-host", b"forwarded", b"via", b"x-request-id", b"authorization", b"cookie"}
+_NOT_NOMINATED = {
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+    b"forwarded",
+    b"via",
+    b"x-request-id",
+    b"authorization",
+    b"cookie",
+}
 # What is secret is parsed each time, so that it does not stay in memory.
 _SECRET = {b"authorization", b"cookie", b"set-cookie", b"proxy-authorization"}
 

@@ -207,9 +207,7 @@ def check_known_host(field: Field) -> None:
     _hosts.add(field[1])
 
 
-def _by_authority(
-    line: RequestLine, fields: list[Field], host: Optional[Field]
-) -> tuple[list[Field], Optional[Field]]:
+def _by_authority(line: RequestLine, fields: list[Field], host: Optional[Field]) -> tuple[list[Field], Optional[Field]]:
     """Hold an absolute-form target against the Host field; a request must not name two hosts."""
     if host is None:
         made: Field = (b"host", line.authority, b"Host: " + line.authority, sorts.HOST)

@@ -143,6 +143,14 @@ class HttpForward:
                 pool.sweep(now)
         return any(pool is not None for pool in pools)
 
+    def start(self) -> None:
+        """Look after the connections that endpoints bring along from the cluster before, by this cluster's options."""
+        for endpoint in self.cluster.endpoints:
+            pool = endpoint.pools.get(PROTOCOL)
+            if isinstance(pool, HttpPool):
+                pool.configure(self.cluster.config.pool, self.cluster.connect_timeout)
+                self._sweep.wake()
+
     def stop(self) -> None:
         """Stop looking after idle connections; for a cluster that is given up."""
         self._sweep.stop()

@@ -73,6 +73,9 @@ class TcpForward:
         else:
             self._cells.connect_failures.value += 1
 
+    def start(self) -> None:
+        """Nothing is there that would have to be taken over."""
+
     def stop(self) -> None:
         """Nothing is kept that would have to be given back."""
 

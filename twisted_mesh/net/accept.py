@@ -90,6 +90,8 @@ def attach(loop: asyncio.AbstractEventLoop, transport: LoopTransport) -> None:
         waiter = coroutine.send(None)
     except StopIteration:
         return
+    # Both loops have queued ``connection_made`` by now, so this comes right behind it.
+    loop.call_soon(transport.settle)
     waiter._asyncio_future_blocking = False
     waiter.add_done_callback(partial(_attached, coroutine))
 
@@ -247,7 +249,8 @@ class Port:
         family, _, _, _, name = socket.getaddrinfo(
             host, self.bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        # The protocol is said, as asyncio's transports switch Nagle's delay off only for sockets that say so.
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             # Restarting must not wait for the connections of the process before to leave TIME_WAIT.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

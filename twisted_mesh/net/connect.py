@@ -65,16 +65,19 @@ def _open(address: Address) -> tuple[socket.socket, Any]:
     :raises ValueError: the host is no literal IP address; connecting would block the loop with resolving it.
     """
     name: Any
+    proto = 0
     if address.path:
         family, name = socket.AF_UNIX, address.path
     else:
+        # Said, as asyncio's transports switch Nagle's delay off only for sockets that say so.
+        proto = socket.IPPROTO_TCP
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         name = (address.host, address.port)
         try:
             socket.inet_pton(family, address.host.partition("%")[0])
         except OSError:
             raise ValueError("not a literal IP address") from None
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_STREAM, proto)
     sock.setblocking(False)
     return sock, name
 
@@ -144,12 +147,11 @@ class _Attempt:
     def _failed(self, error: Exception) -> None:
         if self._sock is not None:
             self._sock.close()
-        number = error.errno if isinstance(error, OSError) else None
-        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        number, why = None, str(error)
+        if isinstance(error, OSError):
+            number, why = error.errno, (error.strerror or why).lower()
         origin = Origin.MESH if number in _OURS else Origin.UPSTREAM
-        self.parked.fail(
-            MeshError(Kind.CONNECT_FAILED, f"{self._address}: {why.lower()}", origin=origin, retryable=True)
-        )
+        self.parked.fail(MeshError(Kind.CONNECT_FAILED, f"{self._address}: {why}", origin=origin, retryable=True))
 
 
 class _ForSocket(_Attempt):

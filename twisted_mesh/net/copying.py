@@ -67,7 +67,7 @@ class Copying:
     :param done: called once with this object, when both connections are gone.
 
     `bytes_in` and `bytes_out` were passed on to the upstream and to the client, `last_activity` is when the last were;
-    `how` says how it ended, "" while it goes on.
+    `how` says how it ended, "" while it goes on; `error` is what cut a stream.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Copying:
         self._ended = False
         self._told = False
         self.how = ""
+        self.error: Optional[BaseException] = None
         self.last_activity = now()
         for each in self._sides:
             each.on_made = self._made
@@ -129,6 +130,8 @@ class Copying:
             to.end()
 
     def failed(self, error: BaseException) -> None:
+        if self.error is None:
+            self.error = error
         kind = error.kind if isinstance(error, MeshError) else Kind.INTERNAL
         self._finish(_HOW.get(kind, FAILED), reset=True)
 

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.errors import MeshError
 from twisted_mesh.net.accept import attach
 from twisted_mesh.net.transport import LoopTransport, reset_on_close
 from twisted_mesh.stream import ByteStream, Receiver
@@ -26,10 +26,6 @@ log = Logger()
 
 def _nothing(side: Side) -> None:
     """Nobody wants to be told."""
-
-
-def _unexpected(error: Exception) -> None:
-    log.failure("a filter failed on the bytes", failure=Failure(error))
 
 
 class _OnDemand(ByteStream):
@@ -54,8 +50,8 @@ class Side:
 
     `opened`: the loop reads the socket, so it cannot be taken any more.  `transport` is there once the connection is
     made, which `on_made` tells; `reset` says whether it was lost other than by an orderly end, `lost` that it is gone,
-    which `on_lost` tells.  `on_opened` tells that somebody asked for the bytes, `on_spoilt` that a filter raised
-    something at them, `on_aborted` that this end gave the connection up.
+    which `on_lost` tells.  `on_opened` tells that somebody asked for the bytes, `on_aborted` that this
+    end gave the connection up.
     """
 
     __slots__ = (
@@ -69,7 +65,6 @@ class Side:
         "on_lost",
         "on_made",
         "on_opened",
-        "on_spoilt",
         "opened",
         "reset",
         "stream",
@@ -90,7 +85,6 @@ class Side:
         self.on_opened: Callable[[Side], None] = _nothing
         self.on_made: Callable[[Side], None] = _nothing
         self.on_lost: Callable[[Side], None] = _nothing
-        self.on_spoilt: Callable[[Exception], None] = _unexpected
         self.stream: ByteStream = _OnDemand(self)
 
     def __repr__(self) -> str:
@@ -195,9 +189,9 @@ class Side:
         try:
             self.stream.write(data)
         except Exception as error:
-            # What a filter made of the bytes.
-            self.on_spoilt(error)
-            self.stream.fail(MeshError(Kind.INTERNAL, "a filter failed on the bytes"))
+            # A filter's own receiver; what `ByteStream.map` calls is caught there.
+            log.failure("a filter failed on the bytes of a TCP call")
+            self.stream.fail(error)
             self.abort()
 
     def readConnectionLost(self) -> None:

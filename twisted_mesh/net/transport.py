@@ -13,6 +13,7 @@ What the loops' transports do not tell and this one hides:
   and resets one that took nothing for `STUCK` seconds.
 - ``write()`` raises on uvloop once the connection is lost; here it does nothing.
 - reading again after an EOF reports the EOF again; here it does nothing.
+- reading starts when ``connection_made`` returns, though that paused it; `settle` sees to it.
 
 A connection that is not being read (`pauseProducing`) sees neither the peer's end nor its reset: whoever must notice a
 peer that goes away keeps reading, and bounds what it keeps.
@@ -92,6 +93,7 @@ class LoopTransport:
         "_closing",
         "_eof",
         "_loop",
+        "_paused",
         "_producer",
         "_timer",
         "_transport",
@@ -118,6 +120,7 @@ class LoopTransport:
         self._aborted = False
         self._closing = False
         self._eof = False
+        self._paused = False
         self._write_closed = False
         self._write_paused = False
 
@@ -133,6 +136,12 @@ class LoopTransport:
     def itself(self) -> LoopTransport:
         """Return this object: it serves as the loop's protocol factory."""
         return self
+
+    def settle(self) -> None:
+        """Called when the connection was made, before the loop reads: keep it from reading if that was asked for."""
+        if self._paused and not self._closing:
+            self._transport.resume_reading()
+            self._transport.pause_reading()
 
     # --- what the loop calls: asyncio.Protocol by shape
 
@@ -209,7 +218,7 @@ class LoopTransport:
             return
         self.write = _dropped
         self._deliver_to(_dropped)
-        self._transport.resume_reading()
+        self.resumeProducing()
         self._close_write()
         # From here on an EOF closes (see eof_received), and so does the time.
         self._timer = self._loop.call_later(LINGER, self.reset)
@@ -266,9 +275,11 @@ class LoopTransport:
     # --- IPushProducer
 
     def pauseProducing(self) -> None:
+        self._paused = True
         self._transport.pause_reading()
 
     def resumeProducing(self) -> None:
+        self._paused = False
         if not self._eof:
             self._transport.resume_reading()
 

@@ -1,8 +1,9 @@
 """From what runs now to another configuration, in two steps.
 
 `Change.steps` builds the new world beside the old, a little at a time, and touches nothing that runs.  `Change.commit`
-then swaps all of it between two turns of the loop, or nothing if a socket cannot be opened.  What is equal in both
-worlds stays the same object: sockets, pools, endpoint state, filters.
+then swaps all of it between two turns of the loop, or nothing if a socket cannot be opened; `Change.give_up` is then
+called, as for whatever else goes wrong.  What is equal in both worlds stays the same object: sockets, pools, endpoint
+state, filters.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Change:
     def steps(self) -> Iterator[None]:
         """Build the new world.  Each step is short; what runs is not touched.
 
-        :raises ConfigError: something could not be built; there is nothing to undo.
+        :raises ConfigError: something could not be built.
         """
         world = self.world
         protocols = {each.protocol for each in self.config.listeners.values()}
@@ -72,9 +73,9 @@ class Change:
 
     def give_up(self) -> None:
         """Nothing comes of this change: end what was begun."""
-        for each in self._warmed:
-            each.stop()
-        self._warmed = []
+        for name, cluster in self._clusters.items():
+            if self.world.clusters.get(name) is not cluster:
+                self.world.retire(cluster)
 
     def commit(self) -> None:
         """Swap to the new world, in one go.
@@ -129,7 +130,6 @@ class Change:
         if problems:
             for port in opened:
                 port.stop_accepting()
-            self.give_up()
             raise ConfigError(problems)
         return found
 
@@ -142,15 +142,15 @@ class Change:
             old = before.get(name)
             if old is cluster:
                 continue
-            if cluster in self._warmed:
-                continue
-            if old is not None:
-                cluster.adopt(old)
-            if world.running:
-                cluster.start()
+            if cluster not in self._warmed:
+                if old is not None:
+                    cluster.adopt(old)
+                if world.running:
+                    cluster.start()
+            world.take_over(cluster)
         for name, old in before.items():
             if self._clusters.get(name) is not old:
-                old.stop()
+                world.retire(old)
             if name not in self._clusters:
                 world.forget_cluster(name)
 

@@ -107,29 +107,34 @@ class Reload:
 
     async def _apply(self, config: model.Config) -> None:
         world = self._world
-        now = world.env.now
         change = Change(world, config)
-        began = now()
+        applied = False
+        try:
+            await self._build(change)
+            if not self._stopped:
+                self._commit(change)
+                applied = True
+        finally:
+            if not applied:
+                change.give_up()
+        if applied:
+            self._succeeded("applied")
+            log.info("applied configuration {version}: {world!r}", version=world.version, world=world)
+            self._applied()
+
+    async def _build(self, change: Change) -> None:
+        """Take the steps of a change in slices."""
+        env = self._world.env
+        began = env.now()
         for _ in change.steps():
-            if now() - began >= SLICE:
-                await deferLater(world.env.clock, 0.0)
-                began = now()
+            if env.now() - began >= SLICE:
+                await deferLater(env.clock, 0.0)
+                began = env.now()
         await change.warm()
-        if self._stopped:
-            change.give_up()
-            return
-        self._commit(change)
-        self._succeeded("applied")
-        log.info("applied configuration {version}: {world!r}", version=world.version, world=world)
-        self._applied()
 
     def _commit(self, change: Change) -> None:
         """All of it, or nothing."""
-        try:
-            undo = self._outside(change.config)
-        except ConfigError:
-            change.give_up()
-            raise
+        undo = self._outside(change.config)
         try:
             change.commit()
         except ConfigError:

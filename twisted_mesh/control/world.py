@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Awaitable, Optional, Protocol
 
+from twisted_mesh.call import Call, Reply
 from twisted_mesh.control.compile import Chains, Find
 from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.listener import ListenerAdapter, LiveListener
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
 
 # What Via says of a sidecar that has no name (RFC 9110, section 7.6.3).
 PSEUDONYM = "twisted-mesh"
+
+
+class Forward(Protocol):
+    """The innermost `proceed` of one protocol to one cluster."""
+
+    def __call__(self, call: Call) -> Awaitable[Reply]:
+        """Send the call to one endpoint."""
+
+    def start(self) -> None:
+        """Look after the connections that endpoints bring along."""
+
+    def stop(self) -> None:
+        """Look after nothing any more."""
 
 
 class World:
@@ -39,6 +53,7 @@ class World:
         self.leaving: list[LiveListener] = []
         self.connector = Connector(loop)
         self.running = False
+        self._forwards: dict[Cluster, list[Forward]] = {}
 
     def __repr__(self) -> str:
         return f"<World {self.version}: {len(self.listeners)} listeners, {len(self.clusters)} clusters>"
@@ -98,7 +113,7 @@ class World:
         self.stop_accepting()
         self.close_all()
         for each in self.clusters.values():
-            each.stop()
+            self.retire(each)
 
     # --- parts of a change
 
@@ -108,17 +123,31 @@ class World:
 
     def reach(self, cluster: Cluster, protocol: str) -> None:
         """Have the cluster take calls of this protocol."""
+        if protocol not in cluster.forwards:
+            forward = self._new_forward(cluster, protocol)
+            cluster.forwards[protocol] = forward
+            self._forwards.setdefault(cluster, []).append(forward)
+
+    def _new_forward(self, cluster: Cluster, protocol: str) -> Forward:
         # Each is imported when it is first needed: most sidecars speak one of them.
-        if protocol in cluster.forwards:
-            return
         if protocol == "http":
             from twisted_mesh.upstream.http_forward import HttpForward
 
-            cluster.forwards[protocol] = HttpForward(cluster, self.connector, cluster.env)
-        else:
-            from twisted_mesh.upstream.tcp import TcpForward
+            return HttpForward(cluster, self.connector, cluster.env)
+        from twisted_mesh.upstream.tcp import TcpForward
 
-            cluster.forwards[protocol] = TcpForward(cluster, self.connector, cluster.env)
+        return TcpForward(cluster, self.connector, cluster.env)
+
+    def take_over(self, cluster: Cluster) -> None:
+        """A new cluster takes calls from now on."""
+        for each in self._forwards.get(cluster, ()):
+            each.start()
+
+    def retire(self, cluster: Cluster) -> None:
+        """A cluster takes no more calls."""
+        cluster.stop()
+        for each in self._forwards.pop(cluster, ()):
+            each.stop()
 
     def new_listener(self, name: str, config: model.Listener, node: str) -> LiveListener:
         """Make a listener without sockets; `node` is how it calls itself in Via."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twisted_mesh.control import load as load_module
@@ -297,6 +297,7 @@ def test_problems_of_settings_stand_where_they_are(filter_plugin: Callable[..., 
 # --- anything at all
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
     try_to_load(text)
@@ -324,6 +325,7 @@ TREES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, TREES))
 def test_any_tree_is_a_configuration_or_a_config_error(tree: dict[str, Any]) -> None:
     try_to_load(json.dumps(tree))
@@ -332,6 +334,7 @@ def test_any_tree_is_a_configuration_or_a_config_error(tree: dict[str, Any]) -> 
 GOOD_TREE: dict[str, Any] = json.loads(json.dumps(load_text(GOOD).model_dump(mode="json")))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_change_to_a_good_tree_is_a_configuration_or_a_config_error(data: st.DataObject) -> None:
     tree = json.loads(json.dumps(GOOD_TREE))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twisted_mesh.control import yamlfile
@@ -189,6 +189,7 @@ def test_scalars_are_substituted_and_what_fails_is_said() -> None:
     assert [str(each) for each in problems] == ["f.yaml:3:4: c: no BAD"]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     value, problems = read(text)
@@ -198,6 +199,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 YAML_LIKE = st.text(alphabet="ab:-?,[]{}&*!|>'\"%@`#~ \n\t1.$\\", max_size=60)
 
 
+@settings(deadline=None)
 @given(YAML_LIKE)
 def test_any_text_that_looks_like_yaml_is_read_or_refused(text: str) -> None:
     read(text)
@@ -212,6 +214,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_json_is_yaml(value: object) -> None:
     found, problems = read(json.dumps(value, ensure_ascii=False))

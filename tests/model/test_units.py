@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -62,6 +62,7 @@ def test_anything_else_is_no_duration(text: object, message: str) -> None:
     assert str(caught.value) == message
 
 
+@settings(deadline=None)
 @given(st.integers(0, int(LONGEST) * 1000))
 def test_a_duration_reads_back_from_its_text(thousandths: int) -> None:
     seconds = thousandths / 1000
@@ -99,6 +100,7 @@ def test_anything_else_is_no_size(text: object) -> None:
         parse_size(text)
 
 
+@settings(deadline=None)
 @given(st.integers(0, LARGEST))
 def test_a_size_reads_back_from_its_text(size: int) -> None:
     assert parse_size(size_text(size)) == size

@@ -26,7 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         count = len(error.problems)
         print(error, file=sys.stderr)
-        print(f"{arguments.path}: {count} problem{'s' if count > 1 else ''}", file=sys.stderr)
+        if count > 1:
+            print(f"{arguments.path}: {count} problems", file=sys.stderr)
         return 1
     tables = len(config.routes) + sum(not isinstance(each.routes, str) for each in config.listeners.values())
     counts = [

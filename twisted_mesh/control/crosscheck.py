@@ -85,7 +85,7 @@ class CrossCheck:
     def _listener(self, keys: Sequence[Key], listener: Listener) -> Iterator[Problem]:
         other = {"http": "tcp", "tcp": "http"}[listener.protocol]
         if _is_said(listener, other):
-            yield self._say((*keys, other), f"means nothing for a {listener.protocol} listener")
+            yield self._say((*keys, other), f"means nothing for {listener.protocol} listeners")
         yield from self._filters((*keys, "filters"), listener.filters, listener.protocol, "")
         if isinstance(listener.access_log, AccessLog):
             yield from self._log((*keys, "access_log"), listener.access_log)
@@ -128,7 +128,7 @@ class CrossCheck:
         yield from self._filters((*keys, "filters"), route.filters, protocol, used_by)
         if protocol == "http":
             return
-        message = f"means nothing for a {protocol} listener{used_by}"
+        message = f"means nothing for {protocol} listeners{used_by}"
         for name in _HTTP_ONLY:
             if _is_said(route, name):
                 yield self._say((*keys, name), message)

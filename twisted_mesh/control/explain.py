@@ -113,6 +113,10 @@ def _unknown(error: Any, schema: Any) -> str:
     return f"unknown name{did_you_mean_or_list(name, names)}"
 
 
+def _missing(key: object) -> str:
+    return f"item {key + 1} is missing" if isinstance(key, int) else f"{key} is missing"
+
+
 def _literal(error: Any, ctx: Mapping[str, Any]) -> str:
     wanted = str(ctx["expected"]).replace("'", "")
     value = plain(error["input"])
@@ -125,7 +129,8 @@ _EXACT: dict[str, Callable[[Any, Mapping[str, Any]], str]] = {
     SAID_OF_NAME: lambda error, ctx: str(ctx["message"]),
     "value_error": lambda error, ctx: str(ctx["error"]),
     "assertion_error": lambda error, ctx: str(ctx["error"]) or "refused",
-    "missing": lambda error, ctx: f"{error['loc'][-1]} is missing",
+    "missing": lambda error, ctx: _missing(error["loc"][-1]),
+    "finite_number": lambda error, ctx: f"expected a finite number, got {describe(error['input'])}",
     NO_BRANCH: lambda error, ctx: f"expected {ctx['wanted']}, got {describe(error['input'])}",
     "literal_error": _literal,
     "enum": _literal,

@@ -1,0 +1,44 @@
+"""``meshctl check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+from twisted_mesh.cli.main import main
+
+
+def test_a_good_configuration_is_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(ROOT / "config" / "complete.yaml")
+    assert main(["check", path]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == (f"{path}: good: 2 listeners, 2 routing tables, 4 clusters\n", "")
+
+
+def test_problems_go_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mesh.yaml"
+    path.write_text("mesh: a b\nnod: 5\n")
+    assert main(["check", str(path)]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    lines = shown.err.splitlines()
+    assert lines[0].startswith(f"{path}:1:7: mesh: expected a name")
+    assert lines[1:] == [f'{path}:2:1: nod: unknown name; did you mean "node"?', f"{path}: 2 problems"]
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "no.yaml"
+    assert main(["check", str(path)]) == 1
+    assert capsys.readouterr().err == f"{path}: cannot be read: No such file or directory\n"
+
+
+def test_variables_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mesh.yaml").write_text("mesh: ${MESH_OF_A_TEST}\n")
+    assert main(["check", str(tmp_path)]) == 1
+    monkeypatch.setenv("MESH_OF_A_TEST", "shop")
+    assert main(["check", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith("good: 0 listeners, 0 routing tables, 0 clusters\n")

@@ -1,0 +1,129 @@
+"""What only shows when the parts are seen together."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.control.test_load import problems_of
+from twisted_mesh.control.load import load_text
+
+CLUSTER = "clusters: {web: {endpoints: ['a:1']}}\n"
+
+
+def test_references_lead_somewhere() -> None:
+    text = CLUSTER + "listeners:\n  a: {bind: 'a:1', routes: shop}\n  b: {bind: 'b:1', routes: [{to: wbe}]}\n"
+    text += "routes:\n  sho: [{to: {web: 1, wen: 2}}, {to: [{cluster: wet}]}]\n"
+    assert problems_of(text) == [
+        'f.yaml:3:28: listeners.a.routes: there is no routing table "shop"; did you mean "sho"?',
+        'f.yaml:4:34: listeners.b.routes[0].to: there is no cluster "wbe"; did you mean "web"?',
+        'f.yaml:6:23: routes.sho[0].to.wen: there is no cluster "wen"; did you mean "web"?',
+        'f.yaml:6:49: routes.sho[1].to[0].cluster: there is no cluster "wet"; did you mean "web"?',
+    ]
+
+
+def test_without_clusters_there_are_none() -> None:
+    assert problems_of("routes: {a: [{to: b}]}") == [
+        'f.yaml:1:19: routes.a[0].to: there is no cluster "b"; there are none'
+    ]
+
+
+def test_an_address_is_taken_once() -> None:
+    text = """\
+admin: 127.0.0.1:9000
+listeners:
+  a: {bind: ["127.0.0.1:80", "0.0.0.0:80"], routes: []}
+  b: {bind: {address: "localhost:80"}, routes: []}
+  c: {bind: "[::]:9000", routes: []}
+  d: {bind: "0.0.0.0:9000", routes: []}
+  e: {bind: ["127.0.0.1:0", "127.0.0.1:0"], routes: []}
+"""
+    assert problems_of(text) == [
+        "f.yaml:3:30: listeners.a.bind[1]: 0.0.0.0:80 is taken by listeners.a.bind[0] (127.0.0.1:80, f.yaml:3:14)",
+        "f.yaml:4:23: listeners.b.bind.address: localhost:80 is taken by listeners.a.bind[0] "
+        "(127.0.0.1:80, f.yaml:3:14)",
+        "f.yaml:6:13: listeners.d.bind: 0.0.0.0:9000 is taken by admin (127.0.0.1:9000, f.yaml:1:8)",
+    ]
+
+
+def test_the_admin_has_its_address_unasked() -> None:
+    assert problems_of("listeners: {a: {bind: '127.0.0.1:9901', routes: []}}") == [
+        "f.yaml:1:23: listeners.a.bind: 127.0.0.1:9901 is taken by the admin (127.0.0.1:9901)"
+    ]
+    load_text("admin: off\nlisteners: {a: {bind: '127.0.0.1:9901', routes: []}}")
+
+
+def test_names_of_routes_and_endpoints_are_given_once() -> None:
+    text = "routes: {a: [{name: x, to: web}, {name: x, to: web}, {to: web}, {to: web}]}\n"
+    text += "clusters: {web: {endpoints: ['a:1', {address: 'a:1'}]}}\n"
+    assert problems_of(text) == [
+        "f.yaml:1:34: routes.a[1]: x is given twice; first at f.yaml:1:14",
+        "f.yaml:2:37: clusters.web.endpoints[1]: a:1 is given twice; first at f.yaml:2:30",
+    ]
+
+
+def test_what_means_nothing_for_the_protocol_is_refused() -> None:
+    text = (
+        CLUSTER
+        + """\
+listeners:
+  db:
+    protocol: tcp
+    bind: {address: "127.0.0.1:1", mode: 0600}
+    http: {trusted_hops: 1}
+    filters: [headers]
+    routes: shop
+  web: {bind: "127.0.0.1:2", routes: shop, tcp: {idle_timeout: 5s}}
+routes:
+  shop:
+    - {to: web, match: {method: GET}, body_limit: 1KiB, upgrade: false, filters: [headers]}
+    - {redirect: {path: /}}
+    - {reply: {}}
+    - {to: [{cluster: web, headers: {set: {x: y}}}], retry: {when: [reset, 5xx]}}
+    - {to: web, timeout: 5s, idle_timeout: 5s, max_duration: 5s, retry: off}
+"""
+    )
+    used = "means nothing for tcp listeners (listener db uses this route)"
+    assert problems_of(text) == [
+        "f.yaml:5:42: listeners.db.bind.mode: means something for unix sockets only",
+        "f.yaml:6:11: listeners.db.http: means nothing for tcp listeners",
+        "f.yaml:7:15: listeners.db.filters[0]: the filter headers is for http, not for tcp",
+        "f.yaml:9:49: listeners.web.tcp: means nothing for http listeners",
+        f"f.yaml:12:24: routes.shop[0].match: {used}",
+        f"f.yaml:12:51: routes.shop[0].body_limit: {used}",
+        f"f.yaml:12:66: routes.shop[0].upgrade: {used}",
+        "f.yaml:12:83: routes.shop[0].filters[0]: the filter headers is for http, not for tcp "
+        "(listener db uses this route)",
+        f"f.yaml:13:18: routes.shop[1].redirect: {used}",
+        f"f.yaml:14:15: routes.shop[2].reply: {used}",
+        f"f.yaml:15:37: routes.shop[3].to[0].headers: {used}",
+        f"f.yaml:15:76: routes.shop[3].retry.when[1]: 5xx {used}",
+    ]
+
+
+def test_a_default_says_nothing() -> None:
+    load_text("listeners: {a: {bind: 'a:1', routes: [], protocol: tcp, http: {trusted_hops: 0}}}")
+
+
+@pytest.mark.parametrize(
+    ("log", "what"),
+    [("{format: '%FOO%'}", "no field %FOO%"), ("{format: plain}", ""), ("{format: '50 % %ID%'}", "")],
+)
+def test_a_format_of_the_access_log_can_be_made(log: str, what: str) -> None:
+    text = f"access_log: {log}\nlisteners: {{a: {{bind: 'a:1', routes: [], access_log: {log}}}}}"
+    lines = problems_of(text)
+    assert [each.split(": ")[:2] for each in lines] == [
+        ["f.yaml:1:22", "access_log.format"],
+        ["f.yaml:2:63", "listeners.a.access_log.format"],
+    ]
+    assert all(what in each for each in lines)
+
+
+def test_a_refused_route_has_no_more_problems() -> None:
+    """What stands in its place while the rest is checked is not talked about."""
+    text = CLUSTER + "listeners: {a: {bind: 'a:1', protocol: tcp, routes: [{to: web, timeout: 5}]}}"
+    assert len(problems_of(text)) == 1
+
+
+def test_a_refused_table_is_there() -> None:
+    text = CLUSTER + "listeners: {a: {bind: 'a:1', routes: shop}}\nroutes: {shop: {}}\n"
+    assert problems_of(text) == ["f.yaml:3:16: routes.shop: expected a list, got a mapping"]

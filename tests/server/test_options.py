@@ -1,0 +1,61 @@
+"""What can be said on the command line.  How mistakes end the process is in test_process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from twisted_mesh import model
+from twisted_mesh.server import options as module
+from twisted_mesh.server.options import USAGE, Options
+
+
+@pytest.fixture(autouse=True)
+def no_reactor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that runs the tests keeps the reactor that it has."""
+    monkeypatch.setattr(module, "install_reactor", lambda: None)
+
+
+def parse(*arguments: str) -> Options:
+    options = Options()
+    options.parseOptions(list(arguments))
+    return options
+
+
+CONFIG = model.Config.model_validate({"node": {"id": "a", "service": "b", "zone": "c"}, "admin": "127.0.0.1:1"})
+
+
+def test_the_path_is_absolute_and_mesh_yaml_unless_named() -> None:
+    """A daemon changes its directory."""
+    assert parse()["config"] == os.path.abspath("mesh.yaml")
+    assert parse("--config", "x/y.yaml")["config"] == os.path.abspath("x/y.yaml")
+    assert parse("-c", "/etc/mesh")["config"] == "/etc/mesh"
+
+
+def test_what_is_not_said_leaves_the_configuration_alone() -> None:
+    assert parse().over(CONFIG) is CONFIG
+
+
+def test_what_is_said_goes_over_the_configuration() -> None:
+    changed = parse("--node", "x", "--zone", "").over(CONFIG)
+    assert (changed.node.id, changed.node.service, changed.node.zone) == ("x", "b", "")
+    assert changed.admin == CONFIG.admin
+    assert parse("--service", "y").over(CONFIG).node.service == "y"
+
+
+@pytest.mark.parametrize(
+    ("said", "admin"),
+    [("off", None), ("[::1]:7", model.Address("::1", 7)), ("unix:/run/a", model.Address("", 0, "/run/a"))],
+)
+def test_the_admin_can_be_moved_or_left_out(said: str, admin: Any) -> None:
+    assert parse("--admin", said).over(CONFIG).admin == admin
+
+
+@pytest.mark.parametrize("arguments", [["--nope"], ["x"], ["--redis", "x"], ["--admin", "x"], ["--config"]])
+def test_mistakes_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(*arguments)
+    assert ended.value.code == USAGE
+    assert capsys.readouterr().err.count("\n") == 1

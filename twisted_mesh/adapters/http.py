@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
-from twisted_mesh.adapters.http_connection import HttpConnection
+from twisted_mesh.adapters.http_connection import NEXT_REQUEST, HttpConnection
 from twisted_mesh.call import Call, Completion
 from twisted_mesh.chain import CallTable
 from twisted_mesh.codec.grammar import HttpError
@@ -103,6 +103,8 @@ class HttpAdapter:
         What the kernel already holds of a request is still read and answered.
         """
         self.draining = True
+        # For those whose answer has begun without ``Connection: close``.
+        self.idle_timeout = min(self.idle_timeout, NEXT_REQUEST)
         for each in list(self.open):
             each.drain()
 

@@ -8,10 +8,10 @@ import sys
 from typing import Optional, Sequence
 
 from twisted_mesh import __version__
-from twisted_mesh.cli import check, schema
+from twisted_mesh.cli import check, docs, schema
 
 # A command is a module with `NAME`, `HELP`, `options(parser)` and `run(arguments) -> status`.
-COMMANDS = (check, schema)
+COMMANDS = (check, schema, docs)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -17,7 +17,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFS = "#/$defs/{model}"
 
 
-class _Generator(GenerateJsonSchema):
+class Generator(GenerateJsonSchema):
     """Shows defaults as they are written: 25ms, not 0.025."""
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:
@@ -37,7 +37,7 @@ class _Generator(GenerateJsonSchema):
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a whole configuration."""
-    schema = Config.model_json_schema(ref_template=_REFS, schema_generator=_Generator)
+    schema = Config.model_json_schema(ref_template=_REFS, schema_generator=Generator)
     definitions: dict[str, Any] = schema["$defs"]
     definitions["FilterUse"] = _filter_use(definitions)
     schema["$schema"] = DIALECT
@@ -65,7 +65,7 @@ def _filter_use(definitions: dict[str, Any]) -> dict[str, Any]:
 def _settings(settings: type, own: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     if not is_dataclass(settings):
         return {"type": "object", "properties": own}
-    schema = TypeAdapter(settings).json_schema(ref_template=_REFS, schema_generator=_Generator)
+    schema = TypeAdapter(settings).json_schema(ref_template=_REFS, schema_generator=Generator)
     for name, inner in schema.pop("$defs", {}).items():
         definitions.setdefault(name, {**inner, "additionalProperties": False} if "properties" in inner else inner)
     properties = {**schema.get("properties", {}), **{name: own[name] for name in RESERVED}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -19,6 +20,8 @@ LENGTH = int(os.environ.get("MESH_TEST_STREAM_MB", "384")) * MEGABYTE
 # What a body may cost over an idle sidecar.
 ALLOWED = 16 * MEGABYTE
 PIECE = bytes(MEGABYTE)
+# More than the kernel holds, little enough to be out of the upstream's hands while the client pauses.
+FEW = 4 * MEGABYTE
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 
@@ -38,17 +41,19 @@ class Bulk:
             head = link.read_until(b"\r\n\r\n")
             if head.startswith(b"GET /small"):
                 link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            elif head.startswith(b"GET /few"):
+                self._send(link, FEW)
             elif head.startswith(b"GET"):
-                self._send(link, chunked=b"/chunked" in head)
+                self._send(link, LENGTH, chunked=b"/chunked" in head)
             else:
                 self._take(link)
 
-    def _send(self, link: RawClient, chunked: bool) -> None:
+    def _send(self, link: RawClient, length: int, chunked: bool = False) -> None:
         self.sent = 0
-        framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % LENGTH
+        framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % length
         link.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n")
         piece = b"%x\r\n%b\r\n" % (len(PIECE), PIECE) if chunked else PIECE
-        while self.sent < LENGTH:
+        while self.sent < length:
             link.send(piece)
             self.sent += len(PIECE)
         if chunked:
@@ -139,6 +144,20 @@ def test_download(edge: Edge, bulk: Bulk, slow: bool) -> None:
         client.send(b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.read_answer().body == b"ok"
     assert peak.grown() <= ALLOWED
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
+def test_pause_before_the_end(edge: Edge, bulk: Bulk, version: bytes) -> None:
+    """A reader that pauses while the sidecar has all and wants to close still gets all."""
+    with RawClient(edge.port, timeout=60) as client:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.send(b"GET /few %b\r\nHost: a\r\nConnection: close\r\n\r\n" % version)
+        client.read_until(b"\r\n\r\n")
+        stands(lambda: bulk.sent)
+        size = len(client.buffer)
+        while data := client.sock.recv(MEGABYTE):
+            size += len(data)
+    assert size == FEW
 
 
 def test_chunked_download(edge: Edge, bulk: Bulk) -> None:

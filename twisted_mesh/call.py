@@ -162,7 +162,11 @@ class Reply:
     connection itself is handed over.  `local` is true for what the mesh said itself.
     """
 
-    __slots__ = ("body", "headers", "local", "reason", "status", "trailers", "tunnel")
+    # On the class for the same reason as a call's: most replies set none of these.
+    reason: bytes = b""
+    trailers: Trailers = ()
+    tunnel: Optional[Tunnel] = None
+    local: bool = False
 
     def __init__(
         self,
@@ -177,10 +181,12 @@ class Reply:
         self.status = status
         self.headers = Headers() if headers is None else headers
         self.body = body
-        self.reason = reason
-        self.trailers: Trailers = ()
-        self.tunnel = tunnel
-        self.local = local
+        if reason:
+            self.reason = reason
+        if tunnel is not None:
+            self.tunnel = tunnel
+        if local:
+            self.local = True
 
     def __repr__(self) -> str:
         size = f"{len(self.body)} bytes" if isinstance(self.body, bytes) else repr(self.body)

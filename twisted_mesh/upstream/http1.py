@@ -215,6 +215,17 @@ class HttpUpstream:
 
     def _reply(self, call: Call, head: ResponseHead, rest: bytes) -> None:
         line, fields, length, keep, upgrade = head
+        if keep and length == len(rest) and self._keep and self._sending is None and not upgrade:
+            # What nearly every reply is, in line: whole, and nothing behind it.
+            parked, self._parked = self._parked, None
+            self._call = None
+            self._interims = 0
+            self.pool.release(self)
+            if parked is not None:
+                reply = Reply(line.status, Headers(fields), rest)
+                reply.reason = line.reason
+                parked.fire(reply)
+            return
         reply = Reply(line.status, Headers(fields), reason=line.reason)
         if upgrade:
             self._switch(call, upgrade, reply, rest)
@@ -241,6 +252,7 @@ class HttpUpstream:
                 return
             if body.done:
                 self._check_surplus(behind)
+                body.read_on()
                 body.end()
                 reply.trailers = body.stream.trailers
                 reply.body = body.stream.whole()
@@ -263,6 +275,7 @@ class HttpUpstream:
         if body.done and self._reply_body is body:
             self._check_surplus(behind)
             self._reply_body = None
+            body.read_on()
             self._release()
             body.end()
 

@@ -91,7 +91,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "copying":
         monkeypatch.setattr(module, "AVAILABLE", False)
     elif not relays.AVAILABLE:
-        pytest.skip("the relay needs epoll and splice")
+        pytest.skip("the relay needs epoll")
     return str(request.param)
 
 

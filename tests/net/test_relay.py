@@ -18,7 +18,7 @@ from twisted_mesh.net.pair import CLIENT_RESET, CLOSED, STOPPED, UPSTREAM_RESET,
 from twisted_mesh.net.pipes import Pipes
 from twisted_mesh.net.relay import Relay
 
-pytestmark = pytest.mark.skipif(not module.AVAILABLE, reason="the relay needs epoll and splice")
+pytestmark = pytest.mark.skipif(not module.AVAILABLE, reason="the relay needs epoll")
 
 MEGABYTE = 1024 * 1024
 

@@ -17,13 +17,13 @@ from typing import Callable
 from twisted.logger import Logger
 
 from twisted_mesh.net.pair import CLOSED, COPY, Broken, Pair, Way
-from twisted_mesh.net.pipes import Pipes
+from twisted_mesh.net.pipes import LIMIT, Pipes
 from twisted_mesh.net.transport import reset_on_close
 
 log = Logger()
 
 # Whether this platform has what a Relay needs.
-AVAILABLE = hasattr(select, "epoll") and hasattr(os, "splice")
+AVAILABLE = hasattr(select, "epoll")
 
 # Bytes moved before it is the rest of the loop's turn: 2 MiB take 0.6 ms.
 WAKE = 2 * 1024 * 1024
@@ -40,8 +40,8 @@ if AVAILABLE:
     # Errors only; the kernel always reports them.
     _ERRORS = select.EPOLLET
 
-# One pool for the whole process: the kernel counts pipes by user.
-POOL = Pipes()
+# One pool for the whole process: the kernel counts pipes by user.  Without splice there are none, and a relay copies.
+POOL = Pipes(LIMIT if hasattr(os, "splice") else 0)
 
 
 class Relay:

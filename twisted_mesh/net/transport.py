@@ -15,6 +15,9 @@ What the loops' transports do not tell and this one hides:
 - reading again after an EOF reports the EOF again; here it does nothing.
 - reading starts when ``connection_made`` returns, though that paused it; `settle` sees to it.
 
+The loops' own limits decide when a producer is paused (64 KiB unsent): none from 64 KiB to 1 MiB made a bulk transfer
+cheaper by more than the noise, and setting them costs time for each connection.
+
 A connection that is not being read (`pauseProducing`) sees neither the peer's end nor its reset: whoever must notice a
 peer that goes away keeps reading, and bounds what it keeps.
 """

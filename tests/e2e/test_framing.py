@@ -172,6 +172,15 @@ def test_expect_100_refused(client: RawClient, script: Scripted) -> None:
     assert client.read_answer().status == 413
 
 
+def test_long_chunked_answer_then_another(client: RawClient, script: Scripted) -> None:
+    """A chunked answer of more than a stream holds, sent at once, leaves its connection fit for the next."""
+    body = b"x" * 100_000
+    answers(script, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n186a0\r\n" + body + b"\r\n0\r\n\r\n")
+    for _ in range(3):
+        client.send(b"GET / HTTP/1.1\r\n" + HEAD)
+        assert client.read_answer().body == body
+
+
 def test_early_hints(client: RawClient, script: Scripted) -> None:
     """A 103 passes before its answer, with its fields."""
     answers(script, b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n" + OK)

@@ -9,6 +9,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver, compose
 from twisted_mesh.errors import Cancelled, Kind
 from twisted_mesh.interfaces import Proceed
+from twisted_mesh.stream import BUFFER_LIMIT
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.http_forward import HttpForward
 
@@ -85,6 +86,43 @@ def test_a_reply_that_was_read_keeps_its_connection_when_the_call_ends() -> None
     assert not world.closed
     assert world.active == 0
     assert len(world.cluster.endpoints[0].pools["http"].idle) == 1  # type: ignore[attr-defined]
+
+
+class Full:
+    """A receiver that has enough after the first piece."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        stream.attach(self)
+
+    def body_data(self, data: bytes) -> None:
+        self.stream.pause()
+
+    def body_ended(self, trailers: Any) -> None:
+        """It never gets here."""
+
+    body_failed = body_ended
+
+
+def test_a_reader_that_pauses_with_the_last_piece_does_not_pause_the_next_reply() -> None:
+    world = World()
+    world.run()
+    world.says(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel")
+    Full(world.outcomes[0].body)
+    assert world.connection.transport.producerState == "paused"
+    world.outcomes[0].body.resume()
+    world.says(b"lo")
+    assert world.connection.transport.producerState == "producing"
+
+
+def test_a_long_chunked_reply_in_one_read_does_not_pause_the_next_reply() -> None:
+    world = World()
+    world.run()
+    body = b"x" * BUFFER_LIMIT
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    world.says(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+    assert world.outcomes[0].body == body
+    assert world.connection.transport.producerState == "producing"
 
 
 def test_a_tunnel_that_a_filter_dropped_is_ended() -> None:

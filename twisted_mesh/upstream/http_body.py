@@ -62,10 +62,11 @@ class Sending:
 class ReplyBody:
     """The body of the reply that a connection is reading: its framing and its stream."""
 
-    __slots__ = ("_connection", "_decoder", "_left", "stream", "until_close")
+    __slots__ = ("_connection", "_decoder", "_left", "_paused", "stream", "until_close")
 
     def __init__(self, connection: HttpUpstream, length: int) -> None:
         self._connection = connection
+        self._paused = False
         self._decoder = ChunkDecoder() if length == CHUNKED else None
         self.until_close = length == UNTIL_CLOSE
         self._left = length
@@ -99,6 +100,14 @@ class ReplyBody:
             return self._decoder.done
         return not self.until_close and not self._left
 
+    def read_on(self) -> None:
+        """Read from the connection again, now that the whole body has come.
+
+        Its last piece may have made a slow reader pause us, which must not keep the next reply from being read.
+        """
+        if self._paused:
+            self.resumeProducing()
+
     def end(self) -> None:
         """Tell the receiver that the body is complete."""
         self.stream.end(self._decoder.trailers if self._decoder is not None else ())
@@ -106,9 +115,11 @@ class ReplyBody:
     # --- the stream's producer
 
     def pauseProducing(self) -> None:
+        self._paused = True
         self._connection.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
+        self._paused = False
         self._connection.transport.resumeProducing()
 
     def stopProducing(self) -> None:

@@ -141,7 +141,7 @@ def _envoy(bench: Bench, values: dict[str, str]) -> list[str]:
 
 def _mesh(bench: Bench, values: dict[str, str]) -> list[str]:
     config = bench.render("mesh.yaml", values)
-    return [_path("mesh"), "-n", f"--pidfile={bench.run / 'mesh.pid'}", "mesh", "--config", config]
+    return [_path("mesh"), "-n", "--pidfile=", "mesh", "--config", config]
 
 
 COMMANDS: dict[str, Callable[[Bench, dict[str, str]], list[str]]] = {

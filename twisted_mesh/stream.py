@@ -353,6 +353,8 @@ class _Mapped:
     def body_data(self, data: bytes) -> None:
         try:
             changed = self._change(data)
+            if not isinstance(changed, bytes):
+                raise TypeError(f"a piece of a body is bytes, not {changed!r:.100}")
         except Exception as error:
             _log.failure("changing a body failed: {change!r}", change=self._change)
             self._inner.cancel()

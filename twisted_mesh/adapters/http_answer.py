@@ -22,11 +22,17 @@ def first_line(status: int, reason: bytes) -> bytes:
     """Return the status line of an HTTP/1.1 reply that has a body."""
     line = _first_lines.get((status, reason))
     if line is None:
-        line = status_line(1, status, reason)
+        line = _final_line(1, status, reason)
         if len(_first_lines) >= _FIRST_LINES_KEPT:
             _first_lines.clear()
         _first_lines[status, reason] = line
     return line
+
+
+def _final_line(minor: int, status: int, reason: bytes) -> bytes:
+    if status < 200:
+        raise ValueError(f"a reply cannot have the status {status}")
+    return status_line(minor, status, reason)
 
 
 def interim(reply: Reply) -> bytes:
@@ -42,7 +48,7 @@ def upgraded(reply: Reply, protocol: str) -> bytes:
 
 def whole(reply: Reply, body: bytes, minor: int, operation: str, keep: bool) -> bytes:
     """Return a reply whose body is all there, in one piece."""
-    first = status_line(minor, reply.status, reply.reason)
+    first = _final_line(minor, reply.status, reply.reason)
     fields = reply.headers.fields
     end = _ENDS[minor, keep]
     if operation == "HEAD" or reply.status in BODILESS:
@@ -60,7 +66,7 @@ def streamed(reply: Reply, minor: int, length: int, keep: bool) -> bytes:
 
     :param length: bytes of body; -1: chunked, -2: until the connection closes.
     """
-    first = status_line(minor, reply.status, reply.reason)
+    first = _final_line(minor, reply.status, reply.reason)
     end = _ENDS[minor, keep]
     if length >= 0:
         end = b"content-length: %d\r\n%b" % (length, end)

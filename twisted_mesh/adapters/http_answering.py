@@ -104,12 +104,18 @@ class Answering:
         if self._gone:
             reply.discard()
             self._complete(now)
-        elif type(reply.body) is bytes and reply.tunnel is None:
-            self._send_whole(call, reply, reply.body, now)
-        elif reply.tunnel is not None:
-            self._open_tunnel(call, reply)
-        else:
-            self._send_streamed(call, reply)
+            return
+        try:
+            if type(reply.body) is bytes and reply.tunnel is None:
+                self._send_whole(call, reply, reply.body, now)
+            elif reply.tunnel is not None:
+                self._open_tunnel(call, reply)
+            else:
+                self._send_streamed(call, reply)
+        except Exception as problem:
+            if self.call is not call:
+                raise
+            self._unfit(call, reply, problem)
 
     def _failed(self, call: Call, error: BaseException) -> Reply:
         """Return the reply for a call that came to nothing, and mark the call."""
@@ -121,6 +127,24 @@ class Answering:
         call.flag(error.flag)
         call.details = error.detail or error.kind.value
         return refusal(call, error)
+
+    def _unfit(self, call: Call, reply: Reply, error: Exception) -> None:
+        """A filter made a reply that cannot be sent: say so while nothing has been sent, else cut."""
+        self.adapter.filter_failed(call, error)
+        failed = MeshError(Kind.INTERNAL, "a filter made a reply that cannot be sent")
+        call.flag(failed.flag)
+        call.details = failed.detail
+        reply.discard()
+        if self._reply_body is not None:
+            self._reply_body = None
+            self._cut_off()
+        elif self.tunnel is not None:
+            self.tunnel.abort()
+        else:
+            told = refusal(call, failed)
+            call.status = told.status
+            assert isinstance(told.body, bytes)
+            self._send_whole(call, told, told.body, call.head_at)
 
     def _send_whole(self, call: Call, reply: Reply, body: bytes, now: float) -> None:
         keep = self._keep and self.body is None and not self.adapter.draining
@@ -144,7 +168,8 @@ class Answering:
 
     def _send_streamed(self, call: Call, reply: Reply) -> None:
         body = reply.body
-        assert isinstance(body, ByteStream)
+        if not isinstance(body, ByteStream):
+            raise TypeError(f"the body of a reply is bytes or a ByteStream, not {body!r:.100}")
         keep = self._keep and self.body is None and not self.adapter.draining
         length = body.length
         if call.operation == "HEAD" or reply.status in answers.BODILESS:
@@ -154,13 +179,14 @@ class Answering:
         if length is None:
             length = -1 if self._minor else -2
             keep = keep and length == -1
+        head = answers.streamed(reply, self._minor, length, keep)
         self._keep = keep
         self._chunked = length == -1
         self._reply_body = body
         # A filter that waited may have set other limits than those that held when the call began.
         self.active_at = call.head_at
         self.deadline = min(self.deadline, self._next_look(call, call.head_at))
-        self.transport.write(answers.streamed(reply, self._minor, length, keep))
+        self.transport.write(head)
         self.transport.registerProducer(self, True)
         body.attach(self)
 

@@ -66,7 +66,11 @@ def _reply(status: int, kind: Kind, detail: str, flag: str, request_id: str, as_
         body = text.encode("utf-8", "replace")
     fields = [_JSON if as_json else _TEXT]
     if request_id:
-        fields.append(field("x-request-id", request_id))
+        try:
+            fields.append(field("x-request-id", request_id))
+        except ValueError:
+            # A filter has made it something that no header can hold; the body shows it all the same.
+            pass
     if status == 405:
         fields.append(field("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
     return Reply(status, Headers(fields), body, local=True)

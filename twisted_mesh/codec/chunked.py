@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from twisted_mesh.codec.grammar import HttpError, shown
+from twisted_mesh.codec.grammar import FIELD_LINE, HttpError, shown
 from twisted_mesh.codec.lines import CODING, CONNECTION, HOST, LENGTH, parse_field
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -139,8 +139,14 @@ def encode_chunk(data: bytes) -> bytes:
 
 
 def encode_end(trailers: object = ()) -> bytes:
-    """Return the last chunk with its trailers, (name, value) pairs of bytes."""
+    """Return the last chunk with its trailers, (name, value) pairs of bytes.
+
+    :raises ValueError: a trailer is no header field.
+    """
     if not trailers:
         return b"0\r\n\r\n"
     lines = [b"%b: %b\r\n" % pair for pair in trailers]  # type: ignore[attr-defined]
+    for each in lines:
+        if FIELD_LINE.fullmatch(each, 0, len(each) - 2) is None:
+            raise ValueError(f"not a trailer: {shown(each[:-2])}")
     return b"0\r\n" + b"".join(lines) + b"\r\n"

@@ -20,8 +20,10 @@ _TEXT = rb"[\t\x20-\x7e\x80-\xff]"
 
 _VISIBLE = rb"[\x21-\x7e\x80-\xff]"
 
+# The value stands in one optional group with the white space before it: were there two places next to each other that
+# match white space, a line of 50 KiB of it would take 14 s to be refused.
 FIELD_LINE = re.compile(
-    rb"(" + TOKEN + rb"):[ \t]*((?:" + _VISIBLE + rb"(?:" + _TEXT + rb"*" + _VISIBLE + rb")?)?)[ \t]*"
+    rb"(" + TOKEN + rb"):(?:[ \t]*(" + _VISIBLE + rb"(?:" + _TEXT + rb"*" + _VISIBLE + rb")?))?[ \t]*"
 )
 REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/([0-9])\.([0-9])")
 # The version may be a thing of its own for the error message, so this one only knows the shape of a line.

@@ -129,7 +129,7 @@ def parse_field(line: bytes) -> Field:
     match = FIELD_LINE.fullmatch(line)
     if match is None:
         raise HttpError(400, _complaint(line))
-    name, value = match[1], match[2]
+    name, value = match[1], match[2] or b""
     seen = _Line()
     try:
         httptools.HttpRequestParser(seen).feed_data(b"POST / HTTP/1.1\r\n" + line + b"\r\n\r\n")

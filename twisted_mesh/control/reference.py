@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from inspect import getdoc
-from typing import Any, Iterator
+from typing import Any, Iterator, get_args, get_type_hints
 
 from pydantic import TypeAdapter
 
@@ -105,12 +105,26 @@ def _section(name: str, schema: dict[str, Any]) -> str:
 def _filter(plugin: IFilterPlugin) -> str:
     settings: Any = plugin.settings
     schema = TypeAdapter(settings).json_schema(schema_generator=Generator)
-    text = f"### {plugin.name}\n\nFor {' and '.join(plugin.protocols)}. {_flat(getdoc(plugin.settings) or '')}\n\n"
+    text = f"### {plugin.name}\n\nFor {either(plugin.protocols)}. {_about(settings)}\n\n"
     text += _rows(schema)
-    for name, inner in schema.get("$defs", {}).items():
-        if "properties" in inner:
-            text += f"\n#### {name}\n\n{_flat(inner.get('description', ''))}\n\n{_rows(inner)}"
+    for each in dict.fromkeys(_inner(settings)):
+        text += f"\n#### {each.__name__}\n\n{_about(each)}\n\n{_rows(schema['$defs'][each.__name__])}"
     return text
+
+
+def _about(settings: Any) -> str:
+    """Return the docstring of a dataclass, without the signature that stands in where there is none."""
+    text = _flat(getdoc(settings) or "")
+    return "" if text.startswith(f"{settings.__name__}(") else text
+
+
+def _inner(annotation: Any) -> Iterator[Any]:
+    """Yield the dataclasses within an annotation or the fields of a dataclass; old versions of pydantic do not say."""
+    inside = get_type_hints(annotation).values() if is_dataclass(annotation) else get_args(annotation)
+    for each in inside:
+        if is_dataclass(each) and each not in _TEXTS:
+            yield each
+        yield from () if each in _TEXTS else _inner(each)
 
 
 def _rows(schema: dict[str, Any]) -> str:
@@ -121,6 +135,10 @@ def _rows(schema: dict[str, Any]) -> str:
         about = each.get("description", "").replace("|", "\\|")
         lines.append(f"| `{name}` | {_kind(each)} | {default} | {_flat(about)} |")
     return "\n".join(lines) + "\n"
+
+
+# Dataclasses that are written as text.
+_TEXTS = (Address, Rate)
 
 
 def _flat(text: str) -> str:

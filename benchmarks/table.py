@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Optional
 
-from proc import LOAD_CORE, PROXY_CORE
+from proc import LOAD_CORE, PROXY_CORE, ROOT
 from proxies import Proxy, find
 from rows import Row
 from sample import Sample
@@ -48,8 +48,9 @@ def describe(proxies: dict[str, Proxy], backend: str, options: argparse.Namespac
 def version(name: str) -> str:
     """What a peer calls itself."""
     if name == "mesh":
-        words = [f"{each} {_distribution(each)}" for each in ("twisted-mesh", "Twisted", "uvloop", "httptools")]
-        return ", ".join(words)
+        ours = re.search(r'__version__ = "(.*)"', (ROOT / "twisted_mesh" / "__init__.py").read_text())
+        words = [f"{each} {_distribution(each)}" for each in ("Twisted", "uvloop", "httptools")]
+        return ", ".join([ours[1] if ours else "unknown", *words])
     done = subprocess.run([str(find(name)), VERSIONS[name]], check=False, capture_output=True, text=True)
     found = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
     return found.group() if found else "unknown"

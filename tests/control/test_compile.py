@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from inspect import isfunction
-from typing import Any, Awaitable, Optional
+from typing import Any, Awaitable, Optional, Sequence
 
 import pytest
 from twisted.internet.task import Clock
@@ -12,6 +11,8 @@ from tests.control.test_env import make_env
 from twisted_mesh import model
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver
+from twisted_mesh.chain import compose as real_compose
+from twisted_mesh.control import compile as module
 from twisted_mesh.control.compile import Chain, Chains
 from twisted_mesh.control.found import find_filter
 from twisted_mesh.errors import ConfigError, Kind, MeshError
@@ -104,21 +105,24 @@ def run(chain: Chain, call: Optional[Call] = None) -> Any:
     return ended[0] if ended else None
 
 
-def layer(proceed: Any) -> Optional[tuple[Any, Any]]:
-    """Take the outermost filter off a composed chain; None if there is none."""
-    if not isfunction(proceed) or proceed.__closure__ is None:
-        return None
-    inside = dict(zip(proceed.__code__.co_freevars, (each.cell_contents for each in proceed.__closure__)))
-    return getattr(inside["run"], "__self__", inside["run"]), inside["proceed"]
+composed: dict[int, tuple[Any, list[Any]]] = {}
+
+
+@pytest.fixture(autouse=True)
+def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every chain that is composed remembered with its filters."""
+
+    def compose(filters: Sequence[Filter], innermost: Proceed) -> Proceed:
+        proceed = real_compose(filters, innermost)
+        composed[id(proceed)] = (proceed, list(filters))
+        return proceed
+
+    monkeypatch.setattr(module, "compose", compose)
 
 
 def filters_of(proceed: Any) -> list[Any]:
     """The filters of a composed chain, outermost first."""
-    found = []
-    while (taken := layer(proceed)) is not None:
-        found.append(taken[0])
-        proceed = taken[1]
-    return found
+    return composed[id(proceed)][1]
 
 
 def names_of(chain: Chain) -> list[str]:

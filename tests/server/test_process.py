@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
@@ -91,6 +92,19 @@ def test_a_directory_is_merged(mesh: Any, http_upstream: Any, tmp_path: Path) ->
     (directory / "web.yaml").write_text(f"clusters: {{web: {{endpoints: ['{upstream.address}']}}}}")
     mesh(directory)
     assert request(port).text == "a /"
+
+
+def test_the_environment_that_make_makes_is_enough(tmp_path: Path) -> None:
+    """Nothing needs to be set, and it does not matter where one stands."""
+    if not Path(sysconfig.get_path("purelib"), "twisted_mesh.pth").exists():
+        pytest.skip("this environment was not made by make")
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    for command in ([program("twistd"), "mesh", "--help"], [program("meshctl"), "--version"]):
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+    config_that_is_wrong = [program("twistd"), "-n", "mesh", "--config", "no.yaml"]
+    done = subprocess.run(config_that_is_wrong, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
 
 
 # --- as a daemon

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any, Awaitable, Callable
 
 import pytest
@@ -199,15 +200,88 @@ def test_a_time_limit_that_makes_a_task() -> None:
     on_a_loop(play)
 
 
-def test_a_parked_that_fires_just_as_its_task_is_cancelled_loses_no_cancel() -> None:
+class Taking:
+    """A task that takes a value, does something with it at once, and then waits again."""
+
+    def __init__(self, awaitable: Any) -> None:
+        self.took: list[Any] = []
+        self.task = start(self._work(awaitable))
+
+    async def _work(self, awaitable: Any) -> str:
+        self.took.append(await awaitable)
+        await asyncio.sleep(60)
+        return "not cancelled"
+
+
+@pytest.mark.parametrize("cancel_first", [False, True])
+def test_a_value_that_was_handed_out_is_not_lost_and_neither_is_the_cancel(cancel_first: bool) -> None:
+    """Else a connection that was just given to a task would be nobody's."""
+
     async def play() -> None:
         parked: Parked[int] = Parked()
-        task = start(parked)
+        taking = Taking(parked)
         await turns()
-        task.cancel()
-        parked.fire(7)
+        if cancel_first:
+            taking.task.cancel()
+            parked.fire(7)
+        else:
+            parked.fire(7)
+            taking.task.cancel()
         await turns()
-        assert task.cancelled()
+        assert taking.took == [7]
+        assert taking.task.cancelled()
+
+    on_a_loop(play)
+
+
+def test_an_error_that_comes_with_a_cancel_gives_way_to_it() -> None:
+    async def play() -> None:
+        parked: Parked[int] = Parked()
+        taking = Taking(parked)
+        await turns()
+        parked.fail(MeshError(Kind.RESET))
+        taking.task.cancel()
+        await turns()
+        assert taking.took == [] and taking.task.cancelled()
+
+    on_a_loop(play)
+
+
+def test_the_result_of_a_deferred_is_not_lost_either() -> None:
+    async def play() -> None:
+        deferred: Deferred[int] = Deferred()
+        taking = Taking(deferred)
+        await turns()
+        deferred.callback(7)
+        taking.task.cancel()
+        await turns()
+        assert taking.took == [7]
+        assert taking.task.cancelled()
+
+    on_a_loop(play)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with Python 3.11")
+def test_a_time_limit_that_is_reached_just_then_is_still_a_time_limit() -> None:
+    async def play() -> None:
+        parked: Parked[int] = Parked()
+        took: list[int] = []
+
+        async def limited() -> str:
+            try:
+                async with asyncio.timeout(60) as limit:
+                    asyncio.get_running_loop().call_soon(parked.fire, 7)
+                    asyncio.get_running_loop().call_soon(lambda: limit.reschedule(0))
+                    took.append(await parked)
+                    await asyncio.sleep(60)
+            except TimeoutError:
+                return "time is up"
+            return "not cancelled"
+
+        task = start(limited())
+        await asyncio.wait([task], timeout=5)
+        assert (took, task.done() and task.result()) == ([7], "time is up")
+        assert task.cancelling() == 0
 
     on_a_loop(play)
 

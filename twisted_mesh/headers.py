@@ -37,8 +37,8 @@ FRAMING = frozenset(
 def field(name: Text, value: Text) -> Field:
     """Build a plain field.
 
-    :raises ValueError: the name is no token or one of `FRAMING`, or the value holds a control character: nobody smuggles
-        a line.
+    :raises ValueError: the name is no token or one of `FRAMING`, or the value holds a control character; so nobody
+        smuggles a line.
     """
     wire = name.encode("latin-1") if isinstance(name, str) else name
     text = value.encode("latin-1") if isinstance(value, str) else value

@@ -13,6 +13,17 @@ from typing import Any, Callable, Generator, Generic, Optional, TypeVar
 T = TypeVar("T")
 
 
+def cancel_again() -> None:
+    """Have the running task cancelled where it next waits, in the place of the cancellation that was just caught."""
+    task = asyncio.current_task()
+    assert task is not None
+    # Before Python 3.11 tasks do not count how often they were cancelled.
+    uncancel = getattr(task, "uncancel", None)
+    if uncancel is not None:
+        uncancel()
+    task.cancel()
+
+
 class Parked(Generic[T]):
     """Something that one coroutine waits for.
 
@@ -29,7 +40,12 @@ class Parked(Generic[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self.done:
-            yield self
+            try:
+                yield self
+            except asyncio.CancelledError:
+                if not self._handed_out():
+                    raise
+                cancel_again()
         if self.error is not None:
             try:
                 raise self.error
@@ -57,6 +73,17 @@ class Parked(Generic[T]):
         if resume is not None:
             self.resume = None
             resume()
+
+    def _handed_out(self) -> bool:
+        """Whether this has its value already, although the task that waits for it is being cancelled.
+
+        A task wakes one turn of the loop later.  If it were cancelled in between, what the value stands for (a
+        connection, a turn in a queue) would be nobody's, so the task gets it and is cancelled where it next waits.
+        """
+        if not self.done or not (self.error is None or isinstance(self.error, asyncio.CancelledError)):
+            return False
+        self.error = None
+        return True
 
     # --- where a filter runs the rest of its chain in an asyncio task, the task takes this for a future
 

@@ -14,6 +14,8 @@ from typing import Any, Awaitable, Generator, Optional, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from twisted_mesh.park import cancel_again
+
 T = TypeVar("T")
 
 
@@ -68,8 +70,12 @@ async def _steps(awaitable: Awaitable[Any]) -> Any:
 def _future(deferred: Deferred[Any]) -> Generator[Any, None, None]:
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    fired_well = False
+
     def fired(result: Any) -> Any:
+        nonlocal fired_well
         failed = isinstance(result, Failure)
+        fired_well = not failed
         if not future.done():
             if failed:
                 future.set_exception(result.value)
@@ -81,5 +87,8 @@ def _future(deferred: Deferred[Any]) -> Generator[Any, None, None]:
     try:
         yield from future
     except asyncio.CancelledError:
-        deferred.cancel()
-        raise
+        if not fired_well:
+            deferred.cancel()
+            raise
+        # As `Parked` does: what came is not lost, and the task is cancelled where it next waits.
+        cancel_again()

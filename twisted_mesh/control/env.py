@@ -46,6 +46,8 @@ class MeshEnv:
         self.name = name
         self.log = Logger(f"twisted_mesh.{name}")
         self.loop = loop
+        if loop is not None:
+            understand_deferreds(loop)
         self._world = _World(reactor)
 
     def __repr__(self) -> str:
@@ -83,7 +85,6 @@ class MeshEnv:
         """
         if self.loop is None:
             raise RuntimeError("this process runs no asyncio loop")
-        understand_deferreds(self.loop)
         task: asyncio.Task[Any] = self.loop.create_task(in_task(coroutine))
         self._world.tasks.add(task)
         task.add_done_callback(self._world.tasks.discard)

@@ -56,9 +56,8 @@ class Listening:
         """A connection to a new server."""
         ours, theirs = tcp_pair()
         self.servers.append(theirs)
-        broken = MeshError(Kind.RESET, "reset", origin=Origin.UPSTREAM)
-        side = Side(asyncio.get_running_loop(), ours, broken)
-        return Reply(tunnel=side, body=side.stream)
+        side = Side(asyncio.get_running_loop(), ours, Kind.RESET, "the server")
+        return Reply(tunnel=side, body=side.body())
 
     def connect(self) -> socket.socket:
         """A new client."""

@@ -12,7 +12,7 @@ import pytest
 from tests.net.conftest import Run
 from tests.net.support import read, read_to_end, reset, tcp_pair, turns, until
 from tests.net.test_relay import pull, push
-from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.errors import Kind
 from twisted_mesh.net.copying import FAILED, Copying
 from twisted_mesh.net.pair import CLIENT_RESET, CLOSED, STOPPED, UPSTREAM_RESET
 from twisted_mesh.net.side import Side
@@ -30,9 +30,10 @@ class Joined:
         outer, self.server = tcp_pair()
         self.time = 100.0
         self.ends: list[Copying] = []
-        self.one = Side(loop, inner, MeshError(Kind.CLIENT_GONE, "reset", origin=Origin.CLIENT))
-        self.two = Side(loop, outer, MeshError(Kind.RESET, "reset", origin=Origin.UPSTREAM))
-        inward, outward = self.one.stream, self.two.stream
+        self.one = Side(loop, inner, Kind.CLIENT_GONE, "the client")
+        self.two = Side(loop, outer, Kind.RESET, "the server")
+        inward: ByteStream = self.one.body()
+        outward: ByteStream = self.two.body()
         if change is not None:
             inward, outward = inward.map(change), outward.map(change)
         self.pair = Copying(self.one, self.two, inward, outward, lambda: self.time, self.ends.append)
@@ -189,10 +190,10 @@ def test_a_filter_cuts_the_bytes(run: Run) -> None:
         client, inner = tcp_pair()
         outer, server = tcp_pair()
         ends: list[Copying] = []
-        one = Side(loop, inner, MeshError(Kind.CLIENT_GONE))
-        two = Side(loop, outer, MeshError(Kind.RESET))
+        one = Side(loop, inner, Kind.CLIENT_GONE, "the client")
+        two = Side(loop, outer, Kind.RESET, "the server")
         mine = ByteStream()
-        Copying(one, two, mine, two.stream, lambda: 0.0, ends.append)
+        Copying(one, two, mine, two.body(), lambda: 0.0, ends.append)
         mine.write(b"first")
         assert await read(server, 5) == b"first"
         mine.fail(ValueError("enough"))
@@ -215,7 +216,7 @@ def test_a_reply_of_our_own(run: Run) -> None:
         reply = ByteStream()
         reply.write(b"go away")
         reply.end()
-        side = Side(loop, inner, MeshError(Kind.CLIENT_GONE))
+        side = Side(loop, inner, Kind.CLIENT_GONE, "the client")
         pair = Copying(side, None, None, reply, lambda: 0.0, ends.append)
         client.send(b"z" * 100_000)
         assert await read_to_end(client) == b"go away"

@@ -15,11 +15,6 @@ from twisted_mesh.net.side import Side
 from twisted_mesh.stream import Trailers
 
 
-def gone() -> MeshError:
-    """What a client's reset is."""
-    return MeshError(Kind.CLIENT_GONE, "reset", origin=Origin.CLIENT)
-
-
 class Receiver:
     """Remembers what a stream delivers."""
 
@@ -41,7 +36,7 @@ class Receiver:
 def make() -> tuple[Side, socket.socket]:
     """A side, and the socket of its peer."""
     ours, theirs = tcp_pair()
-    return Side(asyncio.get_running_loop(), ours, gone()), theirs
+    return Side(asyncio.get_running_loop(), ours, Kind.CLIENT_GONE, "the client"), theirs
 
 
 def test_unread(run: Run) -> None:
@@ -51,7 +46,7 @@ def test_unread(run: Run) -> None:
         side, peer = make()
         peer.send(b"early")
         await turns()
-        assert side.whole and side.stream.size == 0 and "unread" in repr(side)
+        assert side.whole and side.stream is None and "unread" in repr(side)
         watched = side.socket
         sock = side.take()
         assert sock is watched
@@ -82,8 +77,9 @@ def test_opened_by_a_receiver(run: Run) -> None:
         side.on_lost = lambda side: told.append("lost")
         peer.send(b"early")
         receiver = Receiver()
-        side.stream.attach(receiver)
-        side.stream.attach(receiver)
+        stream = side.body()
+        stream.attach(receiver)
+        stream.attach(receiver)
         assert told == ["opened"] and not side.whole
         await until(lambda: receiver.data == b"early")
         assert told == ["opened", "made"]
@@ -111,11 +107,14 @@ def test_reset_by_the_peer(run: Run) -> None:
     async def go() -> None:
         side, peer = make()
         receiver = Receiver()
-        side.stream.attach(receiver)
+        side.body().attach(receiver)
         await until(lambda: side.transport is not None)
         reset(peer)
         await until(lambda: side.lost)
-        assert side.reset and receiver.error is side.broken
+        error = receiver.error
+        assert side.reset and isinstance(error, MeshError)
+        assert (error.kind, error.origin, error.retryable) == (Kind.CLIENT_GONE, Origin.CLIENT, False)
+        assert error.detail == "the client reset the connection"
 
     run(go())
 
@@ -162,14 +161,52 @@ def test_orderly_ends(run: Run, when: str, how: str) -> None:
     run(go())
 
 
+def test_opened_for_nobody(run: Run) -> None:
+    """What comes to a side that is only written to waits, bounded; so does what came before."""
+
+    async def go() -> None:
+        side, peer = make()
+        peer.send(b"x" * 1000)
+        side.open()
+        await until(lambda: side.transport is not None)
+        await asyncio.get_running_loop().sock_sendall(peer, b"x" * 100_000)
+        await until(lambda: side.stream is not None and side.stream.size >= 64 * 1024)
+        side.write(b"bye")
+        side.finish()
+        assert await read_to_end(peer) == b"bye"
+        peer.close()
+        await until(lambda: side.lost)
+
+    run(go())
+
+
+def test_forget(run: Run) -> None:
+    """A side that is done with leaves no cycle behind."""
+
+    async def go() -> None:
+        side, peer = make()
+        told: list[Side] = []
+        side.on_lost = side.on_made = side.on_opened = side.on_aborted = told.append
+        side.forget()
+        side.open()
+        await until(lambda: side.transport is not None)
+        side.abort()
+        await until(lambda: side.lost)
+        assert told == []
+        peer.close()
+
+    run(go())
+
+
 def test_cancelled(run: Run) -> None:
     """A receiver that wants no more ends the connection."""
 
     async def go() -> None:
         side, peer = make()
-        side.stream.attach(Receiver())
+        stream = side.body()
+        stream.attach(Receiver())
         await until(lambda: side.transport is not None)
-        side.stream.cancel()
+        stream.cancel()
         with pytest.raises(ConnectionResetError):
             await read_to_end(peer)
         await until(lambda: side.lost)
@@ -184,19 +221,20 @@ def test_backpressure(run: Run) -> None:
     async def go() -> None:
         side, peer = make()
         receiver = Receiver()
-        side.stream.attach(receiver)
-        side.stream.pause()
+        stream = side.body()
+        stream.attach(receiver)
+        stream.pause()
         peer.send(b"waits")
         await until(lambda: side.transport is not None)
         await turns()
-        assert receiver.data == b"" and side.stream.size == 0
-        side.stream.resume()
+        assert receiver.data == b"" and stream.size == 0
+        stream.resume()
         await until(lambda: receiver.data == b"waits")
-        side.stream.pause()
+        stream.pause()
         peer.send(b" again")
         await turns()
-        assert side.stream.size == 5
-        side.stream.resume()
+        assert stream.size == 5
+        stream.resume()
         await until(lambda: receiver.data == b"waits again")
         producer = Producer()
         side.transport.registerProducer(producer, True)
@@ -223,10 +261,10 @@ def test_a_filter_that_fails_on_the_bytes(run: Run) -> None:
             side, peer = make()
             if own:
                 receiver = Fails()
-                side.stream.attach(receiver)
+                side.body().attach(receiver)
             else:
                 receiver = Receiver()
-                side.stream.map(fail).attach(receiver)
+                side.body().map(fail).attach(receiver)
             peer.send(b"x")
             await until(lambda side=side: side.lost)
             assert isinstance(receiver.error, ValueError)
@@ -247,8 +285,9 @@ def test_a_socket_that_the_loop_refuses(run: Run, monkeypatch: pytest.MonkeyPatc
 
     async def go() -> None:
         side, peer = make()
-        side.open()
-        assert side.lost and side.reset and side.stream.error is side.broken
+        receiver = Receiver()
+        side.body().attach(receiver)
+        assert side.lost and side.reset and isinstance(receiver.error, MeshError)
         peer.close()
 
     run(go())

@@ -11,7 +11,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver, compose
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.filters.retry import Retry, RetrySettings
-from twisted_mesh.net.side import Side
+from twisted_mesh.net.side import OnDemand, Side
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.tcp import TcpForward
 
@@ -69,8 +69,8 @@ def test_connects() -> None:
     tunnel = reply.tunnel
     assert isinstance(tunnel, Side) and tunnel.whole
     assert tunnel.socket is world.connector.sockets[0]
-    assert reply.body is tunnel.stream and reply.status == 0
-    assert (tunnel.broken.kind, tunnel.broken.origin) == (Kind.RESET, Origin.UPSTREAM)
+    assert isinstance(reply.body, OnDemand) and reply.body.side is tunnel and reply.status == 0
+    assert (tunnel.kind, tunnel.name) == (Kind.RESET, "10.0.0.1:1")
     endpoint = world.call.endpoint
     assert endpoint is world.cluster.endpoints[0]
     assert (world.call.attempts, world.call.connected) == (1, 5.0)

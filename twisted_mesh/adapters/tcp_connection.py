@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Optional, Union
 
 from twisted_mesh.adapters.blame import count_failure, filter_failed
-from twisted_mesh.call import Call, Reply
+from twisted_mesh.call import Body, Call, Reply
 from twisted_mesh.chain import Driver
-from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
+from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.headers import Headers
 from twisted_mesh.net.copying import FAILED, Copying
 from twisted_mesh.net.pair import CLIENT_RESET, UPSTREAM_RESET, Pair
-from twisted_mesh.net.side import Side
+from twisted_mesh.net.side import OnDemand, Side
 from twisted_mesh.stream import ByteStream
 
 if TYPE_CHECKING:
@@ -34,15 +34,14 @@ class TcpConnection:
         self._pair: Optional[Union[Pair, Copying]] = None
         self._gone = False
         self._watched = False
-        broken = MeshError(Kind.CLIENT_GONE, "the client reset the connection", origin=Origin.CLIENT)
-        self.side = side = Side(accepted.loop, accepted.detach(), broken)
+        self.side = side = Side(accepted.loop, accepted.detach(), Kind.CLIENT_GONE, "the client")
         side.on_opened = self._opened
         side.on_lost = self._lost
         self.call = call = Call("tcp", adapter.name, "CONNECT", Headers())
         call.peer = accepted.peer
         call.client = accepted.peer_host
         call.id = adapter.new_id()
-        call.body = side.stream
+        call.body = side.body()
         # The whole request is that the client has connected.
         call.started = call.received = adapter.now()
 
@@ -53,13 +52,15 @@ class TcpConnection:
     def begin(self) -> None:
         """Run the chain."""
         adapter = self._adapter
-        relay = adapter.relay(self._loop)
-        if relay is not None:
-            relay.watch(self.side.socket, self._reset)
-            self._watched = True
         self._driver = driver = Driver(self.call, self._answered)
         adapter.calls.add(driver)
         driver.start(adapter.chain)
+        if self._driver is not None and self.side.whole:
+            # It waits for something; many never do.
+            relay = adapter.relay(self._loop)
+            if relay is not None:
+                relay.watch(self.side.socket, self._reset)
+                self._watched = True
 
     def cut(self, kind: Kind) -> None:
         """End it now; both peers see a reset."""
@@ -132,10 +133,8 @@ class TcpConnection:
         if (
             relay is not None
             and upstream is not None
-            and client.whole
-            and upstream.whole
-            and call.body is client.stream
-            and (reply.body is upstream.stream or reply.body == b"")
+            and _untouched(client, call.body)
+            and _untouched(upstream, reply.body)
         ):
             self._watched = False
             self._pair = relay.join(client.take(), upstream.take(), self._done)
@@ -144,7 +143,7 @@ class TcpConnection:
         inward = call.body if isinstance(call.body, ByteStream) else _stream_of(call.body)
         outward = reply.body
         if isinstance(outward, bytes):
-            outward = upstream.stream if upstream is not None and not outward else _stream_of(outward)
+            outward = upstream.body() if upstream is not None and not outward else _stream_of(outward)
         self._pair = Copying(client, upstream, inward, outward, self._adapter.now, self._done)
 
     # --- the client, before there is a pair
@@ -192,8 +191,17 @@ class TcpConnection:
         self._complete()
 
     def _complete(self) -> None:
+        self.side.forget()
+        self._pair = None
         self.call.complete(self._adapter.now(), self._adapter.completion_failed)
         self._adapter.closed(self)
+
+
+def _untouched(side: Side, body: Body) -> bool:
+    """Whether nobody has read from this side or wants to."""
+    if isinstance(body, bytes):
+        return side.whole and not body
+    return side.whole and isinstance(body, OnDemand) and body.side is side
 
 
 def _stream_of(data: bytes) -> ByteStream:

@@ -58,11 +58,12 @@ class Accepted:
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, name: Any) -> None:
         self.loop = loop
         self.sock = sock
-        if sock.family == socket.AF_UNIX:
-            self.peer, self.peer_host = "unix:", ""
-        else:
+        # What accept() gives for a unix socket is no pair; asking the socket for its family costs a microsecond.
+        if isinstance(name, tuple):
             self.peer_host = name[0]
             self.peer = f"{name[0]}:{name[1]}" if len(name) == 2 else f"[{name[0]}]:{name[1]}"
+        else:
+            self.peer, self.peer_host = "unix:", ""
 
     def __repr__(self) -> str:
         return f"<Accepted from {self.peer}>"
@@ -75,7 +76,7 @@ class Accepted:
 
     def detach(self) -> socket.socket:
         """Return the socket, for somebody who reads and writes it without the loop's transports."""
-        if self.sock.family != socket.AF_UNIX:
+        if self.peer_host:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self.sock
 

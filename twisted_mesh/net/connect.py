@@ -102,20 +102,18 @@ class _Attempt:
             self._failed(error)
             return
         self._sock = sock
-        try:
-            sock.connect(name)
-        except BlockingIOError as error:
-            if error.errno == errno.EAGAIN:
-                # A unix socket whose backlog is full does not get better by waiting for it to be writable.
-                self._failed(OSError(errno.EAGAIN, "its backlog is full"))
-                return
+        number = sock.connect_ex(name)
+        if number == errno.EINPROGRESS:
+            # An address of this machine has answered by now, and asking once more costs a tenth of waiting for it.
+            number = sock.connect_ex(name)
+        if number in (errno.EALREADY, errno.EINPROGRESS):
             self._timeout = timeout
             self._timer = self._loop.call_later(timeout, self._timed_out)
             self._loop.add_writer(sock.fileno(), self._writable)
-        except OSError as error:
-            self._failed(error)
+        elif number:
+            self._errno(number)
         else:
-            self._connected(sock)
+            self._check(sock)
 
     def _writable(self) -> None:
         sock = self._sock
@@ -125,12 +123,16 @@ class _Attempt:
             self._timer.cancel()
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self._failed(OSError(number, os.strerror(number)))
+            self._errno(number)
         elif self.parked.resume is None:
             sock.close()
-        elif self._address.port >= _FIRST_EPHEMERAL and sock.getsockname() == sock.getpeername():
+        else:
+            self._check(sock)
+
+    def _check(self, sock: socket.socket) -> None:
+        if self._address.port >= _FIRST_EPHEMERAL and sock.getsockname() == sock.getpeername():
             # Nobody listens, and the kernel gave us the very port that we connect to: we have reached ourselves.
-            self._failed(OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)))
+            self._errno(errno.ECONNREFUSED)
         else:
             self._connected(sock)
 
@@ -143,6 +145,10 @@ class _Attempt:
         self._sock.close()
         detail = f"{self._address}: no connection within {self._timeout:g} s"
         self.parked.fail(MeshError(Kind.CONNECT_TIMEOUT, detail, origin=Origin.UPSTREAM, retryable=True))
+
+    def _errno(self, number: int) -> None:
+        # Only a unix socket says EAGAIN, and it would not tell when its backlog has room again.
+        self._failed(OSError(number, "its backlog is full" if number == errno.EAGAIN else os.strerror(number)))
 
     def _failed(self, error: Exception) -> None:
         if self._sock is not None:
@@ -158,7 +164,7 @@ class _ForSocket(_Attempt):
     __slots__ = ()
 
     def _connected(self, sock: socket.socket) -> None:
-        if sock.family != socket.AF_UNIX:
+        if not self._address.path:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.parked.fire(sock)
 

@@ -9,7 +9,7 @@ from typing import Callable, Optional
 
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.net.pair import CLIENT_RESET, CLOSED, STOPPED, UPSTREAM_RESET
-from twisted_mesh.net.side import Side
+from twisted_mesh.net.side import OnDemand, Side
 from twisted_mesh.stream import ByteStream, Trailers
 
 # How a pair ended whose bytes a filter cut or failed on.
@@ -58,6 +58,11 @@ class _Flow:
         """The transport is lost; its side tells the pair."""
 
 
+def _own(side: Side, stream: Optional[ByteStream]) -> Optional[ByteStream]:
+    """Return the stream if it is what the side's peer sends and nobody has read it yet."""
+    return stream if isinstance(stream, OnDemand) and stream.side is side else None
+
+
 class Copying:
     """A client's side and the upstream's, joined; or a client's alone, which gets a reply that the mesh made itself.
 
@@ -96,8 +101,9 @@ class Copying:
             each.on_made = self._made
             each.on_lost = self._lost
         # Both connections are made before a byte flows, as it may flow into either at once.
-        for each in self._sides:
-            each.open()
+        client.open(_own(client, inward))
+        if upstream is not None:
+            upstream.open(_own(upstream, outward))
         self._made(client)
 
     def __repr__(self) -> str:

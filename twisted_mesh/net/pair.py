@@ -52,6 +52,7 @@ class Way:
         "ended",
         "eof",
         "failed",
+        "over",
         "pair",
         "queued",
         "reader",
@@ -66,6 +67,8 @@ class Way:
         self.writer = writer
         self.count = 0
         self.queued = False
+        # Its pair has ended, and it is only still in a queue.
+        self.over = False
         # What the kernel said of the reader: a FIN or an error stands behind its bytes; it has an error.
         self.behind = False
         self.failed = False
@@ -101,7 +104,9 @@ class Way:
         return True
 
     def release(self, pipes: Pipes) -> None:
-        """Drop what is held."""
+        """The pair has ended: drop what is held, and let go of the pair, or both wait to be collected."""
+        self.over = True
+        del self.pair, self.back
         self._rest = b""
         pipe, self._pipe = self._pipe, None
         if pipe is not None:
@@ -174,6 +179,9 @@ class Way:
 
     def _pass_on_eof(self) -> None:
         self.ended = True
+        if self.back.ended:
+            # Both sockets are about to be closed.
+            return
         try:
             self.writer.shutdown(socket.SHUT_WR)
         except OSError as error:

@@ -172,7 +172,7 @@ class Relay:
                 return
             way = queue.popleft()
             way.queued = False
-            if not way.pair.how:
+            if not way.over:
                 budget -= self._turn(way)
 
     def _turn(self, way: Way) -> int:

@@ -1,7 +1,7 @@
 """One end of a TCP call: a connected socket, read as a stream only if somebody asks for its bytes.
 
-Until somebody attaches to `Side.stream` (a filter that looks at the bytes does) nothing is read, and whoever joins two
-such sides may take both sockets and have the kernel move the bytes.
+Until somebody attaches to the side's stream (a filter that looks at the bytes does) nothing is read, and whoever joins
+two such sides may take both sockets and have the kernel move the bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_mesh.errors import MeshError
+from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.net.accept import attach
 from twisted_mesh.net.transport import LoopTransport, reset_on_close
 from twisted_mesh.stream import ByteStream, Receiver
@@ -28,17 +28,17 @@ def _nothing(side: Side) -> None:
     """Nobody wants to be told."""
 
 
-class _OnDemand(ByteStream):
-    """A stream whose reading begins when the first receiver attaches."""
+class OnDemand(ByteStream):
+    """What a side's peer sends; reading it begins when the first receiver attaches."""
 
-    __slots__ = ("_side",)
+    __slots__ = ("side",)
 
     def __init__(self, side: Side) -> None:
         super().__init__(side)
-        self._side = side
+        self.side = side
 
     def attach(self, receiver: Receiver) -> None:
-        self._side.open()
+        self.side.open(self)
         super().attach(receiver)
 
 
@@ -46,7 +46,9 @@ class _OnDemand(ByteStream):
 class Side:
     """One end of a TCP call; a Twisted protocol by shape once it is open.
 
-    `stream` is what the peer sends.  `broken` is the error that cuts it if the peer resets the connection.
+    `body` gives a stream of what the peer sends.  A reset by the peer cuts it with a `MeshError` of `kind`.
+
+    :param name: of the peer, for that error.
 
     `opened`: the loop reads the socket, so it cannot be taken any more.  `transport` is there once the connection is
     made, which `on_made` tells; `reset` says whether it was lost other than by an orderly end, `lost` that it is gone,
@@ -58,9 +60,10 @@ class Side:
         "_loop",
         "_paused",
         "_sock",
-        "broken",
         "first",
+        "kind",
         "lost",
+        "name",
         "on_aborted",
         "on_lost",
         "on_made",
@@ -71,11 +74,12 @@ class Side:
         "transport",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: Socket, broken: MeshError) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: Socket, kind: Kind, name: str) -> None:
         self._loop = loop
         self._sock: Optional[Socket] = sock
         self._paused = False
-        self.broken = broken
+        self.kind = kind
+        self.name = name
         self.first = b""
         self.opened = False
         self.lost = False
@@ -85,11 +89,12 @@ class Side:
         self.on_opened: Callable[[Side], None] = _nothing
         self.on_made: Callable[[Side], None] = _nothing
         self.on_lost: Callable[[Side], None] = _nothing
-        self.stream: ByteStream = _OnDemand(self)
+        # There only once it is opened: a side and a stream that hold each other are left to the garbage collector.
+        self.stream: Optional[ByteStream] = None
 
     def __repr__(self) -> str:
         state = "lost" if self.lost else "opened" if self.opened else "closed" if self._sock is None else "unread"
-        return f"<Side {state} {self.stream!r}>"
+        return f"<Side of {self.name} {state}>"
 
     @property
     def socket(self) -> Socket:
@@ -117,11 +122,16 @@ class Side:
         self._sock = None
         return sock
 
-    def open(self) -> None:
-        """Have the loop read the socket into `stream`."""
+    def body(self) -> OnDemand:
+        """Return a stream of what the peer sends; the first that is attached to gets it."""
+        return OnDemand(self)
+
+    def open(self, stream: Optional[ByteStream] = None) -> None:
+        """Have the loop read the socket into `stream`; without one, what comes waits, bounded, for nobody."""
         if self.opened or self._sock is None:
             return
         self.opened = True
+        self.stream = ByteStream(self) if stream is None else stream
         self.on_opened(self)
         try:
             attach(self._loop, LoopTransport(self._loop, self._sock, self))
@@ -165,6 +175,10 @@ class Side:
             reset_on_close(self._sock)
             self._close_unread()
 
+    def forget(self) -> None:
+        """Tell nobody of anything any more; for its owner, at the end, so that no cycle waits to be collected."""
+        self.on_lost = self.on_made = self.on_opened = self.on_aborted = _nothing
+
     def _close_unread(self) -> None:
         sock = self._sock
         # One that is just being opened is closed as soon as it is made.
@@ -186,16 +200,20 @@ class Side:
         self.on_made(self)
 
     def dataReceived(self, data: bytes) -> None:
+        stream = self.stream
+        if stream is None:
+            return
         try:
-            self.stream.write(data)
+            stream.write(data)
         except Exception as error:
             # A filter's own receiver; what `ByteStream.map` calls is caught there.
             log.failure("a filter failed on the bytes of a TCP call")
-            self.stream.fail(error)
+            stream.fail(error)
             self.abort()
 
     def readConnectionLost(self) -> None:
-        self.stream.end()
+        if self.stream is not None:
+            self.stream.end()
 
     def writeConnectionLost(self) -> None:
         """We have ended our direction ourselves."""
@@ -206,10 +224,12 @@ class Side:
     def _gone(self, *, broken: bool) -> None:
         self.lost = True
         self.reset = broken
-        if broken:
-            self.stream.fail(self.broken)
-        else:
-            self.stream.end()
+        stream, self.stream = self.stream, None
+        if stream is not None and broken:
+            origin = Origin.CLIENT if self.kind is Kind.CLIENT_GONE else Origin.UPSTREAM
+            stream.fail(MeshError(self.kind, f"{self.name} reset the connection", origin=origin))
+        elif stream is not None:
+            stream.end()
         self.on_lost(self)
 
     # --- the stream's producer

@@ -60,10 +60,9 @@ class TcpForward:
         self._cells.connects.value += 1
         self._cells.ended(0, None, call.connected - began)
         call.on_complete(hold.release)
-        broken = MeshError(Kind.RESET, f"{endpoint.address} reset the connection", origin=Origin.UPSTREAM)
-        tunnel = Side(self._connector.loop, sock, broken)
+        tunnel = Side(self._connector.loop, sock, Kind.RESET, endpoint.address)
         tunnel.on_aborted = hold.release
-        return Reply(tunnel=tunnel, body=tunnel.stream)
+        return Reply(tunnel=tunnel, body=tunnel.body())
 
     def _count(self, endpoint: Endpoint, error: MeshError) -> None:
         if error.origin is Origin.UPSTREAM:

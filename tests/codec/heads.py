@@ -11,7 +11,19 @@ METHODS = st.sampled_from(
 )
 TARGETS = st.one_of(
     st.sampled_from(
-        [b"/", b"*", b"/a", b"/a/../b?c=d", b"//a//", b"/%2e%2E/x", b"/a%2Fb", b"http://a/b", b"http://a", b"/a?b?c", b"/?"]
+        [
+            b"/",
+            b"*",
+            b"/a",
+            b"/a/../b?c=d",
+            b"//a//",
+            b"/%2e%2E/x",
+            b"/a%2Fb",
+            b"http://a/b",
+            b"http://a",
+            b"/a?b?c",
+            b"/?",
+        ]
     ),
     st.text("abc/.%25?=&;:@-_~", max_size=12).map(lambda text: b"/" + text.encode()),
 )
@@ -19,7 +31,7 @@ VERSIONS = st.sampled_from([b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0"])
 NAMES = st.text(_TOKEN, min_size=1, max_size=8).map(str.encode)
 VALUES = st.one_of(
     st.sampled_from([b"", b"a", b"text/html; q=0.5", b"a, b", b"caf\xe9", b'"quoted \\" text"', b"a\tb"]),
-    st.text("abcXYZ 019,;=/\"\t", max_size=12).map(lambda text: text.strip().encode()),
+    st.text('abcXYZ 019,;=/"\t', max_size=12).map(lambda text: text.strip().encode()),
 )
 _SPACES = st.sampled_from([b" ", b" ", b" ", b"", b"\t", b"  \t "])
 
@@ -62,7 +74,9 @@ def request_heads(draw: st.DrawFn) -> bytes:
 @st.composite
 def response_heads(draw: st.DrawFn) -> bytes:
     """A response head with its empty line."""
-    status = draw(st.sampled_from([b"200", b"200", b"204", b"304", b"404", b"500", b"100", b"103", b"101", b"599", b"999"]))
+    status = draw(
+        st.sampled_from([b"200", b"200", b"204", b"304", b"404", b"500", b"100", b"103", b"101", b"599", b"999"])
+    )
     reason = draw(st.sampled_from([b" OK", b" Not Found", b" ", b"", b" caf\xe9"]))
     first = draw(VERSIONS) + b" " + status + reason
     return b"\r\n".join([first, *draw(FIELD_LINES), b"", b""])

@@ -16,7 +16,14 @@ from twisted_mesh.codec.chunked import ChunkDecoder, encode_chunk, encode_end
 from twisted_mesh.codec.grammar import HttpError
 
 Pairs = list[tuple[bytes, bytes]]
-FRAMING_NAMES = {b"host", b"content-length", b"transfer-encoding", b"connection", b"content_length", b"transfer_encoding"}
+FRAMING_NAMES = {
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"connection",
+    b"content_length",
+    b"transfer_encoding",
+}
 
 
 class Decoded(NamedTuple):
@@ -62,14 +69,18 @@ def bodies(draw: st.DrawFn) -> tuple[bytes, bytes, Pairs]:
         size = b"%x" % len(piece)
         size = draw(st.sampled_from([size, size.upper(), b"0" + size, b"000000" + size]))
         coded += size + draw(EXTENSIONS) + b"\r\n" + piece + b"\r\n"
-    trailers = draw(st.lists(st.tuples(NAMES.filter(lambda name: name.lower() not in FRAMING_NAMES), VALUES), max_size=3))
+    trailers = draw(
+        st.lists(st.tuples(NAMES.filter(lambda name: name.lower() not in FRAMING_NAMES), VALUES), max_size=3)
+    )
     coded += draw(st.sampled_from([b"0", b"000"])) + draw(EXTENSIONS) + b"\r\n"
     coded += b"".join(b"%b: %b\r\n" % pair for pair in trailers) + b"\r\n"
     return coded, b"".join(pieces), trailers
 
 
 @given(bodies(), PLACES, st.sampled_from([b"", b"\r\n", b"GET / HTTP/1.1\r\n"]))
-def test_what_was_coded_is_decoded_in_any_cut(coded: tuple[bytes, bytes, Pairs], places: list[int], behind: bytes) -> None:
+def test_what_was_coded_is_decoded_in_any_cut(
+    coded: tuple[bytes, bytes, Pairs], places: list[int], behind: bytes
+) -> None:
     """The body, the trailers, and exactly what stands behind them."""
     data, body, trailers = coded
     assert same_in_any_cut(data + behind, places, decode) == Decoded(body, trailers, True, behind)
@@ -167,7 +178,9 @@ def test_an_empty_piece_does_not_end_the_body() -> None:
     assert encode_end([(b"A", b"1"), (b"B", b"")]) == b"0\r\nA: 1\r\nB: \r\n\r\n"
 
 
-@pytest.mark.parametrize("pair", [(b"A", b"1\r\nB: 2"), (b"A: b\r\n", b""), (b"", b"a"), (b"A b", b"c"), (b"A", b"\x00")])
+@pytest.mark.parametrize(
+    "pair", [(b"A", b"1\r\nB: 2"), (b"A: b\r\n", b""), (b"", b"a"), (b"A b", b"c"), (b"A", b"\x00")]
+)
 def test_a_trailer_that_is_none_is_not_written(pair: tuple[bytes, bytes]) -> None:
     with pytest.raises(ValueError, match="not a trailer"):
         encode_end([pair])

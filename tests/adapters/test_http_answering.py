@@ -11,6 +11,7 @@ from tests.adapters.http_client import Client
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.headers import Headers
+from twisted_mesh.park import Parked
 from twisted_mesh.stream import ByteStream
 
 
@@ -43,7 +44,7 @@ def with_field(field: Any) -> Reply:
         with_trailers((b"a", b"b\r\nset-cookie: a=b")),
         with_trailers(("a", "b")),
     ],
-    ids=lambda reply: repr(reply),
+    ids=repr,
 )
 def test_a_reply_that_cannot_be_sent_is_a_500(reply: Reply) -> None:
     """It costs its call, and nothing else: nothing of it is sent, it is logged, counted and the next call is served."""
@@ -99,3 +100,84 @@ def test_an_id_that_no_header_can_hold() -> None:
     head, _, _ = client.heard.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 403 ")
     assert b"set-cookie" not in head
+
+
+class Source:
+    """Where a stream comes from."""
+
+    paused = stopped = False
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+
+    def stopProducing(self) -> None:
+        self.stopped = True
+
+
+async def answers_at_once(call: Call) -> Reply:
+    return Reply(200, None, call.resource.encode())
+
+
+def test_a_client_that_does_not_read_is_not_read_from() -> None:
+    """Its requests wait, bounded, until it takes what it has been sent; then each is answered, in order."""
+    client = Client(answers_at_once)
+    client.connection.pauseProducing()
+    paths = [f"/{number:04}" for number in range(3000)]
+    for each in paths:
+        client.get(each)
+    assert client.heard == b""
+    assert client.transport.producerState == "paused"
+    client.connection.resumeProducing()
+    assert [each[:5].decode() for each in client.heard.split(b"\r\n\r\n")[1:]] == paths
+    assert client.transport.producerState == "producing"
+
+
+def test_a_reply_of_its_own_that_fills_a_client_holds_up_the_next_request() -> None:
+    client = Client(answers_at_once)
+    client.get("/1")
+    client.connection.pauseProducing()
+    client.send(b"GET /2 HTTP/1.1\r\nHo")
+    client.send(b"st: a\r\n\r\n")
+    client.get("/3")
+    assert client.heard.endswith(b"/1")
+    client.connection.resumeProducing()
+    assert client.heard.endswith(b"/3")
+    assert b"/2HTTP/1.1" in client.heard
+
+
+def test_a_stream_that_follows_a_reply_which_filled_the_client_waits() -> None:
+    body = ByteStream(producer := Source())
+
+    async def chain(call: Call) -> Reply:
+        return Reply(200, None, body)
+
+    client = Client(chain)
+    client.get()
+    client.connection.pauseProducing()
+    for _ in range(10):
+        body.write(b"x" * 65536)
+    assert producer.paused
+    client.connection.resumeProducing()
+    assert not producer.paused
+    body.end()
+    assert client.heard.endswith(b"0\r\n\r\n")
+
+
+def test_a_stream_that_begins_while_the_client_is_full_waits() -> None:
+    body = ByteStream(producer := Source())
+    parked: Parked[Reply] = Parked()
+
+    async def chain(call: Call) -> Reply:
+        return await parked
+
+    client = Client(chain)
+    client.get()
+    client.connection.pauseProducing()
+    parked.fire(Reply(200, None, body))
+    body.write(b"x" * 65536)
+    assert producer.paused
+    client.connection.resumeProducing()
+    assert not producer.paused

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from twisted.internet.testing import StringTransport
+
 from tests.upstream.fakes import FakeConnector, FakeEnv, a_call, cluster_config
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver, compose
 from twisted_mesh.errors import Cancelled, Kind
 from twisted_mesh.interfaces import Proceed
-from twisted_mesh.stream import BUFFER_LIMIT
+from twisted_mesh.stream import BUFFER_LIMIT, ByteStream
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.http_forward import HttpForward
 
@@ -123,6 +125,30 @@ def test_a_long_chunked_reply_in_one_read_does_not_pause_the_next_reply() -> Non
     world.says(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
     assert world.outcomes[0].body == body
     assert world.connection.transport.producerState == "producing"
+
+
+def test_a_request_body_waits_for_a_connection_that_is_still_full() -> None:
+    """As it is behind a long request that was answered without being read."""
+    world = World()
+    world.run()
+    world.says(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    transport = world.connection.transport
+    register = transport.registerProducer
+
+    def full(producer: Any, streaming: bool) -> None:
+        register(producer, streaming)
+        producer.pauseProducing()
+
+    transport.registerProducer = full
+    source = StringTransport()
+    world.call = a_call(method="POST")
+    world.call.target = b"/"
+    world.call.body = body = ByteStream(source)
+    world.run()
+    body.write(b"x" * BUFFER_LIMIT)
+    assert source.producerState == "paused"
+    transport.producer.resumeProducing()
+    assert source.producerState == "producing"
 
 
 def test_a_tunnel_that_a_filter_dropped_is_ended() -> None:

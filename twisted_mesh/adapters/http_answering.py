@@ -33,6 +33,7 @@ class Answering:
         "_chunked",
         "_driver",
         "_ending",
+        "_full",
         "_gone",
         "_keep",
         "_minor",
@@ -70,6 +71,8 @@ class Answering:
         self._read_paused = False
         self._gone = False
         self._ending = False
+        # The client does not take what it has been sent: no request of it is begun until it has.
+        self._full = False
 
     def _read(self, data: bytes) -> None:
         raise NotImplementedError
@@ -187,8 +190,9 @@ class Answering:
         self.active_at = call.head_at
         self.deadline = min(self.deadline, self._next_look(call, call.head_at))
         self.transport.write(head)
-        self.transport.registerProducer(self, True)
         body.attach(self)
+        if self._full and self._reply_body is body:
+            body.pause()
 
     def _open_tunnel(self, call: Call, reply: Reply) -> None:
         # Late: http_tunnel needs this module's types, and few listeners ever see an upgrade.
@@ -211,7 +215,6 @@ class Answering:
         if self._chunked:
             self.transport.write(encode_end(trailers))
         self._reply_body = None
-        self.transport.unregisterProducer()
         self._done(self._keep and self.body is None, self.adapter.now())
 
     def body_failed(self, error: BaseException) -> None:
@@ -225,13 +228,18 @@ class Answering:
     # --- the transport's producer: how fast the client takes the reply
 
     def pauseProducing(self) -> None:
+        self._full = True
         if self._reply_body is not None:
             self._reply_body.pause()
 
     def resumeProducing(self) -> None:
+        self._full = False
         self.active_at = self.adapter.now()
         if self._reply_body is not None:
             self._reply_body.resume()
+        elif self.call is None and self._buffer:
+            data, self._buffer = self._buffer, b""
+            self._read(data)
 
     def stopProducing(self) -> None:
         """The connection is gone; `connectionLost` follows and does what is to be done."""
@@ -247,7 +255,7 @@ class Answering:
             self._end()
             return
         self.deadline = now + self.adapter.idle_timeout
-        if self._buffer and not self._reading:
+        if self._buffer and not self._reading and not self._full:
             data, self._buffer = self._buffer, b""
             self._read(data)
 
@@ -273,7 +281,6 @@ class Answering:
     def _cut_off(self) -> None:
         """End a reply that has begun and cannot be completed, so that the client sees that it is not complete."""
         self._ending = True
-        self.transport.unregisterProducer()
         body, self.body = self.body, None
         if body is not None:
             body.stream.cancel()

@@ -68,6 +68,7 @@ class HttpConnection(Answering):
         self.transport = transport
         self.deadline = self.adapter.now() + self.adapter.header_timeout
         self.adapter.opened(self)
+        transport.registerProducer(self, True)
         if self.adapter.draining:
             # It waited in the backlog when the drain began.
             self.drain()
@@ -126,7 +127,7 @@ class HttpConnection(Answering):
         """Take requests out of `data` as long as each is answered at once; what remains waits."""
         self._reading = True
         try:
-            while data and self.call is None and not self._ending:
+            while data and self.call is None and not self._ending and not self._full:
                 end = data.find(b"\r\n\r\n")
                 if end <= 0 or data[0] == 13:
                     data = self._no_head(data, end)

@@ -44,21 +44,24 @@ def open_tunnel(connection: Answering, call: Call, reply: Reply) -> None:
 class ClientTunnel:
     """The client's half: receives what the upstream sends, and is both transports' producer in turn."""
 
-    __slots__ = ("_call", "_client_ended", "_connection", "_done", "_upstream", "_upstream_ended")
+    __slots__ = ("_call", "_client_ended", "_connection", "_done", "_full", "_upstream", "_upstream_ended")
 
     def __init__(self, connection: Answering, call: Call, upstream: Upgraded) -> None:
         self._connection = connection
         self._call = call
         self._upstream = upstream
-        self._client_ended = self._upstream_ended = self._done = False
+        self._client_ended = self._upstream_ended = self._done = self._full = False
 
     def begin(self) -> None:
         """Deliver what has waited, and go on."""
         connection = self._connection
         connection.active_at = connection.adapter.now()
+        connection.transport.unregisterProducer()
         connection.transport.registerProducer(self, True)
         self._upstream.paced_by(_Reading(connection))
         self._upstream.stream.attach(self)
+        if self._full:
+            self._upstream.stream.pause()
         early, connection._buffer = connection._buffer, b""
         if early:
             self.client_data(early)
@@ -113,9 +116,11 @@ class ClientTunnel:
     # --- the client transport's producer
 
     def pauseProducing(self) -> None:
+        self._full = True
         self._upstream.stream.pause()
 
     def resumeProducing(self) -> None:
+        self._full = False
         self._upstream.stream.resume()
 
     def stopProducing(self) -> None:

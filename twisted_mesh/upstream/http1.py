@@ -139,7 +139,7 @@ class HttpUpstream:
         self.transport.write(write_head(first, call.headers.fields, end))
         self._sending = sending = Sending(self, body)
         self.transport.registerProducer(sending, True)
-        body.attach(sending)
+        sending.start()
 
     def sent(self, sending: Sending) -> None:
         """The request body is out whole."""

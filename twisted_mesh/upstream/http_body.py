@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 class Sending:
     """A request body on its way to an endpoint: receives the stream, and is the transport's producer."""
 
-    __slots__ = ("_chunked", "_connection", "_stopped", "_stream")
+    __slots__ = ("_chunked", "_connection", "_full", "_stopped", "_stream")
 
     def __init__(self, connection: HttpUpstream, stream: ByteStream) -> None:
         self._connection = connection
         self._stream = stream
         self._chunked = stream.length is None
+        self._full = False
         self._stopped = False
+
+    def start(self) -> None:
+        """Send what comes, unless the connection still has enough to send from the request before."""
+        self._stream.attach(self)
+        if self._full and not self._stopped:
+            self._stream.pause()
 
     def stop(self) -> None:
         """Send no more; the stream is left for whoever sends it again."""
@@ -48,10 +55,12 @@ class Sending:
     # --- the transport's producer
 
     def pauseProducing(self) -> None:
+        self._full = True
         if not self._stopped:
             self._stream.pause()
 
     def resumeProducing(self) -> None:
+        self._full = False
         if not self._stopped:
             self._stream.resume()
 

@@ -6,7 +6,6 @@ complete request.  `SERVED` holds what looks suspicious and is right.
 """
 
 # One case on one line, however long: these are tables.
-# ruff: noqa: E501
 
 from __future__ import annotations
 

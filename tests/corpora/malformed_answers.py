@@ -5,7 +5,6 @@ and the body is not, so what the client gets must look cut.  `SERVED`: odd, and 
 """
 
 # One case on one line, however long: these are tables.
-# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -1,0 +1,41 @@
+"""The benchmarks run, also where no peer is installed, and print a table."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support import PATIENCE, ROOT, environment, free_port, request, until
+
+
+def test_run(tmp_path: Path) -> None:
+    """Two short rows of the sidecar beside the backend: a Markdown table on stdout, the samples in a file."""
+    samples = tmp_path / "samples.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--peers", "direct,mesh", "--json", str(samples)]
+    done = subprocess.run(
+        [*command, "--only", "tcp", "--only", "start", "--rounds", "1", "--seconds", "0.5"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ") and "mesh" in line]
+    assert len(rows) == 2, done.stdout + done.stderr
+    assert json.loads(samples.read_text())["rows"]["start"]["mesh"][0]["start"] > 0
+
+
+def test_backend_of_our_own() -> None:
+    """What stands in for nginx answers every path that the rows ask for."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(ROOT / "benchmarks" / "backend.py"), str(port)])
+    try:
+        until(lambda: request(port, "/").status == 200, "the backend", PATIENCE)
+        assert len(request(port, "/10k", "POST", b"x" * 10240).body) == 10240
+        assert len(request(port, "/1m").body) == 1024 * 1024
+    finally:
+        process.kill()
+        process.wait()

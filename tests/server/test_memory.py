@@ -14,12 +14,16 @@ from twisted_mesh.server import memory
 def collector() -> Iterator[None]:
     before = gc.get_threshold()
     yield
+    gc.enable()
     gc.unfreeze()
     gc.set_threshold(*before)
 
 
 def test_what_was_set_up_is_set_aside() -> None:
+    memory.begin()
+    assert not gc.isenabled()
     memory.settle_first()
+    assert gc.isenabled()
     assert gc.get_freeze_count() > 1000
     assert gc.get_threshold() == memory.THRESHOLDS
     assert len(gc.get_objects()) < 1000

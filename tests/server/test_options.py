@@ -14,8 +14,9 @@ from twisted_mesh.server.options import USAGE, Options
 
 @pytest.fixture(autouse=True)
 def no_reactor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process that runs the tests keeps the reactor that it has."""
+    """The process that runs the tests keeps the reactor and the collector that it has."""
     monkeypatch.setattr(module, "install_reactor", lambda: None)
+    monkeypatch.setattr(module.memory, "begin", lambda: None)
 
 
 def parse(*arguments: str) -> Options:

@@ -86,6 +86,21 @@ def test_signals_are_ours_once_the_reactor_runs(sidecar: Any, monkeypatch: pytes
     assert set(installed) == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
 
 
+def test_what_a_reload_leaves_behind_goes_when_nobody_waits(sidecar: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(memory, "settle_again", lambda: done.append("again"))
+    monkeypatch.setattr(memory, "settle_idle", lambda: done.append("idle"))
+    sidecar.prepare()
+    sidecar._applied()
+    sidecar._applied()
+    monkeypatch.setattr(type(sidecar.world), "active", 1)
+    sidecar.reactor.advance(service.QUIET)
+    assert done == ["again", "again"]
+    monkeypatch.setattr(type(sidecar.world), "active", 0)
+    sidecar.reactor.pump([service.QUIET] * 3)
+    assert done == ["again", "again", "idle"]
+
+
 def test_the_admin_moves_with_the_configuration(sidecar: Any) -> None:
     sidecar.prepare()
     assert sidecar._admin.address == ""

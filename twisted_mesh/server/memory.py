@@ -14,11 +14,19 @@ import gc
 THRESHOLDS = (10_000, 20, 50)
 
 
+def begin() -> None:
+    """The process starts: what it imports and builds stays, so looking for garbage in it is wasted."""
+    gc.disable()
+
+
 def settle_first() -> None:
-    """The process is set up: drop what only that needed, and set the rest aside."""
-    gc.collect()
+    """The process is set up: set it aside, and collect from now on.
+
+    Not looked through before: that takes 30 ms, and finds 0.7 MiB.
+    """
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
+    gc.enable()
 
 
 def settle_again() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional, Sequence
 
 from twisted.python import usage
 
+from twisted_mesh.server import memory
 from twisted_mesh.server.reactor import ReactorTaken, install_reactor
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
+        memory.begin()
         try:
             install_reactor()
         except ReactorTaken as error:

@@ -9,10 +9,11 @@ import socket
 import sys
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from twisted_mesh import __version__
@@ -36,6 +37,9 @@ from twisted_mesh.server.watch import Watch, state_of
 if TYPE_CHECKING:
     from twisted_mesh import model
     from twisted_mesh.server.options import Options
+
+# Seconds from a reload to the first look whether nobody waits, and between such looks.
+QUIET = 10.0
 
 log = Logger("twisted_mesh.sidecar")
 
@@ -70,6 +74,7 @@ class Sidecar(MultiService):
         self._drain = Drain(self.world, reactor, self._drained)
         self._admin = Admin(self, self._env, loop_of(reactor))
         self._admin.setServiceParent(self)
+        self._settling: Optional[IDelayedCall] = None
         self.registry.on_collect(self._show)
 
     def prepare(self) -> None:
@@ -96,6 +101,9 @@ class Sidecar(MultiService):
         """End; fires when the access logs are written."""
         self.reloading.stop()
         self._watch.stop()
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
         self.world.stop()
         stopped = super().stopService()
         return Deferred.fromCoroutine(self._close(stopped))
@@ -176,6 +184,16 @@ class Sidecar(MultiService):
 
     def _applied(self) -> None:
         memory.settle_again()
+        if self._settling is None:
+            self._settling = self._reactor.callLater(QUIET, self._settle)
+
+    def _settle(self) -> None:
+        """Look for what the world before left behind, at a moment when nobody waits."""
+        self._settling = None
+        if self.world.active:
+            self._settling = self._reactor.callLater(QUIET, self._settle)
+        else:
+            memory.settle_idle()
 
     def _show(self) -> None:
         self._families.ready.labels().value = int(self.ready()[0])

@@ -18,7 +18,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import CLEANUP_LIMIT, CallTable, Driver, compose
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.headers import Headers
-from twisted_mesh.interfaces import Proceed
+from twisted_mesh.interfaces import Observer, Proceed
 from twisted_mesh.park import Parked
 from twisted_mesh.sweep import SWEEP_INTERVAL, Sweep
 
@@ -135,6 +135,58 @@ def test_a_filter_may_proceed_several_times() -> None:
 
     assert Run(compose([again], third_time)).reply is OK
     assert len(tries) == 2
+
+
+class Counts(Observer):
+    """Counts the calls that have ended."""
+
+    def __init__(self) -> None:
+        self.ended = 0
+        self.observe = self._ended
+
+    def _ended(self, call: Call) -> None:
+        self.ended += 1
+
+
+def test_observers_register_themselves_wherever_they_stand() -> None:
+    seen: list[str] = []
+    observers = [Counts() for _ in range(4)]
+    first, second, third, fourth = observers
+    run = Run(compose([first, second, Marks("one", seen), third, Marks("two", seen), fourth], answer))
+    assert run.reply is OK
+    assert [each.ended for each in observers] == [0, 0, 0, 0]
+    run.driver.call.complete(1.0, lambda completion: None)
+    assert [each.ended for each in observers] == [1, 1, 1, 1]
+    assert Run(compose(observers, answer)).reply is OK
+
+
+def test_completions_of_observers_run_from_the_inside_out_and_stay_with_their_call() -> None:
+    order: list[str] = []
+
+    class Notes(Observer):
+        def __init__(self, name: str) -> None:
+            self.observe = lambda call: order.append(name)
+
+    async def late(call: Call, proceed: Proceed) -> Reply:
+        call.on_complete(lambda call: order.append("filter"))
+        return await proceed(call)
+
+    proceed = compose([Notes("outer"), Notes("inner"), late], answer)
+    for _ in range(2):
+        Run(proceed).driver.call.complete(1.0, lambda completion: None)
+    assert order == ["filter", "inner", "outer"] * 2
+
+
+def test_a_filter_that_happens_to_have_something_called_observe_is_a_filter() -> None:
+    class Measures(Marks):
+        def observe(self, seconds: float) -> None:
+            raise AssertionError
+
+    seen: list[str] = []
+    run = Run(compose([Measures("it", seen)], answer))
+    assert run.reply is OK
+    run.driver.call.complete(1.0, lambda completion: None)
+    assert seen == ["it in", "it out"]
 
 
 # --- ending

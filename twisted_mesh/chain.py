@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from twisted_mesh.call import Call, Completion, Reply
 from twisted_mesh.errors import Cancelled, Kind
-from twisted_mesh.interfaces import Filter, Proceed
+from twisted_mesh.interfaces import Filter, Observer, Proceed
 from twisted_mesh.park import Parked
 from twisted_mesh.sweep import Sweep
 
@@ -42,9 +42,8 @@ def compose(filters: Sequence[Filter], innermost: Proceed) -> Proceed:
     proceed = innermost
     observers: list[Completion] = []
     for each in reversed(filters):
-        observe = getattr(each, "observe", None)
-        if observe is not None:
-            observers.insert(0, observe)
+        if isinstance(each, Observer):
+            observers.insert(0, each.observe)
             continue
         proceed = _layer(each, _observing(observers, proceed))
         observers = []

@@ -38,14 +38,20 @@ class Filter(Protocol):
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]: ...
 
 
-class Observer(Filter, Protocol):
-    """A filter that does nothing but register one completion, and says so.
+class Observer:
+    """A filter that does nothing but register one completion: `observe`, which whoever inherits sets.
 
-    Calling it must be the same as ``call.on_complete(self.observe)`` and ``return proceed(call)``; a chain then need
-    not call it.
+    A chain need not call it.  It is a base class, so that no filter that happens to have something called `observe` is
+    taken for one.
     """
 
+    __slots__ = ("observe",)
+
     observe: Completion
+
+    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
+        call.on_complete(self.observe)
+        return proceed(call)
 
 
 class Env(Protocol):

@@ -9,12 +9,12 @@ as long, and then some.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Awaitable, Protocol, cast
+from typing import Any, Protocol, cast
 
 from zope.interface import implementer
 
 from twisted_mesh.filters.log_format import TEXT, Format, TextFormat
-from twisted_mesh.interfaces import Call, Env, IFilterPlugin, IPlugin, Proceed, Reply
+from twisted_mesh.interfaces import Call, Env, IFilterPlugin, IPlugin, Observer
 from twisted_mesh.logfile import LogFile, LogFiles
 
 # Lines rendered in one go.
@@ -35,10 +35,10 @@ class LogEnv(Env, Protocol):
     logs: LogFiles
 
 
-class AccessLog:
+class AccessLog(Observer):
     """The filter: `_ended` appends, `flush` renders."""
 
-    __slots__ = ("_capture", "_file", "_files", "_format", "_now", "_records", "observe")
+    __slots__ = ("_capture", "_file", "_files", "_format", "_now", "_records")
 
     def __init__(self, settings: AccessLogSettings, env: LogEnv) -> None:
         self._format = make_format(settings.format)
@@ -49,10 +49,6 @@ class AccessLog:
         self._records: list[Any] = []
         self.observe = self._ended
         self._set_offset()
-
-    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
-        call.on_complete(self.observe)
-        return proceed(call)
 
     def _ended(self, call: Call) -> None:
         records = self._records

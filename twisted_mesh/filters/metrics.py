@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Awaitable, Optional
+from typing import Optional
 
 from zope.interface import implementer
 
 from twisted_mesh.families import NONE, Families, code_label, flag_label
-from twisted_mesh.interfaces import Call, Env, IFilterPlugin, IPlugin, Proceed, Reply
+from twisted_mesh.interfaces import Call, Env, IFilterPlugin, IPlugin, Observer
 from twisted_mesh.metrics import DURATIONS, Cell, HistogramCell, Registry
 
 # A listener that answers with more combinations than this starts over with looking them up.
@@ -44,14 +44,14 @@ class _Row:
         self.sent: Cell = families.sent_bytes.labels(*where)
 
 
-class Metrics:
+class Metrics(Observer):
     """The filter.  One call costs 0.8 us (CPython 3.11): 0.55 us in `_ended`, the rest in getting there.
 
     All that a call needs is found by one lookup of what tells its outcome; the histograms are counted in line, as a
     call of `observe` would cost as much as the counting.
     """
 
-    __slots__ = ("__weakref__", "_families", "_rows", "observe")
+    __slots__ = ("__weakref__", "_families", "_rows")
 
     def __init__(self, registry: Registry) -> None:
         self._families = Families(registry)
@@ -59,10 +59,6 @@ class Metrics:
         # Stored, as looking up a method makes a new object each time.
         self.observe = self._ended
         registry.on_forget(self)
-
-    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
-        call.on_complete(self.observe)
-        return proceed(call)
 
     def forget_cells(self) -> None:
         """Routes or clusters left the configuration: look everything up again."""

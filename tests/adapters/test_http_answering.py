@@ -9,7 +9,7 @@ import pytest
 
 from tests.adapters.http_client import Client
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.headers import Headers
 from twisted_mesh.park import Parked
 from twisted_mesh.stream import ByteStream
@@ -181,3 +181,71 @@ def test_a_stream_that_begins_while_the_client_is_full_waits() -> None:
     assert producer.paused
     client.connection.resumeProducing()
     assert not producer.paused
+
+
+def test_a_call_that_is_stopped_is_left_to_clean_up() -> None:
+    """Deadlines of the connection that have passed are not thrown at it again and again."""
+    thrown: list[BaseException] = []
+    cleaned: list[str] = []
+
+    async def chain(call: Call) -> Reply:
+        try:
+            await Parked[None]()
+        except Cancelled as cancelled:
+            thrown.append(cancelled)
+            await client.env.sleep(3.0)
+            cleaned.append("up")
+            raise
+        raise AssertionError
+
+    client = Client(chain, {"timeouts": {"stream_idle": "1s"}})
+    client.get()
+    client.pass_time(3.9)
+    assert len(thrown) == 1 and not cleaned
+    client.pass_time(0.4)
+    assert cleaned
+    assert client.heard.startswith(b"HTTP/1.1 504 ")
+    assert b"stream_idle_timeout" in client.heard
+
+
+def test_an_upstream_that_does_not_take_the_body_is_to_blame() -> None:
+    async def chain(call: Call) -> Reply:
+        assert isinstance(call.body, ByteStream)
+        await Parked[None]()
+        raise AssertionError
+
+    client = Client(chain, {"timeouts": {"stream_idle": "1s"}})
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+    client.send(b"x" * 100_000)
+    client.pass_time(1.2)
+    assert client.heard.startswith(b"HTTP/1.1 504 ")
+
+
+def test_a_client_that_does_not_send_its_body_is_to_blame() -> None:
+    async def chain(call: Call) -> Reply:
+        await Parked[None]()
+        raise AssertionError
+
+    client = Client(chain, {"timeouts": {"stream_idle": "1s"}})
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+    client.pass_time(1.2)
+    assert client.heard.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_client_that_half_closes_within_its_answer_sees_that_it_is_cut() -> None:
+    """A FIN would make an answer that only the end of the connection delimits look complete."""
+    body = ByteStream(source := Source())
+    calls: list[Call] = []
+
+    async def chain(call: Call) -> Reply:
+        calls.append(call)
+        return Reply(200, None, body)
+
+    client = Client(chain)
+    client.send(b"GET / HTTP/1.0\r\n\r\n")
+    body.write(b"the beginning")
+    client.half_close()
+    assert client.transport.ended == "reset"
+    client.pass_time()
+    assert source.stopped
+    assert (calls[0].completed, calls[0].flags) == (True, ("DC",))

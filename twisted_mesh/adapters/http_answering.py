@@ -317,6 +317,8 @@ class Answering:
             return
         self._keep = False
         if driver is not None:
+            # Whether the chain ends is for the call table to watch now: another look here would break its cleaning up.
+            self.deadline = NEVER
             reason = Cancelled(kind, detail)
             reason.status = status
             self.adapter.calls.cancel(driver, reason)
@@ -342,7 +344,9 @@ class Answering:
         elif call.max_duration is not None and now >= call.started + call.max_duration:
             self.stop(Kind.MAX_DURATION, f"the call took over {call.max_duration:g} s")
         elif now >= self.active_at + self._idle_limit(call):
-            self.stop(Kind.STREAM_IDLE, f"nothing moved for {self._idle_limit(call):g} s")
+            # A body that we keep the client from sending is one that the upstream does not take.
+            status = 504 if self.body is not None and self.body.held else 0
+            self.stop(Kind.STREAM_IDLE, f"nothing moved for {self._idle_limit(call):g} s", status)
         else:
             self.deadline = self._next_look(call, now)
 

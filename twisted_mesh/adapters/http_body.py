@@ -54,6 +54,11 @@ class RequestBody:
         """Whether the body has ended."""
         return self._decoder.done if self._decoder is not None else not self._left
 
+    @property
+    def held(self) -> bool:
+        """Whether it is us who keep the client from sending."""
+        return bool(self._paused_at)
+
     def end(self) -> None:
         """Tell the receiver that the body is complete."""
         self.stream.end(self._decoder.trailers if self._decoder is not None else ())

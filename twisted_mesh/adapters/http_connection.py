@@ -91,6 +91,9 @@ class HttpConnection(Answering):
             self.tunnel.client_ended()
         elif self.call is not None and self.body is None and self.adapter.half_close:
             self._keep = False
+        elif self._reply_body is not None:
+            # A FIN of our own could make what was sent of the reply look complete.
+            self.transport.abortConnection()
         else:
             self.transport.loseConnection()
 

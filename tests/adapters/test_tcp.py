@@ -610,6 +610,28 @@ def test_before_there_is_a_chain(run: Run) -> None:
     run(go())
 
 
+def test_no_descriptor_for_a_relay(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a relay cannot be made bytes are copied, and a log line says so."""
+
+    def none_left(*arguments: Any) -> Any:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(module, "AVAILABLE", True)
+    monkeypatch.setattr(module, "Relay", none_left)
+
+    async def go() -> None:
+        one = Listening()
+        client = one.connect()
+        client.send(b"x")
+        await until(lambda: one.servers)
+        assert await read(one.servers[0], 1) == b"x"
+        reset(client)
+        await one.end()
+        assert "for want of descriptors" in one.env.logged[0]
+
+    run(go())
+
+
 def test_a_thousand_at_once(run: Run, way: str) -> None:
     """Many connections, each with its own bytes; all end, none twice."""
     count = 200 if way == "copying" else 400

@@ -13,8 +13,9 @@ from tests.net.conftest import Run
 from tests.net.support import read, read_to_end, reset, tcp_pair, turns, until
 from tests.net.test_relay import pull, push
 from twisted_mesh.errors import Kind
-from twisted_mesh.net.copying import FAILED, Copying
-from twisted_mesh.net.pair import CLIENT_RESET, CLOSED, STOPPED, UPSTREAM_RESET
+from twisted_mesh.net import side as sides
+from twisted_mesh.net.copying import Copying
+from twisted_mesh.net.pair import CLIENT_RESET, CLOSED, FAILED, STOPPED, UPSTREAM_RESET
 from twisted_mesh.net.side import Side
 from twisted_mesh.stream import ByteStream
 
@@ -162,6 +163,28 @@ def test_stopped_before_it_is_made(run: Run) -> None:
         both = Joined()
         both.pair.stop()
         await both.end(STOPPED)
+
+    run(go())
+
+
+def test_the_loop_refuses_a_socket(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pair ends at once, and both peers see a cut."""
+
+    def refuse(loop: object, transport: object) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(sides, "attach", refuse)
+
+    async def go() -> None:
+        both = Joined()
+        for each in (both.client, both.server):
+            try:
+                assert await read_to_end(each) == b""
+            except ConnectionResetError:
+                pass
+        assert len(both.ends) == 1 and both.ends[0].how == CLIENT_RESET
+        both.client.close()
+        both.server.close()
 
     run(go())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import socket
@@ -14,7 +15,7 @@ from tests.net.conftest import Run
 from tests.net.support import read, read_to_end, reset, tcp_pair, turns, until
 from twisted_mesh.net import pair as pairs
 from twisted_mesh.net import relay as module
-from twisted_mesh.net.pair import CLIENT_RESET, CLOSED, STOPPED, UPSTREAM_RESET, Pair
+from twisted_mesh.net.pair import CLIENT_RESET, CLOSED, FAILED, STOPPED, UPSTREAM_RESET, Pair
 from twisted_mesh.net.pipes import Pipes
 from twisted_mesh.net.relay import Relay
 
@@ -440,6 +441,42 @@ def test_what_a_watch_raises(run: Run) -> None:
         both.pair.stop()
         both.close()
         ours.close()
+        one.end()
+
+    run(go())
+
+
+class _Full:
+    """An epoll that takes no more sockets."""
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+
+    def register(self, number: int, events: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def test_the_kernel_takes_no_more(run: Run) -> None:
+    """A connection that cannot be watched goes on; one that cannot be joined is reset, and its end is told."""
+
+    async def go() -> None:
+        one = Relays()
+        one.relay._epoll = _Full(one.relay._epoll)  # type: ignore[assignment]
+        client, ours = tcp_pair()
+        one.relay.watch(ours, lambda: None)
+        one.relay.unwatch(ours)
+        both = one.join()
+        assert both.ends == []
+        await until(lambda: both.ends)
+        assert both.pair.how == FAILED
+        with pytest.raises(ConnectionResetError):
+            await read_to_end(both.client)
+        for each in (client, ours):
+            each.close()
+        both.close()
         one.end()
 
     run(go())

@@ -104,9 +104,14 @@ class TcpAdapter:
     # --- what connections call
 
     def relay(self, loop: asyncio.AbstractEventLoop) -> Optional[Relay]:
-        """Return the relay of this listener; None where the platform has none."""
+        """Return the relay of this listener; None where there is none to be had: then copy."""
         if self._relay is None and AVAILABLE:
-            self._relay = Relay(loop, self.now)
+            try:
+                self._relay = Relay(loop, self.now)
+            except OSError:
+                self.env.log.failure(
+                    "listener {listener}: bytes are copied, for want of descriptors", listener=self.name
+                )
         return self._relay
 
     def closed(self, connection: TcpConnection) -> None:

@@ -9,8 +9,8 @@ from twisted_mesh.call import Body, Call, Reply
 from twisted_mesh.chain import Driver
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.headers import Headers
-from twisted_mesh.net.copying import FAILED, Copying
-from twisted_mesh.net.pair import CLIENT_RESET, UPSTREAM_RESET, Pair
+from twisted_mesh.net.copying import Copying
+from twisted_mesh.net.pair import CLIENT_RESET, FAILED, UPSTREAM_RESET, Pair
 from twisted_mesh.net.side import OnDemand, Side
 from twisted_mesh.stream import ByteStream
 

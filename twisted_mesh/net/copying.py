@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.net.pair import CLIENT_RESET, CLOSED, STOPPED, UPSTREAM_RESET
+from twisted_mesh.net.pair import CLIENT_RESET, CLOSED, FAILED, STOPPED, UPSTREAM_RESET
 from twisted_mesh.net.side import OnDemand, Side
 from twisted_mesh.stream import ByteStream, Trailers
 
-# How a pair ended whose bytes a filter cut or failed on.
-FAILED = "failed"
+# How a pair ends by what cut a stream; by anything else, a filter's doing, it has FAILED.
 _HOW = {Kind.CLIENT_GONE: CLIENT_RESET, Kind.RESET: UPSTREAM_RESET}
 
 

@@ -33,6 +33,8 @@ CLOSED = "closed"
 CLIENT_RESET = "client reset"
 UPSTREAM_RESET = "upstream reset"
 STOPPED = "stopped"
+# By a filter that failed on the bytes, or for want of memory for it in the kernel.
+FAILED = "failed"
 
 
 class Broken(Exception):

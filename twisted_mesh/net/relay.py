@@ -16,7 +16,7 @@ from typing import Callable
 
 from twisted.logger import Logger
 
-from twisted_mesh.net.pair import CLOSED, COPY, Broken, Pair, Way
+from twisted_mesh.net.pair import CLOSED, COPY, FAILED, Broken, Pair, Way
 from twisted_mesh.net.pipes import LIMIT, Pipes
 from twisted_mesh.net.transport import reset_on_close
 
@@ -73,8 +73,13 @@ class Relay:
 
         Its FIN is no such thing: a client may half-close before it is answered.  `join` or `unwatch` ends the watch.
         """
-        self._watched[sock.fileno()] = gone
-        self._epoll.register(sock.fileno(), _ERRORS)
+        try:
+            self._epoll.register(sock.fileno(), _ERRORS)
+        except OSError:
+            # ENOMEM, or ENOSPC past fs.epoll.max_user_watches: a reset will show when the socket is joined.
+            log.failure("a connection cannot be watched")
+        else:
+            self._watched[sock.fileno()] = gone
 
     def unwatch(self, sock: socket.socket) -> None:
         """Watch no longer."""
@@ -92,13 +97,17 @@ class Relay:
         self.now = self._now()
         pair = Pair(self, client, upstream, done, first)
         for way in (pair.inward, pair.outward):
-            number = way.reader.fileno()
-            self._ways[number] = way
-            # The kernel now reports what is there already.
-            if self._watched.pop(number, None) is None:
-                self._epoll.register(number, _ALL)
-            else:
-                self._epoll.modify(number, _ALL)
+            self._ways[way.reader.fileno()] = way
+        try:
+            for number in (client.fileno(), upstream.fileno()):
+                # The kernel now reports what is there already.
+                if self._watched.pop(number, None) is None:
+                    self._epoll.register(number, _ALL)
+                else:
+                    self._epoll.modify(number, _ALL)
+        except OSError:
+            log.failure("{pair!r} cannot be watched", pair=pair)
+            self._loop.call_soon(self.end, pair, FAILED, True)
         return pair
 
     def end(self, pair: Pair, how: str, reset: bool) -> None:

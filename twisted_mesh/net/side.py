@@ -183,7 +183,7 @@ class Side:
         sock = self._sock
         # One that is just being opened is closed as soon as it is made.
         if sock is not None and not self.opened:
-            self._sock = None
+            self.lost = True
             sock.close()
         self._sock = None
 

@@ -249,3 +249,21 @@ def test_a_client_that_half_closes_within_its_answer_sees_that_it_is_cut() -> No
     client.pass_time()
     assert source.stopped
     assert (calls[0].completed, calls[0].flags) == (True, ("DC",))
+
+
+@pytest.mark.parametrize(
+    ("rest", "status"), [(b"zz\r\n", 400), (b"5\r\nhello\r\n" * 3, 413)], ids=["broken coding", "too long"]
+)
+def test_an_answer_to_a_body_that_was_given_up_is_not_destroyed(rest: bytes, status: int) -> None:
+    """More of the body may be under way, and closing on it would send a reset that overtakes the answer."""
+
+    async def chain(call: Call) -> Reply:
+        call.body_limit = 10
+        await Parked[None]()
+        raise AssertionError
+
+    client = Client(chain)
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    client.send(rest)
+    assert client.heard.startswith(b"HTTP/1.1 %d " % status)
+    assert client.transport.ended == "finished"

@@ -266,9 +266,10 @@ class Answering:
 
     def _end(self) -> None:
         """Close after the last reply, without destroying it: see LoopTransport.finish."""
-        self._ending = True
         body, self.body = self.body, None
-        unread = body is not None or bool(self._buffer)
+        # Ending already: the body was given up for what stood in it, and more of it may be under way.
+        unread = self._ending or body is not None or bool(self._buffer)
+        self._ending = True
         self._buffer = b""
         if body is not None:
             body.stream.cancel()

@@ -69,6 +69,12 @@ class FakeTransport:
     def __init__(self, protocol: Any) -> None:
         self.protocol = protocol
 
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        assert streaming
+
+    def unregisterProducer(self) -> None:
+        pass
+
     def loseConnection(self) -> None:
         self.protocol.connectionLost(None)
 

@@ -150,20 +150,6 @@ def test_address_in_use(run: Run) -> None:
     run(go())
 
 
-def test_reasons() -> None:
-    """Permission is explained where it is about the port's number."""
-    refused = module._explained(PermissionError(errno.EACCES, "Permission denied"), Address.parse("0.0.0.0:80"))
-    assert isinstance(refused, PermissionError)
-    assert refused.strerror is not None and refused.strerror.startswith(
-        "cannot listen on 0.0.0.0:80: permission denied"
-    )
-    assert "below 1024" in refused.strerror
-    assert "below" not in str(module._explained(PermissionError(errno.EACCES, "x"), Address.parse("unix:/run/x")))
-    assert str(module._explained(OSError("odd"), Address.parse("unix:/run/x"))).endswith(
-        "cannot listen on unix:/run/x: odd"
-    )
-
-
 def test_unix(run: Run, tmp_path: Path) -> None:
     """A unix socket has the mode that was asked for, and its file goes with it."""
     path = tmp_path / "s"

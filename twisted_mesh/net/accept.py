@@ -1,4 +1,4 @@
-"""Binding and accepting.
+"""Accepting connections.
 
 We accept ourselves, not the loop, because some sockets never become transports of the loop (the TCP relay moves their
 bytes in the kernel), and because running out of file descriptors and closing a listening socket need more care than
@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import socket
-import stat
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from twisted.logger import Logger
 
 from twisted_mesh.families import Families
+from twisted_mesh.net.bind import Inode, inode_of, listen_on, remove_file, shown
 from twisted_mesh.net.transport import LoopTransport
 
 if TYPE_CHECKING:
@@ -36,14 +35,6 @@ LONGEST_PAUSE = 1.0
 LAST_CALL = 4096
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_WHY = {
-    errno.EADDRINUSE: "the address is in use",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.EADDRNOTAVAIL: "this machine has no such address",
-    errno.ENOENT: "the directory does not exist",
-    errno.EAFNOSUPPORT: "this machine does not support such addresses",
-}
 
 
 class Accepted:
@@ -61,7 +52,7 @@ class Accepted:
         # What accept() gives for a unix socket is no pair; asking the socket for its family costs a microsecond.
         if isinstance(name, tuple):
             self.peer_host = name[0]
-            self.peer = f"{name[0]}:{name[1]}" if len(name) == 2 else f"[{name[0]}]:{name[1]}"
+            self.peer = shown(name)
         else:
             self.peer, self.peer_host = "unix:", ""
 
@@ -137,7 +128,7 @@ class Port:
         self._backlog = backlog
         self._mode = mode
         self._sock: Optional[socket.socket] = None
-        self._inode: Optional[tuple[int, int]] = None
+        self._inode: Optional[Inode] = None
         self._pause = PAUSE
         self._paused: Optional[asyncio.TimerHandle] = None
         self._pauses = Families(metrics).accept_pauses.labels(protocol, name)
@@ -161,18 +152,16 @@ class Port:
         """Where it listens, as a configuration would write it; the real port once it is bound."""
         if self._sock is None or self._sock.family == socket.AF_UNIX:
             return str(self.bind)
-        name = self._sock.getsockname()
-        return f"{name[0]}:{name[1]}" if len(name) == 2 else f"[{name[0]}]:{name[1]}"
+        return shown(self._sock.getsockname())
 
     def start(self) -> None:
         """Bind, listen and accept.
 
         :raises OSError: it cannot; ``strerror`` is one line that says what and why.
         """
-        try:
-            self._sock = self._open_unix() if self.bind.path else self._open_tcp()
-        except OSError as error:
-            raise _explained(error, self.bind) from error
+        self._sock = listen_on(self.bind, self._backlog, self._mode)
+        if self.bind.path:
+            self._inode = inode_of(self.bind.path)
         self._loop.add_reader(self._sock.fileno(), self._readable)
 
     def stop_accepting(self) -> None:
@@ -185,7 +174,9 @@ class Port:
         self._accept(sock, LAST_CALL)
         if self._end_pause():
             log.error("{port!r}: closing with connections not accepted, for want of file descriptors", port=self)
-        self._unlink()
+        if self._inode is not None:
+            remove_file(self.bind.path, self._inode)
+            self._inode = None
         self._sock = None
         sock.close()
 
@@ -242,92 +233,3 @@ class Port:
         self._paused = None
         if self._sock is not None:
             self._loop.add_reader(self._sock.fileno(), self._readable)
-
-    # --- binding
-
-    def _open_tcp(self) -> socket.socket:
-        host = self.bind.host
-        family, _, _, _, name = socket.getaddrinfo(
-            host, self.bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        # The protocol is said, as asyncio's transports switch Nagle's delay off only for sockets that say so.
-        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        try:
-            # Restarting must not wait for the connections of the process before to leave TIME_WAIT.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                # [::] means IPv6, whatever the machine's default is; 0.0.0.0 can then be bound beside it.
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(name)
-            return self._listen(sock)
-        except OSError:
-            sock.close()
-            raise
-
-    def _open_unix(self) -> socket.socket:
-        path = self.bind.path
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            _remove_stale(path)
-            sock.bind(path)
-            # Before listen(), so that nobody connects with the permissions that the umask gave.
-            if self._mode is not None:
-                os.chmod(path, self._mode)
-            status = os.stat(path)
-            self._inode = (status.st_dev, status.st_ino)
-            return self._listen(sock)
-        except OSError:
-            sock.close()
-            raise
-
-    def _listen(self, sock: socket.socket) -> socket.socket:
-        sock.listen(self._backlog)
-        sock.setblocking(False)
-        return sock
-
-    def _unlink(self) -> None:
-        """Remove the file of a unix socket, unless another process has put its own there."""
-        if self._inode is None:
-            return
-        try:
-            status = os.stat(self.bind.path)
-            if (status.st_dev, status.st_ino) == self._inode:
-                os.unlink(self.bind.path)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            log.warn("{path} stays behind: {why}", path=self.bind.path, why=error.strerror)
-        self._inode = None
-
-
-def _remove_stale(path: str) -> None:
-    """Remove the socket file that a process left which is gone.
-
-    :raises OSError: somebody listens there (EADDRINUSE), or it is something else than a socket (EEXIST).
-    """
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(status.st_mode):
-        raise FileExistsError(errno.EEXIST, "there is a file of this name that is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except FileNotFoundError:
-            return
-        except BlockingIOError:
-            # Its backlog is full, so it has one.
-            pass
-    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-
-
-def _explained(error: OSError, bind: Address) -> OSError:
-    why = _WHY.get(error.errno or 0, error.strerror or str(error))
-    if error.errno in (errno.EACCES, errno.EPERM) and not bind.path and 0 < bind.port < 1024:
-        why += " (ports below 1024 are for root, or for CAP_NET_BIND_SERVICE)"
-    return OSError(error.errno, f"cannot listen on {bind}: {why}")

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from twisted_mesh.net.pair import CLOSED, COPY, FAILED, Broken, Pair, Way
 from twisted_mesh.net.pipes import LIMIT, Pipes
-from twisted_mesh.net.transport import reset_on_close
+from twisted_mesh.net.sockets import reset_on_close
 
 log = Logger()
 

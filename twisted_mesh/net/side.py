@@ -18,7 +18,8 @@ from zope.interface import implementer
 
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.net.accept import attach
-from twisted_mesh.net.transport import LoopTransport, reset_on_close
+from twisted_mesh.net.sockets import reset_on_close
+from twisted_mesh.net.transport import LoopTransport
 from twisted_mesh.stream import ByteStream, Receiver
 
 log = Logger()

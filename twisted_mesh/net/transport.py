@@ -25,13 +25,9 @@ peer that goes away keeps reading, and bounds what it keeps.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import socket
-import struct
-import termios
-from typing import Any, Callable, Iterable, Optional, Union
+from typing import Any, Callable, Iterable, Optional
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
@@ -42,6 +38,8 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from twisted_mesh.net.sockets import TwistedAddress, queued, reset_on_close, twisted_address
 
 log = Logger()
 
@@ -56,18 +54,6 @@ LINGER = 1.0
 CLOSED = Failure(ConnectionDone())
 LOST = Failure(ConnectionLost())
 ABORTED = Failure(ConnectionAborted())
-
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-TwistedAddress = Union[IPv4Address, IPv6Address, UNIXAddress]
-
-
-def reset_on_close(sock: socket.socket) -> None:
-    """Have the kernel send a RST, and drop what is unsent, when the socket is closed."""
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    except OSError:
-        # The peer's own reset came first (EINVAL on some systems), or the socket is closed: nothing is left to say.
-        return
 
 
 def _dropped(data: object) -> None:
@@ -347,26 +333,9 @@ class LoopTransport:
     def _unsent(self) -> int:
         """Bytes that the peer has not taken: ours, and those that the kernel holds."""
         size: int = self._transport.get_write_buffer_size()
-        try:
-            answer = fcntl.ioctl(self.sock.fileno(), termios.TIOCOUTQ, bytes(4))
-        except OSError:
-            # Not for sockets on this system: then our own count has to do.
-            return size
-        queued: int = struct.unpack("i", answer)[0]
-        return size + queued
+        return size + queued(self.sock)
 
     def _address(self, which: str) -> Optional[TwistedAddress]:
         if self._transport is None:
             return None
         return twisted_address(self._transport.get_extra_info(which))
-
-
-def twisted_address(name: Any) -> Optional[TwistedAddress]:
-    """Return Twisted's address object for what a socket calls its address."""
-    if name is None:
-        return None
-    if isinstance(name, tuple):
-        if len(name) == 2:
-            return IPv4Address("TCP", name[0], name[1])
-        return IPv6Address("TCP", *name)
-    return UNIXAddress(name or None)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support import HttpUpstream, Mesh, TcpUpstream, start_mesh
+
+# Examples for each property: a few at every run, the same ones each time; many with HYPOTHESIS_PROFILE=deep.
+settings.register_profile("fast", max_examples=60, deadline=None, derandomize=True)
+settings.register_profile("deep", max_examples=5000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
 @pytest.fixture

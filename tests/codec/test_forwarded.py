@@ -110,6 +110,29 @@ def test_empty_claims() -> None:
     assert pairs(made)["via"] == "1.1 x, 1.0 mesh"
 
 
+@pytest.mark.parametrize(("hops", "client"), [(1, "203.0.113.9"), (2, "198.51.100.7"), (3, "198.51.100.7")])
+def test_a_proxy_behind_a_unix_socket_is_a_hop_without_an_address(hops: int, client: str) -> None:
+    """Or whatever a client claims would be taken for its address."""
+    assert extended(fields(*CLAIMS), Hop("", "http", "mesh"), b"a", 1, hops)[1] == client
+
+
+@pytest.mark.parametrize(
+    "claim", [b'for="a', b'for="a\\"', b'for=a"b', b"a", b'for=a, "', b"for=a b", b"for = a", b'for="a" "b"', b"for=[::1]"]
+)
+def test_a_forwarded_that_could_swallow_ours_is_dropped(claim: bytes) -> None:
+    made = pairs(extended(fields(b"Forwarded: " + claim, b"Forwarded: for=b"), HOP, b"a", 1, 0)[0])
+    assert made["forwarded"] == 'for=b, for=192.0.2.1;host="a";proto=http'
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [b'for="[2001:db8::1]:80";by=_x, for=unknown', b'for="a\\"b"', b"for=a;", b",for=a , proto=http;host=h", b'for="a,b;c"'],
+)
+def test_a_forwarded_that_is_one_is_kept(claim: bytes) -> None:
+    made = pairs(extended(fields(b"Forwarded: " + claim), HOP, b"a", 1, 0)[0])
+    assert made["forwarded"] == claim.decode() + ', for=192.0.2.1;host="a";proto=http'
+
+
 @given(st.lists(st.text("0123456789.abc", min_size=1, max_size=8), max_size=5), st.integers(0, 6))
 def test_our_peer_is_always_the_last(chain: list[str], hops: int) -> None:
     """Whoever counts from the right can rely on it, and the client is one of those named."""

@@ -153,7 +153,11 @@ TRICKS: list[tuple[bytes, bytes, bytes | None, bytes | None]] = [
     (b"/%2e%2e/%2e%2e/etc/passwd", b"/etc/passwd", b"/etc/passwd", b"/etc/passwd"),
     (b"/a/..%2f..%2fb", b"/a/..%2f..%2fb", b"/b", None),
     (b"/a/..%2Fb", b"/a/..%2Fb", b"/b", None),
-    (b"/a/%2e%2e%2fb", b"/a/%2e%2e%2fb", b"/b", None),
+    (b"/a/%2e%2e%2fb", b"/a/..%2fb", b"/b", None),
+    (b"/%61dmin", b"/admin", b"/admin", b"/admin"),
+    (b"/%2561dmin", b"/%2561dmin", b"/%2561dmin", b"/%2561dmin"),
+    (b"/%25%36%31dmin", b"/%2561dmin", b"/%2561dmin", b"/%2561dmin"),
+    (b"/a%2Ephp%3F%20", b"/a.php%3F%20", b"/a.php%3F%20", b"/a.php%3F%20"),
     (b"/a%2f..%2fb", b"/a%2f..%2fb", b"/b", None),
     (b"/a/..%5cb", b"/a/..%5cb", b"/b", None),
     (b"/a/..\\b", b"/a/..%5Cb", b"/b", None),
@@ -187,6 +191,13 @@ def test_tricks(path: bytes, kept: bytes, decoded: bytes | None, rejected: bytes
 def test_escapes_that_are_none_are_refused(path: bytes) -> None:
     with pytest.raises(HttpError):
         normalise_path(path, PLAIN)
+
+
+def test_exactly_what_needs_no_escape_loses_it() -> None:
+    unreserved = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+    for each in range(1, 256):
+        escaped = b"/x%%%02x" % each
+        assert normalise_path(escaped, PLAIN) == (b"/x%c" % each if each in unreserved else escaped)
 
 
 def test_what_is_switched_off_is_left_alone() -> None:

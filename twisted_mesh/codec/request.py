@@ -24,6 +24,8 @@ _MORE = sorts.CODING | sorts.NOMINATES | sorts.UPGRADE | sorts.EXPECT
 NORMALISE = Normalise()
 _LINES_KEPT = 1024
 _LINE_KEPT = 512
+# Bytes of a request line beside its target: the method, the version and two spaces.
+_BESIDE_TARGET = 63
 
 
 # A request head that was accepted: (line, fields, host, length, seen, upgrade).
@@ -106,12 +108,13 @@ class RequestReader:
         :param start: how much of it has been looked at before, so that a head that drips in costs no more.
         :raises HttpError: as `read`.
         """
-        end = data.find(b"\r\n", max(0, start - 1), self.target_limit + 65)
+        longest = self.target_limit + _BESIDE_TARGET
+        end = data.find(b"\r\n", max(0, start - 1), longest + 2)
         if end >= 0 and b"\n" not in data[:end]:
             self._lines.get(bytes(data[:end])) or self._learn_line(bytes(data[:end]))
-        elif len(data) > self.target_limit + 64 and b"\r\n" not in data[: self.target_limit + 65]:
+        elif len(data) > longest + 1 and b"\r\n" not in data[: longest + 2]:
             raise _first_line_too_long(bytes(data), self.target_limit)
-        if len(data) > self.head_limit:
+        if len(data) > self.head_limit + len(b"\r\n\r"):
             raise HttpError(431, f"the request head is over {self.head_limit} bytes")
         bad = NOT_TEXT.search(data, max(0, start - 1))
         if bad is not None:
@@ -120,7 +123,7 @@ class RequestReader:
     def _learn_line(self, text: bytes) -> RequestLine:
         if len(text) > self.target_limit:
             match = LIKE_REQUEST_LINE.fullmatch(text)
-            if match is None or len(match[2]) > self.target_limit:
+            if match is None or len(match[2]) > self.target_limit or len(text) > self.target_limit + _BESIDE_TARGET:
                 raise _first_line_too_long(text, self.target_limit)
         line = parse_request_line(text, self._normalise)
         if len(text) <= _LINE_KEPT:

@@ -90,9 +90,9 @@ class ResponseReader:
         :param start: how much of it has been looked at before.
         :raises HttpError: it cannot become right.
         """
-        if len(data) > self.head_limit:
+        if len(data) > self.head_limit + len(b"\r\n\r"):
             raise HttpError(502, f"the answer's head is over {self.head_limit} bytes")
-        if not start and not b"HTTP/1.".startswith(bytes(data[:7])):
+        if start < 7 and not b"HTTP/1.".startswith(bytes(data[:7])):
             raise HttpError(502, f"not an HTTP/1.1 status line: {shown(bytes(data[:60]))}")
         bad = NOT_TEXT.search(data, max(0, start - 1))
         if bad is not None:

@@ -287,7 +287,7 @@ class HttpConnection(Answering):
         else:
             self.body = reading
         if seen & sorts.REQUEST_ID:
-            call.id = call.headers.get("x-request-id") or ""
+            call.id = call.headers.get("x-request-id") or self._new_id(call)
         else:
             call.id = request_id = adapter.new_id()
             wire = request_id.encode("ascii")
@@ -319,6 +319,12 @@ class HttpConnection(Answering):
                 self.deadline = now + idle
             else:
                 self.deadline = self._next_look(call, now)
+
+    def _new_id(self, call: Call) -> str:
+        """Give a call whose id came empty one of ours."""
+        request_id = self.adapter.new_id()
+        call.headers.set("x-request-id", request_id)
+        return request_id
 
     def _new_host(self, host: Optional[Field], minor: int) -> None:
         self._host_field = host

@@ -3,15 +3,23 @@
 With `trusted_hops` N, the last N proxies in front of us are believed: the client is the Nth address from the right of
 X-Forwarded-For, as in Envoy's xff_num_trusted_hops.  With none, what a client claims about its protocol or host is
 replaced; its X-Forwarded-For is kept in front of its real address, which changes nothing for whoever counts from the
-right.
+right.  A Forwarded that is not well-formed is dropped: in a quotation that does not end, ours would be lost.
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
+from twisted_mesh.codec.grammar import TOKEN
 from twisted_mesh.codec.lines import FORWARDED, Field
 
+# RFC 7239, section 4, in so far as it is about where a value ends: what quotes open, they close.  Addresses that should
+# be quoted and are not do no harm.
+_BARE = rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+"
+_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+_PAIR = rb"(?:" + TOKEN + rb"=(?:" + _BARE + rb"|" + _QUOTED + rb")[ \t]*)?"
+_FORWARDED = re.compile(_PAIR + rb"(?:[;,][ \t]*" + _PAIR + rb")*")
 _OURS = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"via"}
 
 
@@ -56,7 +64,8 @@ def extended(fields: list[Field], hop: Hop, host: bytes, minor: int, trusted_hop
         claimed = came.get(name) if trusted_hops else None
         if claimed or value:
             kept.append(_field(name, claimed[-1] if claimed else value))
-    kept.append(_field(b"forwarded", b", ".join([*came.get(b"forwarded", ()), _element(hop, host)])))
+    forwarded = [each for each in came.get(b"forwarded", ()) if each and _FORWARDED.fullmatch(each) is not None]
+    kept.append(_field(b"forwarded", b", ".join([*forwarded, _element(hop, host)])))
     kept.append(_field(b"via", b", ".join([*came.get(b"via", ()), _via(hop, minor)])))
     return kept, _client(chain, hop.peer, trusted_hops)
 
@@ -64,7 +73,8 @@ def extended(fields: list[Field], hop: Hop, host: bytes, minor: int, trusted_hop
 def _client(chain: list[bytes], peer: str, trusted_hops: int) -> str:
     if not trusted_hops or not chain:
         return peer
-    index = len(chain) - 1 - trusted_hops
+    # A proxy behind a unix socket has no address that would stand in the chain.
+    index = len(chain) - trusted_hops - (1 if peer else 0)
     return chain[max(index, 0)].decode("latin-1")
 
 

@@ -41,7 +41,9 @@ _PLAIN = re.compile(rb"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9\-._~!$&'()*+,;=:@]+)+/?|
 # Bytes that a path or query should have escaped; sent on escaped, so that nobody further in reads them in two ways.
 _UNSAFE = re.compile(rb"[\x80-\xff\"<>\\^`{|}]")
 _ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_DOTS = re.compile(rb"%2e", re.IGNORECASE)
+# Escapes of characters that need none (RFC 3986, 2.3): letters, digits, hyphen, underscore, tilde; and the dot.
+_NEEDLESS = re.compile(rb"%(?:2D|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", re.IGNORECASE)
+_DOT = re.compile(rb"%2E", re.IGNORECASE)
 _SLASHES = re.compile(rb"%2f|%5c", re.IGNORECASE)
 _ABSOLUTE = re.compile(rb"(https?)://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 _TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
@@ -125,7 +127,8 @@ def normalise_path(path: bytes, how: Normalise) -> bytes:
     """Return the path that is matched and sent on.
 
     Dot segments are removed, also where the dots were escaped; runs of slashes become one; escaped slashes are kept,
-    decoded or refused.  Case and other escapes are left alone.
+    decoded or refused.  Characters that need no escape lose theirs, as servers read them so (RFC 3986, 6.2.2.2): a rule
+    for ``/admin`` holds for ``/%61dmin``.  Case and other escapes are left alone.
 
     :raises HttpError: 400 for an escape that is none, for ``%00``, and for an escaped slash where they are refused.
     """
@@ -136,6 +139,10 @@ def normalise_path(path: bytes, how: Normalise) -> bytes:
     if b"%00" in path:
         raise HttpError(400, "path with an escaped NUL")
     path = _UNSAFE.sub(_escaped, path)
+    if b"%" in path:
+        path = _NEEDLESS.sub(_unescaped, path)
+        if how.dot_segments:
+            path = _DOT.sub(b".", path)
     if how.escaped_slashes != "keep" and _SLASHES.search(path) is not None:
         if how.escaped_slashes == "reject":
             raise HttpError(400, f"path with an escaped slash: {shown(path)}")
@@ -150,16 +157,19 @@ def _without_dots(path: bytes) -> bytes:
     segments = path.split(b"/")
     last = len(segments) - 1
     for index, segment in enumerate(segments[1:], 1):
-        plain = _DOTS.sub(b".", segment) if b"%" in segment else segment
-        if plain == b"..":
+        if segment == b"..":
             if kept:
                 kept.pop()
-        elif plain != b".":
+        elif segment != b".":
             kept.append(segment)
             continue
         if index == last:
             kept.append(b"")
     return b"/" + b"/".join(kept)
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    return bytes((int(match[0][1:], 16),))
 
 
 def _escaped(match: re.Match[bytes]) -> bytes:

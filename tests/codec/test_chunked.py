@@ -184,3 +184,12 @@ def test_an_empty_piece_does_not_end_the_body() -> None:
 def test_a_trailer_that_is_none_is_not_written(pair: tuple[bytes, bytes]) -> None:
     with pytest.raises(ValueError, match="not a trailer"):
         encode_end([pair])
+
+
+def test_many_small_chunks_of_one_read_are_one_piece() -> None:
+    """Each would cost a write of its own further on: a client could keep the loop busy with a few bytes."""
+    decoder = ChunkDecoder()
+    assert decoder.feed(b"1\r\na\r\n" * 1000 + b"2;x=y\r\nbc\r\n" + b"5\r\nde") == [b"a" * 1000 + b"bcde"]
+    assert decoder.feed(b"fgh\r\n" + b"1\r\ni\r") == [b"fghi"]
+    assert decoder.feed(b"\n0\r\n\r\nrest") == []
+    assert (decoder.done, decoder.rest) == (True, b"rest")

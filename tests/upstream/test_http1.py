@@ -1,0 +1,279 @@
+"""One HTTP/1.1 connection to an endpoint: what goes out, what comes in, and what becomes of it."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Union
+
+import pytest
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
+
+from tests.upstream.fakes import Transport, a_call
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.chain import Driver
+from twisted_mesh.codec.response import ResponseReader
+from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.headers import Headers
+from twisted_mesh.stream import ByteStream
+from twisted_mesh.upstream.http1 import INTERIM_LIMIT, HttpUpstream, StaleConnection
+
+
+class Endpoint:
+    address = "10.0.0.1:80"
+
+
+class Pool:
+    """Notes what becomes of the connection."""
+
+    def __init__(self) -> None:
+        self.endpoint = Endpoint()
+        self.released = self.gone = self.odd = 0
+
+    def release(self, connection: Any) -> None:
+        self.released += 1
+
+    def lost(self, connection: Any) -> None:
+        self.gone += 1
+
+    def surplus(self, connection: Any) -> None:
+        self.odd += 1
+
+
+class World:
+    """One connection, and the outcome of the call that was sent last."""
+
+    def __init__(self) -> None:
+        self.pool = Pool()
+        self.connection = HttpUpstream(self.pool, ResponseReader())  # type: ignore[arg-type]
+        self.transport = Transport()
+        self.transport.protocol = self.connection  # type: ignore[assignment]
+        self.connection.makeConnection(self.transport)
+        self.outcome: Optional[Union[Reply, BaseException]] = None
+
+    def send(self, call: Call) -> Call:
+        self.outcome = None
+        self.transport.clear()
+
+        async def exchange(call: Call) -> Reply:
+            return await self.connection.send(call)
+
+        Driver(call, self._done).start(exchange)
+        return call
+
+    def _done(self, call: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:
+        self.outcome = error or reply
+
+    def says(self, data: bytes) -> None:
+        self.connection.dataReceived(data)
+
+    def ends(self, clean: bool = True) -> None:
+        self.connection.connectionLost(Failure(ConnectionDone() if clean else ConnectionLost()))
+
+    @property
+    def reply(self) -> Reply:
+        assert isinstance(self.outcome, Reply), self.outcome
+        return self.outcome
+
+    @property
+    def error(self) -> MeshError:
+        assert isinstance(self.outcome, MeshError), self.outcome
+        return self.outcome
+
+
+def call(operation: str = "GET", body: Union[bytes, ByteStream] = b"", **more: Any) -> Call:
+    made = a_call()
+    made.operation = operation
+    made.target = b"/x"
+    made.authority = "a"
+    made.headers = Headers.of([("Host", "a")])
+    made.body = body
+    for name, value in more.items():
+        setattr(made, name, value)
+    return made
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.mark.parametrize(
+    ("sent", "wire"),
+    [
+        (call(), b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (call("POST"), b"POST /x HTTP/1.1\r\nHost: a\r\ncontent-length: 0\r\n\r\n"),
+        (call("POST", b"hi"), b"POST /x HTTP/1.1\r\nHost: a\r\ncontent-length: 2\r\n\r\nhi"),
+        (call("DELETE"), b"DELETE /x HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (
+            call("PUT", b"hi", trailers=((b"x-sum", b"1"),)),
+            b"PUT /x HTTP/1.1\r\nHost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-sum: 1\r\n\r\n",
+        ),
+        (
+            call(upgrade="websocket"),
+            b"GET /x HTTP/1.1\r\nHost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+        ),
+    ],
+)
+def test_requests_as_bytes(sent: Call, wire: bytes) -> None:
+    """The framing is made anew for each request."""
+    world = World()
+    world.send(sent)
+    assert world.transport.value() == wire
+
+
+@pytest.mark.parametrize("cuts", ["whole", "bytes"])
+@pytest.mark.parametrize(
+    ("answer", "body", "kept"),
+    [
+        (OK, b"ok", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"ok", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n", b"", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", b"ok", False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok", False),
+    ],
+)
+def test_replies(answer: bytes, body: bytes, kept: bool, cuts: str) -> None:
+    """A reply is the same whole and byte by byte; the connection is kept where the server lets it be."""
+    world = World()
+    world.send(call())
+    for piece in [answer] if cuts == "whole" else [answer[at : at + 1] for at in range(len(answer))]:
+        world.says(piece)
+    got = world.reply.body
+    if isinstance(got, ByteStream):
+        assert got.ended
+        got = got._waiting and b"".join(got._waiting) or b""
+    assert got == body
+    assert (world.pool.released, world.pool.gone) == ((1, 0) if kept else (0, 1))
+
+
+def test_a_head_reply_keeps_its_length_and_has_no_body() -> None:
+    world = World()
+    world.send(call("HEAD"))
+    world.says(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    assert world.reply.headers.get("content-length") == "1000"
+    assert world.reply.body == b"" and world.pool.released == 1
+
+
+def test_interim_replies_are_passed_on() -> None:
+    """In their order, and not without end."""
+    world = World()
+    heard: list[int] = []
+    world.send(call(on_interim=lambda reply: heard.append(reply.status)))
+    world.says(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK)
+    assert heard == [100, 103] and world.reply.status == 200
+    world.send(call())
+    world.says(b"HTTP/1.1 102 Processing\r\n\r\n" * (INTERIM_LIMIT + 1))
+    assert world.error.kind is Kind.BAD_REPLY and world.pool.gone == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\nok",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ],
+)
+def test_what_cannot_be_trusted_is_not_passed_on(answer: bytes) -> None:
+    """Malformed and ambiguous answers, and a 101 that nobody asked for."""
+    world = World()
+    world.send(call())
+    world.says(answer)
+    assert world.error.kind is Kind.BAD_REPLY and not world.error.retryable
+    assert (world.pool.released, world.pool.gone) == (0, 1)
+
+
+def test_surplus_bytes_end_the_connection() -> None:
+    """Behind a reply, whose call is answered all the same, and before anybody asked."""
+    world = World()
+    world.send(call())
+    world.says(OK + b"HTTP/1.1 200 OK")
+    assert world.reply.body == b"ok"
+    assert (world.pool.released, world.pool.gone, world.pool.odd) == (0, 1, 1)
+    other = World()
+    other.says(OK)
+    assert (other.pool.gone, other.pool.odd) == (1, 1)
+
+
+@pytest.mark.parametrize("operation", ["GET", "POST"])
+def test_a_kept_connection_that_was_closed_is_stale(operation: str) -> None:
+    """Before any byte of a reply, and only if it had been used: the request may be sent again, whatever it is."""
+    world = World()
+    world.send(call())
+    world.says(OK)
+    world.send(call(operation, b"hi" if operation == "POST" else b""))
+    world.ends()
+    assert isinstance(world.error, StaleConnection) and world.error.retryable
+
+
+@pytest.mark.parametrize(("operation", "safe"), [("GET", True), ("PUT", True), ("POST", False)])
+def test_a_new_connection_that_was_closed(operation: str, safe: bool) -> None:
+    """Trying again is safe only for what may be done twice."""
+    world = World()
+    world.send(call(operation, b"hi"))
+    world.ends(clean=False)
+    assert (world.error.kind, world.error.retryable) == (Kind.RESET, safe)
+
+
+def test_nothing_is_sent_again_after_a_byte_of_a_reply() -> None:
+    world = World()
+    world.send(call())
+    world.says(OK)
+    world.send(call())
+    world.says(b"HTTP/1.1 2")
+    world.ends()
+    assert not isinstance(world.error, StaleConnection) and not world.error.retryable
+
+
+def test_until_close() -> None:
+    """A clean end completes the body; a reset cuts it."""
+    for clean in (True, False):
+        world = World()
+        world.send(call())
+        world.says(b"HTTP/1.1 200 OK\r\n\r\nsome")
+        body = world.reply.body
+        assert isinstance(body, ByteStream)
+        world.ends(clean)
+        assert body.ended == clean and (body.error is None) == clean
+        assert world.pool.gone == 1
+
+
+def test_a_streamed_request() -> None:
+    """It is framed as it came, goes out piece by piece, and one that is cut takes the connection with it."""
+    world = World()
+    known = ByteStream(length=4)
+    world.send(call("POST", known))
+    known.write(b"ab")
+    known.write(b"cd")
+    known.end()
+    assert world.transport.value().endswith(b"content-length: 4\r\n\r\nabcd")
+    world.says(OK)
+    assert world.pool.released == 1
+    unknown = ByteStream()
+    world.send(call("POST", unknown))
+    unknown.write(b"ab")
+    assert world.transport.value().endswith(b"transfer-encoding: chunked\r\n\r\n2\r\nab\r\n")
+    unknown.fail(MeshError(Kind.CLIENT_GONE))
+    assert world.error.kind is Kind.CLIENT_GONE
+    assert world.pool.gone == 1
+
+
+def test_an_answer_before_the_request_is_out_ends_the_connection() -> None:
+    world = World()
+    stream = ByteStream(length=100)
+    world.send(call("POST", stream))
+    stream.write(b"ab")
+    world.says(OK)
+    assert world.reply.status == 200
+    assert (world.pool.released, world.pool.gone) == (0, 1)
+
+
+def test_nobody_waits_any_more() -> None:
+    """The connection is closed, so that the server stops working."""
+    world = World()
+    world.send(call())
+    world.connection.abort()
+    assert world.pool.gone == 1 and world.transport.disconnecting
+    world.ends()
+    assert world.pool.gone == 1

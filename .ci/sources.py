@@ -14,6 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 ELSEWHERE = {
     # Interfaces and nothing else: mypy is their test.
     "interfaces.py": "tests/test_chain.py",
+    # Two joined sockets are moved by their relay and by nothing else.
+    "net/pair.py": "tests/net/test_relay.py",
+    # A connection is made by its adapter, which is what its tests talk to.
+    "adapters/tcp_connection.py": "tests/adapters/test_tcp.py",
     # Runs as a process of its own.
     "__main__.py": "tests/server/test_process.py",
 }

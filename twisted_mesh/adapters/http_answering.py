@@ -35,6 +35,7 @@ class Answering:
         "_ending",
         "_full",
         "_gone",
+        "_half_closed",
         "_keep",
         "_minor",
         "_read_paused",
@@ -70,6 +71,7 @@ class Answering:
         self._reading = False
         self._read_paused = False
         self._gone = False
+        self._half_closed = False
         self._ending = False
         # The client does not take what it has been sent: no request of it is begun until it has.
         self._full = False
@@ -238,8 +240,7 @@ class Answering:
         if self._reply_body is not None:
             self._reply_body.resume()
         elif self.call is None and self._buffer:
-            data, self._buffer = self._buffer, b""
-            self._read(data)
+            self._read_held()
 
     def stopProducing(self) -> None:
         """The connection is gone; `connectionLost` follows and does what is to be done."""
@@ -256,8 +257,19 @@ class Answering:
             return
         self.deadline = now + self.adapter.idle_timeout
         if self._buffer and not self._reading and not self._full:
-            data, self._buffer = self._buffer, b""
-            self._read(data)
+            self._read_held()
+
+    def _read_held(self) -> None:
+        """Read what waited behind the last call."""
+        data, self._buffer = self._buffer, b""
+        self._read(data)
+        if not self._half_closed or self._buffer or self._ending:
+            return
+        # No more comes: this was the last request, or a part of one.
+        if self.call is None or self.body is not None:
+            self.transport.loseConnection()
+        else:
+            self._keep = False
 
     def _complete(self, now: float) -> None:
         call, self.call = self.call, None

@@ -90,7 +90,9 @@ class HttpConnection(Answering):
         if self.tunnel is not None:
             self.tunnel.client_ended()
         elif self.call is not None and self.body is None and self.adapter.half_close:
-            self._keep = False
+            self._half_closed = True
+            # What it asked behind this call is still answered.
+            self._keep = bool(self._buffer) and self._keep
         elif self._reply_body is not None:
             # A FIN of our own could make what was sent of the reply look complete.
             self.transport.abortConnection()
@@ -149,7 +151,7 @@ class HttpConnection(Answering):
             self._reading = False
         if data and not self._ending:
             self._hold(data)
-        elif self._read_paused and self.body is None:
+        elif self._read_paused and (self.body is None or not self.body.held):
             self.resume_reading()
 
     def _take(self, head: RequestHead, data: bytes, start: int) -> bytes:
@@ -216,8 +218,10 @@ class HttpConnection(Answering):
             self.tunnel.client_data(data)
             return
         self._buffer = self._buffer + data if self._buffer else data
-        if len(self._buffer) > PIPELINE_LIMIT and not self._read_paused:
+        if len(self._buffer) > PIPELINE_LIMIT:
             self.pause_reading()
+        else:
+            self.resume_reading()
 
     def _feed_body(self, data: bytes) -> bytes:
         """Hand on what came of the request body; returns what stands behind it."""
@@ -281,11 +285,12 @@ class HttpConnection(Answering):
         call.body = body
         if type(body) is bytes:
             call.received = now
-            if body:
+            if body or trailers:
                 call.bytes_in = len(body)
                 call.trailers = trailers
         else:
             self.body = reading
+            call.bytes_in = body.size  # type: ignore[union-attr]
         if seen & sorts.REQUEST_ID:
             call.id = call.headers.get("x-request-id") or self._new_id(call)
         else:

@@ -13,6 +13,7 @@ import pytest
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import CLEANUP_LIMIT, CallTable, Driver, compose
@@ -664,6 +665,36 @@ def test_cancelling_ends_the_task_and_its_finally_runs() -> None:
         assert cleaned == ["task"]
 
     on_a_loop(play)
+
+
+@pytest.mark.parametrize(("error", "logged"), [(MeshError(Kind.CLIENT_GONE), 0), (ValueError("of the task"), 1)])
+def test_what_a_cancelled_task_raises_is_taken(error: Exception, logged: int) -> None:
+    """That its call has come to nothing is no news; anything else is logged, once, by us."""
+    told: list[object] = []
+    events: list[Any] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise error
+
+    async def play(loop: asyncio.AbstractEventLoop) -> None:
+        loop.set_exception_handler(lambda loop, context: told.append(context))
+        run = Run(waiting_for(loop.create_task(work())))
+        await turns()
+        run.cancel()
+        del run
+        await turns()
+        gc.collect()
+
+    globalLogPublisher.addObserver(events.append)
+    try:
+        on_a_loop(play)
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert not told
+    assert len([each for each in events if "log_failure" in each]) == logged
 
 
 def test_cancelling_a_future_that_has_just_fired_steps_only_once() -> None:

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_mesh.call import Call, Completion, Reply
-from twisted_mesh.errors import Cancelled, Kind
+from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.interfaces import Filter, Observer, Proceed
 from twisted_mesh.park import Parked
 from twisted_mesh.sweep import Sweep
@@ -221,6 +221,7 @@ class Driver:
         elif parked is not None:
             if hasattr(parked, "remove_done_callback"):
                 parked.remove_done_callback(self._future_done)
+                parked.add_done_callback(_look_after)
             parked.cancel()
 
 
@@ -244,6 +245,13 @@ def _let_go(parked: Any) -> None:
             parked.cancel()
     except Exception:
         _log.failure("cancelling {parked!r} failed", parked=parked)
+
+
+def _look_after(future: Any) -> None:
+    """Take the outcome of a future that was cancelled, as nobody else will; what is wrong there is still logged."""
+    error = None if future.cancelled() else future.exception()
+    if error is not None and not isinstance(error, (MeshError, Cancelled)):
+        _log.failure("{future!r} failed when its call was cancelled", failure=Failure(error), future=future)
 
 
 class _DeferredWait:

@@ -107,6 +107,20 @@ def test_the_environment_that_make_makes_is_enough(tmp_path: Path) -> None:
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
 
 
+def test_plain_asyncio_does_where_there_is_no_uvloop(mesh: Any, http_upstream: Any, tmp_path: Path) -> None:
+    """It serves, reloads at SIGHUP and drains at SIGTERM as ever."""
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['uvloop'] = None\n")
+    path = os.pathsep.join([environment()["PYTHONPATH"], str(tmp_path)])
+    port, upstream, other = free_port(), http_upstream("a"), http_upstream("b")
+    running = mesh(config(port, upstream.address), env={"PYTHONPATH": path})
+    assert request(port).text == "a /"
+    running.config.write_text(config(port, other.address))
+    running.signal(signal.SIGHUP)
+    until(lambda: request(port).text == "b /")
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+
+
 # --- as a daemon
 
 

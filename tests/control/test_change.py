@@ -104,3 +104,30 @@ def test_resolved_addresses_are_taken_along(world: Any) -> None:
     world.resolver.names["web"] = None
     apply(world, api=["web:80", "127.0.0.1:1"])
     assert addresses(world, "api") == ["127.0.0.1:1", "10.0.0.1:80"]
+
+
+class HeldPort:
+    """A port that notes whether it is held."""
+
+    held = False
+
+    def hold(self) -> None:
+        self.held = True
+
+    def resume(self) -> None:
+        self.held = False
+
+
+def test_at_the_start_clients_wait_until_names_were_looked_up(world: Any) -> None:
+    """In the backlog, and only while a cluster has no endpoint at all."""
+    port = HeldPort()
+    world.listeners["edge"] = type("Live", (), {"ports": {"a": port}, "configure": None})()
+    world.running = False
+    resolver = world.resolver
+    slow = world.new_cluster("slow", model.Cluster.model_validate({"endpoints": ["web:80"]}))
+    world.clusters["slow"] = slow
+    world.start()
+    assert port.held
+    resolver.pending.pop().callback(answer("10.0.0.1"))
+    assert not port.held
+    assert addresses(world, "slow") == ["10.0.0.1:80"]

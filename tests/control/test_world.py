@@ -29,6 +29,13 @@ class FakePort:
         self.accepted = accepted
         self.options = options
         self.listening = False
+        self.held = False
+
+    def hold(self) -> None:
+        self.held = True
+
+    def resume(self) -> None:
+        self.held = False
 
     @property
     def address(self) -> str:

@@ -93,6 +93,27 @@ def test_accepts(run: Run) -> None:
     run(go())
 
 
+def test_held(run: Run) -> None:
+    """Clients wait in the backlog while a port is held, and are accepted afterwards."""
+
+    async def go() -> None:
+        one = Listening()
+        one.port.start()
+        one.port.hold()
+        client = connect(one.port.address)
+        await turns()
+        assert one.got == []
+        one.port.resume()
+        await until(lambda: one.got)
+        client.close()
+        one.end()
+        one.port.stop_accepting()
+        one.port.hold()
+        one.port.resume()
+
+    run(go())
+
+
 def test_detach(run: Run) -> None:
     """Whoever wants the socket itself gets it, non-blocking and without Nagle's delay."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Awaitable, Optional, Protocol
 
+from twisted.internet.defer import DeferredList
+
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.control.compile import Chains, Find
 from twisted_mesh.control.env import MeshEnv
@@ -87,10 +89,19 @@ class World:
     # --- what is done to all
 
     def start(self) -> None:
-        """Begin to resolve and check; the loop runs now."""
+        """Begin to resolve and check; the loop runs now.
+
+        Clients wait in the backlog until every cluster that has no endpoint yet has looked up its names once, which the
+        resolver bounds: the first calls must not fail for want of a name that is about to be known.
+        """
         self.running = True
-        for each in self.clusters.values():
-            each.start()
+        begun = [(each, each.start()) for each in self.clusters.values()]
+        waited_for = [looked_up for cluster, looked_up in begun if not looked_up.called and not cluster.usable]
+        if waited_for:
+            ports = [port for each in self.listeners.values() for port in each.ports.values()]
+            for port in ports:
+                port.hold()
+            DeferredList(waited_for).addCallback(_resume, ports)
 
     def stop_accepting(self) -> None:
         """Accept what waits, then close the listening sockets."""
@@ -197,3 +208,8 @@ class World:
     def forget_cluster(self, name: str) -> None:
         """Drop the metrics of a cluster that is gone."""
         self.env.metrics.forget("cluster", name)
+
+
+def _resume(results: object, ports: list[Port]) -> None:
+    for port in ports:
+        port.resume()

@@ -164,6 +164,16 @@ class Port:
             self._inode = inode_of(self.bind.path)
         self._loop.add_reader(self._sock.fileno(), self._readable)
 
+    def hold(self) -> None:
+        """Leave new connections waiting in the backlog, until `resume`."""
+        if self._sock is not None:
+            self._loop.remove_reader(self._sock.fileno())
+
+    def resume(self) -> None:
+        """Accept again after `hold`."""
+        if self._sock is not None and self._paused is None:
+            self._loop.add_reader(self._sock.fileno(), self._readable)
+
     def stop_accepting(self) -> None:
         """Accept what already waits, then close: closing the socket would reset those connections."""
         sock = self._sock

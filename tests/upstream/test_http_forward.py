@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+import pytest
 from twisted.internet.testing import StringTransport
 
 from tests.upstream.fakes import FakeConnector, FakeEnv, a_call, cluster_config
@@ -149,6 +150,21 @@ def test_a_request_body_waits_for_a_connection_that_is_still_full() -> None:
     assert source.producerState == "paused"
     transport.producer.resumeProducing()
     assert source.producerState == "producing"
+
+
+def test_a_body_that_ended_before_its_task_woke_is_not_active_for_ever() -> None:
+    """A filter may run the chain in a task, which wakes one turn of the loop after its reply has come."""
+    world = World()
+    coroutine = world.forward(world.call)
+    parked = coroutine.send(None)
+    parked.resume = lambda: None
+    world.says(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel")
+    world.says(b"lo")
+    with pytest.raises(StopIteration):
+        coroutine.send(None)
+    assert world.active == 0
+    world.complete()
+    assert world.active == 0
 
 
 def test_a_tunnel_that_a_filter_dropped_is_ended() -> None:

@@ -104,7 +104,11 @@ class HttpForward:
         """
         body = reply.body
         if isinstance(body, ByteStream):
-            body.on_end = lambda stream: _let_go(endpoint)
+            if body.closed:
+                # Where the chain runs in a task, which wakes a turn of the loop later, all of it may be here.
+                _let_go(endpoint)
+            else:
+                body.on_end = lambda stream: _let_go(endpoint)
             call.on_complete(lambda ended: body.cancel())
         else:
             call.on_complete(lambda ended: _let_go(endpoint))

@@ -77,6 +77,7 @@ class HttpPool:
         self._max_idle = options.max_idle
         self._max_uses = options.max_requests or sys.maxsize
         self._connect_timeout = connect_timeout
+        self._next()
 
     async def connect(self) -> HttpUpstream:
         """Return a connection, usually a new one; a call that has to wait may get one that came back.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from twisted_mesh.call import Call, Completion, Reply
 from twisted_mesh.errors import Kind
 from twisted_mesh.headers import Headers
@@ -75,6 +77,15 @@ def test_a_completion_registered_too_late_runs_at_once() -> None:
     seen: list[Call] = []
     call.on_complete(seen.append)
     assert seen == [call]
+
+
+@pytest.mark.parametrize("target", [b"", b"/a b", b"/a\r\nevil: 1", b"/a\x00", b"/a HTTP/1.1\r\n"])
+def test_a_filter_cannot_make_more_of_a_target_than_one(target: bytes) -> None:
+    call = a_call()
+    call.target = b"/was"
+    with pytest.raises(ValueError, match="not a request target"):
+        call.target = target
+    assert call.target == b"/was"
 
 
 class FakeTunnel:

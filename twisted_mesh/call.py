@@ -6,6 +6,7 @@ call.  Filters read and change the same fields for all of them.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Union
 
 from twisted_mesh.errors import FLAGS, Kind
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from twisted_mesh.interfaces import ClusterLike, EndpointLike, RouteLike
 
 Body = Union[bytes, ByteStream]
+# What a request line can hold without saying something else: no space, no control character.
+_TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
 Completion = Callable[["Call"], None]
 
 
@@ -62,7 +65,7 @@ class Call:
     host: str = ""
     resource: str = ""
     query: str = ""
-    target: bytes = b""
+    _target: bytes = b""
     version: str = "1.1"
     body: Body = b""
     trailers: Trailers = ()
@@ -110,6 +113,21 @@ class Call:
     def __repr__(self) -> str:
         where = f"{self.authority}{self.resource}"
         return f"<Call {self.id or '-'} {self.protocol} {self.operation} {where} attempts={self.attempts}>"
+
+    @property
+    def target(self) -> bytes:
+        """The request target as it will be forwarded.
+
+        :raises ValueError: on setting it to something that would not stay one word of a request line.
+        """
+        return self._target
+
+    @target.setter
+    def target(self, target: bytes) -> None:
+        # Here and not where it is sent: a call whose target no filter touches pays nothing for it.
+        if _TARGET.fullmatch(target) is None:
+            raise ValueError(f"not a request target: {target!r:.100}")
+        self._target = target
 
     @property
     def context(self) -> dict[str, Any]:

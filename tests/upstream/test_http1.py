@@ -119,6 +119,23 @@ def test_requests_as_bytes(sent: Call, wire: bytes) -> None:
     assert world.transport.value() == wire
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        call("GET /x HTTP/1.1\r\nevil: 1\r\nx:"),
+        call("G\u20acT"),
+        call(upgrade="a\r\nevil: 1"),
+        call("PUT", b"hi", trailers=((b"a", b"b\r\nevil: 1"),)),
+    ],
+    ids=["method", "no ascii", "upgrade", "trailer"],
+)
+def test_what_a_filter_made_up_does_not_split_a_request(sent: Call) -> None:
+    world = World()
+    world.send(sent)
+    assert world.transport.value() == b""
+    assert isinstance(world.outcome, ValueError)
+
+
 @pytest.mark.parametrize("cuts", ["whole", "bytes"])
 @pytest.mark.parametrize(
     ("answer", "body", "kept"),

@@ -272,7 +272,7 @@ class HttpConnection(Answering):
         operation, target, path, query, _, minor, _ = line
         call = Call("http", adapter.name, operation, Headers(fields))
         call.started = now
-        call.target = target
+        call._target = target
         call.resource = path
         if query:
             call.query = query

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Optional
 
 from twisted.internet.error import ConnectionDone
@@ -10,7 +11,7 @@ from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.codec.chunked import encode_chunk, encode_end
-from twisted_mesh.codec.grammar import HttpError
+from twisted_mesh.codec.grammar import TOKEN, HttpError
 from twisted_mesh.codec.response import ResponseHead, ResponseReader
 from twisted_mesh.codec.write import head as write_head
 from twisted_mesh.errors import Kind, MeshError, Origin
@@ -27,6 +28,8 @@ INTERIM_LIMIT = 32
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 _BODY_EXPECTED = frozenset(("POST", "PUT", "PATCH"))
 # Encoding text that is nearly always the same costs more than finding it here.
+_TOKEN = re.compile(TOKEN.decode("ascii"))
+_TEXT = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _METHODS = {each: each.encode("ascii") for each in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
@@ -98,7 +101,7 @@ class HttpUpstream:
         self._keep = True
         self.uses += 1
         operation = call.operation
-        first = b"%b %b HTTP/1.1" % (_METHODS.get(operation) or operation.encode("ascii"), call.target)
+        first = b"%b %b HTTP/1.1" % (_METHODS.get(operation) or _method(operation), call.target)
         if not call.authority:
             self._name_host(call)
         body = call.body
@@ -405,8 +408,17 @@ class HttpUpstream:
             sending.stop()
 
 
+def _method(operation: str) -> bytes:
+    """Return a method that is not among the usual ones; a filter may have made it up."""
+    if _TOKEN.fullmatch(operation) is None:
+        raise ValueError(f"not a method: {operation!r:.100}")
+    return operation.encode("ascii")
+
+
 def _end_of_empty(call: Call) -> bytes:
     if call.upgrade:
+        if _TEXT.fullmatch(call.upgrade) is None:
+            raise ValueError(f"not a protocol to upgrade to: {call.upgrade!r:.100}")
         return b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % call.upgrade.encode("latin-1")
     # RFC 9110 section 8.6: a method that expects content says that there is none.
     return b"content-length: 0\r\n\r\n" if call.operation in _BODY_EXPECTED else b"\r\n"

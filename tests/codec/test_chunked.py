@@ -23,6 +23,10 @@ FRAMING_NAMES = {
     b"connection",
     b"content_length",
     b"transfer_encoding",
+    b"te",
+    b"via",
+    b"expect",
+    b"upgrade",
 }
 
 
@@ -193,3 +197,25 @@ def test_many_small_chunks_of_one_read_are_one_piece() -> None:
     assert decoder.feed(b"fgh\r\n" + b"1\r\ni\r") == [b"fghi"]
     assert decoder.feed(b"\n0\r\n\r\nrest") == []
     assert (decoder.done, decoder.rest) == (True, b"rest")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"Content-Length",
+        b"Host",
+        b"Connection",
+        b"Upgrade",
+        b"TE",
+        b"Keep-Alive",
+        b"Expect",
+        b"X-Forwarded-For",
+        b"Forwarded",
+        b"Via",
+        b"X-Request-Id",
+    ],
+)
+def test_what_the_mesh_tells_the_next_hop_is_no_trailer(name: bytes) -> None:
+    """A server that takes trailers for headers would believe the client."""
+    with pytest.raises(HttpError):
+        ChunkDecoder().feed(b"0\r\n" + name + b": 1\r\n\r\n")

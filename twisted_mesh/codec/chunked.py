@@ -2,7 +2,9 @@
 
 Nothing is repaired: a bare LF, a size with a sign or a space, an extension with control characters, data that is not
 followed by CRLF, are all errors, because each has been used to make two servers see two messages.  Chunk extensions
-are hop-by-hop and dropped.  Trailers are kept, and may not hold what says where a message ends or whom it is for.
+are hop-by-hop and dropped.  Trailers are kept, and may not hold a field that means something to a proxy: neither what
+says where a message ends or whom it is for, nor what the mesh itself tells the next hop, as some servers take trailers
+for headers (RFC 9110, section 6.5.1).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import re
 from enum import Enum
 
 from twisted_mesh.codec.grammar import FIELD_LINE, HttpError, shown
-from twisted_mesh.codec.lines import CODING, CONNECTION, HOST, LENGTH, parse_field
+from twisted_mesh.codec.lines import parse_field
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
@@ -23,7 +25,6 @@ SIZE_LINE_LIMIT = 1024
 EXTENSIONS_LIMIT = 16 * 1024
 TRAILERS_LIMIT = 16 * 1024
 TRAILER_COUNT_LIMIT = 64
-_NO_TRAILER = HOST | LENGTH | CODING | CONNECTION
 
 
 class _State(Enum):
@@ -139,7 +140,7 @@ class ChunkDecoder:
         if self._trailer_bytes > TRAILERS_LIMIT or len(self.trailers) >= TRAILER_COUNT_LIMIT:
             raise HttpError(400, f"trailers are over {TRAILERS_LIMIT} bytes or {TRAILER_COUNT_LIMIT} fields")
         field = parse_field(line[:-2])
-        if field[3] & _NO_TRAILER:
+        if field[3]:
             raise HttpError(400, f"a field that may not be a trailer: {shown(field[0])}")
         self.trailers.append((field[2].partition(b":")[0], field[1]))
 

@@ -27,7 +27,10 @@ _log = Logger()
 
 
 class Producer(Protocol):
-    """Where the bytes come from; Twisted's IPushProducer by shape, so a transport will do."""
+    """Where the bytes come from; Twisted's IPushProducer by shape, so a transport will do.
+
+    One that has a method ``wanted`` is told by it that somebody waits for all of them before anything else is done.
+    """
 
     def pauseProducing(self) -> None: ...
 
@@ -232,6 +235,9 @@ class ByteStream:
         :raises MeshError: `Kind.TOO_LARGE` past the limit, or what cut the body.
         """
         collector = _Collector(self, limit)
+        wanted = getattr(self._producer, "wanted", None)
+        if wanted is not None and not self.closed:
+            wanted()
         self.attach(collector)
         try:
             return await collector.parked

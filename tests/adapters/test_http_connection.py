@@ -450,3 +450,29 @@ def test_its_state_in_a_line() -> None:
     assert repr(client.connection).endswith("gone>")
     assert repr(client.adapter) == "<HttpAdapter edge 0 connections, 0 calls>"
     client.check_over()
+
+
+EXPECTING = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+
+
+async def collects(call: Call) -> Reply:
+    assert isinstance(call.body, ByteStream)
+    body = await call.body.collect(100)
+    return Reply(200, None, b"%d %b" % ("expect" in call.headers, body))
+
+
+def test_a_client_that_waits_to_be_asked_is_asked_by_us_where_a_filter_wants_its_body_first() -> None:
+    """The upstream cannot say 100 Continue: it hears of the call when the body is there."""
+    client = Client(collects)
+    client.send(EXPECTING)
+    assert client.heard == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.send(b"hello")
+    assert client.heard.endswith(b"\r\n\r\n0 hello")
+
+
+def test_a_client_that_does_not_wait_is_not_asked() -> None:
+    client = Client(collects)
+    client.send(EXPECTING + b"he")
+    client.send(b"llo")
+    assert heads(client.heard) == [b"HTTP/1.1 200 OK"]
+    assert client.heard.endswith(b"\r\n\r\n0 hello")

@@ -90,6 +90,10 @@ class RequestBody:
             self._paused_at = 0.0
         self._connection.resume_reading()
 
+    def wanted(self) -> None:
+        """A filter waits for the whole body; its client may be waiting to be told to send it."""
+        self._connection.invite_body()
+
     def stopProducing(self) -> None:
         """Nobody wants the rest: it is read and dropped until the answer is out, then the connection closes."""
         self.dropping = True

@@ -347,6 +347,18 @@ class HttpConnection(Answering):
         if self._minor and not self._gone and self._reply_body is None:
             self.transport.write(answers.interim(reply))
 
+    def invite_body(self) -> None:
+        """Say 100 Continue ourselves to a client that waits for it (RFC 9110, section 10.1.1).
+
+        The upstream, which would say it, is not asked before a filter has the whole body.
+        """
+        call = self.call
+        if call is None or self.body is None or "expect" not in call.headers:
+            return
+        call.headers.remove("expect")
+        if not self.body.stream.size:
+            self._interim(Reply(100))
+
     # --- time, drain
 
     def _expired_idle(self) -> None:

@@ -300,6 +300,34 @@ def test_finish_does_not_wait_for_ever(run: Run, monkeypatch: pytest.MonkeyPatch
     run(go())
 
 
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+def test_finish_waits_for_a_slow_reader(run: Run, monkeypatch: pytest.MonkeyPatch, family: int) -> None:
+    """However long it takes, as long as it takes anything; one that stands still is reset."""
+    monkeypatch.setattr(module, "LINGER", 0.1)
+    monkeypatch.setattr(module, "STUCK", 0.4)
+
+    async def go() -> None:
+        protocol, transport, peer = await connected(family=family)
+        transport.write(BIG)
+        transport.finish()
+        got = 0
+        while got < len(BIG):
+            got += len(await read(peer, 1024 * 1024))
+            await asyncio.sleep(0.03)
+        assert await read(peer, 1) == b""
+        peer.close()
+        await until(lambda: protocol.lost)
+        assert (got, protocol.lost) == (len(BIG), [ConnectionDone])
+        protocol, transport, peer = await connected(family=family)
+        transport.write(BIG)
+        transport.finish()
+        await until(lambda: protocol.lost)
+        assert protocol.lost == [ConnectionAborted]
+        peer.close()
+
+    run(go())
+
+
 def test_backpressure(run: Run) -> None:
     """A push producer is paused while too much waits, also one that registers then, and stopped at the end."""
 

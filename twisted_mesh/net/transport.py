@@ -195,7 +195,9 @@ class LoopTransport:
         self._linger()
 
     def finish(self) -> None:
-        """Send what waits and a FIN, then drop what the peer still sends until it closes too, `LINGER` seconds at most.
+        """Send what waits and a FIN, then drop what the peer still sends until it closes too.
+
+        A peer that has taken everything gets `LINGER` seconds for that; one that takes nothing is reset after `STUCK`.
 
         For a last answer to a peer that may still be sending: closing a socket with unread bytes makes the kernel send
         a RST, which can destroy the answer before the peer has read it (RFC 9112, 9.6).
@@ -210,7 +212,7 @@ class LoopTransport:
         self.resumeProducing()
         self._close_write()
         # From here on an EOF closes (see eof_received), and so does the time.
-        self._timer = self._loop.call_later(LINGER, self.reset)
+        self._timer = self._loop.call_later(LINGER, self._finishing, 0, 0.0)
 
     def reset(self) -> None:
         """End the connection now; the peer sees a RST, whatever it had been sent before."""
@@ -329,6 +331,19 @@ class LoopTransport:
             self.reset()
         else:
             self._timer = self._loop.call_later(_LOOK, self._look, left, stood)
+
+    def _finishing(self, before: int, stood: float) -> None:
+        """See whether the peer still takes what it was sent, as `_look` does; if it has all, its time is up."""
+        left = self._unsent()
+        # Until it is acknowledged, the FIN counts as a byte.
+        if left > 1:
+            stood = 0.0 if left < before else stood + LINGER
+        elif before <= 1:
+            stood = STUCK
+        if stood >= STUCK:
+            self.reset()
+        else:
+            self._timer = self._loop.call_later(LINGER, self._finishing, left, stood)
 
     def _unsent(self) -> int:
         """Bytes that the peer has not taken: ours, and those that the kernel holds."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.testing import StringTransport
 
 from tests.adapters.http_client import Client
 from twisted_mesh.call import Call, Reply
@@ -22,6 +23,37 @@ def test_connections_and_calls_are_counted() -> None:
     assert client.adapter.active == 0
     assert client.env.count("twisted_mesh_downstream_connections_total", "http", "edge") == 1
     client.check_over()
+
+
+class Waiting:
+    """A connection that was accepted; the loop makes it when it comes to it, if it does not fail at once."""
+
+    peer, peer_host = "192.0.2.2:1", "192.0.2.2"
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails = fails
+        self.protocol: Any = None
+
+    def adopt(self, protocol: Any) -> None:
+        if self.fails:
+            raise OSError("no longer connected")
+        self.protocol = protocol
+
+
+def test_a_connection_counts_from_when_it_was_accepted() -> None:
+    """Many are accepted in one turn of the loop and made in the next; a limit must see them."""
+    adapter = Client().adapter
+    first, second, broken = Waiting(), Waiting(), Waiting(fails=True)
+    for each in (first, second):
+        adapter.accepted(each)  # type: ignore[arg-type]
+    assert adapter.connections == 3
+    with pytest.raises(OSError, match="no longer"):
+        adapter.accepted(broken)  # type: ignore[arg-type]
+    assert adapter.connections == 3
+    first.protocol.makeConnection(StringTransport())
+    assert adapter.connections == 3
+    first.protocol.connectionLost(None)
+    assert adapter.connections == 2
 
 
 def test_request_ids_are_made_where_there_is_none() -> None:

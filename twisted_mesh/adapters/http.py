@@ -51,6 +51,8 @@ class HttpAdapter:
         self.now: Callable[[], float] = env.now
         self.chain: Proceed = _no_chain  # type: ignore[assignment]
         self.open: set[HttpConnection] = set()
+        # Accepted, but not yet made by the loop: they count, or one batch could bring many more than are allowed.
+        self._arriving: set[HttpConnection] = set()
         self.draining = False
         self.cells = Families(env.metrics).listener("http", name)
         self._sweep = Sweep(env.clock)
@@ -95,7 +97,13 @@ class HttpAdapter:
 
     def accepted(self, accepted: Accepted) -> None:
         """Take a new connection."""
-        accepted.adopt(HttpConnection(self, accepted.peer, accepted.peer_host))
+        connection = HttpConnection(self, accepted.peer, accepted.peer_host)
+        self._arriving.add(connection)
+        try:
+            accepted.adopt(connection)
+        except Exception:
+            self._arriving.discard(connection)
+            raise
 
     def drain(self) -> None:
         """Say ``Connection: close`` with every answer from now on, and close what is idle.
@@ -122,7 +130,7 @@ class HttpAdapter:
     @property
     def connections(self) -> int:
         """Open client connections."""
-        return len(self.open)
+        return len(self.open) + len(self._arriving)
 
     # --- what connections call
 
@@ -131,6 +139,7 @@ class HttpAdapter:
         if not self.open:
             self._watch.wake()
         self.open.add(connection)
+        self._arriving.discard(connection)
         self.cells.connections.value += 1
         self.cells.connections_active.value += 1
 

@@ -239,3 +239,10 @@ def test_llhttp_reads_every_head_that_we_accept_in_the_same_way(data: bytes, bod
         assert first.complete or length == UNTIL_CLOSE
     if length == UNTIL_CLOSE:
         assert not keep
+
+
+def test_a_long_reason_is_not_remembered() -> None:
+    reader = ResponseReader()
+    for long in (b"", b"x" * 10_000):
+        head = b"HTTP/1.1 200 " + long
+        assert (reader.read(head, "GET")[0] is reader.read(head, "GET")[0]) is not bool(long)

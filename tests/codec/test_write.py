@@ -25,3 +25,10 @@ def test_a_head_is_its_lines() -> None:
     fields = [parse_field(b"A:  1 "), parse_field(b"b: 2")]
     assert head(b"GET / HTTP/1.1", fields, b"\r\n") == b"GET / HTTP/1.1\r\nA: 1\r\nb: 2\r\n\r\n"
     assert head(b"GET / HTTP/1.1", [], b"c: 3\r\n\r\n") == b"GET / HTTP/1.1\r\nc: 3\r\n\r\n"
+
+
+def test_a_long_reason_is_not_remembered() -> None:
+    """What an upstream makes up must not fill the memory."""
+    long = b"x" * 10_000
+    assert status_line(1, 200, long) == b"HTTP/1.1 200 " + long
+    assert status_line(1, 200, long) is not status_line(1, 200, long)

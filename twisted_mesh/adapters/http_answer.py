@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted_mesh.call import Reply
 from twisted_mesh.codec.chunked import encode_chunk, encode_end
-from twisted_mesh.codec.write import head, status_line
+from twisted_mesh.codec.write import LINE_KEPT, head, status_line
 
 # What ends a head, by (minor version, keep the connection).  HTTP/1.0 must be told that it is kept, 1.1 that it is not.
 _ENDS: dict[tuple[int, bool], bytes] = {
@@ -23,6 +23,8 @@ def first_line(status: int, reason: bytes) -> bytes:
     line = _first_lines.get((status, reason))
     if line is None:
         line = _final_line(1, status, reason)
+        if len(line) > LINE_KEPT:
+            return line
         if len(_first_lines) >= _FIRST_LINES_KEPT:
             _first_lines.clear()
         _first_lines[status, reason] = line

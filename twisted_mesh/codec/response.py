@@ -8,6 +8,7 @@ from twisted_mesh.codec import lines as sorts
 from twisted_mesh.codec.grammar import FIELD_LIMIT, HEAD_LIMIT, NOT_TEXT, STATUS_LINE, HttpError, shown
 from twisted_mesh.codec.lines import Field, LineTable, connection_options, without_nominated
 from twisted_mesh.codec.request import values_of
+from twisted_mesh.codec.write import LINE_KEPT
 
 CHUNKED = -1
 UNTIL_CLOSE = -2
@@ -105,9 +106,10 @@ class ResponseReader:
         minor, status = int(match[1]), int(match[2])
         counted = minor == 1 and status >= 200 and status not in _BODILESS
         line = StatusLine(minor, status, match[3] or b"", counted)
-        if len(self._lines) >= _STATUS_LINES_KEPT:
-            self._lines.clear()
-        self._lines[text] = line
+        if len(text) <= LINE_KEPT:
+            if len(self._lines) >= _STATUS_LINES_KEPT:
+                self._lines.clear()
+            self._lines[text] = line
         return line
 
     def _special(

@@ -12,6 +12,8 @@ REASONS: dict[int, bytes] = {each.value: each.phrase.encode("ascii") for each in
 
 _status_lines: dict[tuple[int, int, bytes], bytes] = {}
 _LINES_KEPT = 1024
+# An upstream may send a reason of any length; those that are remembered are short.
+LINE_KEPT = 256
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -26,6 +28,8 @@ def status_line(minor: int, status: int, reason: bytes = b"") -> bytes:
         if not 100 <= status <= 999 or _REASON.fullmatch(reason) is None:
             raise ValueError(f"not a status and its reason: {status} {reason!r:.100}")
         line = b"HTTP/1.%d %d %b" % (minor, status, reason or REASONS.get(status, b""))
+        if len(line) > LINE_KEPT:
+            return line
         if len(_status_lines) >= _LINES_KEPT:
             _status_lines.clear()
         _status_lines[key] = line

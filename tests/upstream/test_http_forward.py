@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any, Optional
 
 import pytest
 from twisted.internet.testing import StringTransport
 
 from tests.upstream.fakes import FakeConnector, FakeEnv, a_call, cluster_config
+from tests.upstream.server import Ear
+from tests.upstream.server import World as Served
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver, compose
-from twisted_mesh.errors import Cancelled, Kind
+from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
+from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Proceed
-from twisted_mesh.stream import BUFFER_LIMIT, ByteStream
+from twisted_mesh.stream import BUFFER_LIMIT, REPLAY_LIMIT, ByteStream
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.http_forward import HttpForward
 
@@ -196,3 +201,444 @@ def test_a_call_that_is_cancelled_takes_its_connection_with_it() -> None:
     assert [type(each) for each in world.outcomes] == [Cancelled]
     assert world.closed
     assert world.active == 0
+
+
+# --- a server in memory (see `tests.upstream.server`)
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def warmed(**pool: Any) -> Served:
+    """A world with one kept connection."""
+    world = Served(**pool)
+    world.send()
+    world.link.say(OK)
+    world.link.take()
+    return world
+
+
+def replayable(*pieces: bytes) -> ByteStream:
+    """A request body that has come so far."""
+    body = ByteStream(replay=True)
+    for each in pieces:
+        body.write(each)
+    return body
+
+
+@pytest.mark.parametrize("operation", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_request_that_met_a_closed_connection_is_sent_again(operation: str, end: str) -> None:
+    """Once, on a new connection, byte for byte; nobody hears of it, and it is no failure of the endpoint."""
+    world = warmed()
+    sent = world.send(operation, b"" if operation == "GET" else b"body")
+    asked = world.link.take()
+    assert asked.startswith(operation.encode())
+    getattr(world.link, end)()
+    assert len(world.server.links) == 2
+    assert world.link.take() == asked
+    world.link.say(OK)
+    assert sent.reply.body == b"ok"
+    assert (world.endpoint.failures, world.endpoint.successes, sent.call.attempts) == (0, 2, 1)
+    assert sent.call.flags == ()
+    world.check_over()
+
+
+def test_a_request_is_sent_again_once() -> None:
+    """A new connection that closes is an answer, if not a good one."""
+    world = warmed()
+    sent = world.send("POST", b"body")
+    world.link.close()
+    world.link.close()
+    assert sent.error.kind is Kind.CLOSED
+    assert not sent.error.retryable
+    assert world.endpoint.failures == 1
+    world.check_over()
+
+
+def test_a_streamed_request_is_sent_again_from_its_beginning() -> None:
+    """Also while it is still coming in."""
+    world = warmed()
+    body = replayable(b"one", b"two")
+    sent = world.send("POST", body)
+    body.write(b"three")
+    world.link.close()
+    body.write(b"four")
+    body.end([(b"X-T", b"t")])
+    wire = world.link.take().partition(b"\r\n\r\n")[2]
+    assert wire == b"b\r\nonetwothree\r\n4\r\nfour\r\n0\r\nX-T: t\r\n\r\n"
+    world.link.say(OK)
+    assert sent.reply.status == 200
+    world.check_over()
+
+
+@pytest.mark.parametrize("body", [replayable(b"x" * REPLAY_LIMIT, b"x"), ByteStream()], ids=["outgrown", "not kept"])
+def test_a_streamed_request_that_is_not_kept_is_not_sent_again(body: ByteStream) -> None:
+    world = warmed()
+    sent = world.send("PUT", body)
+    body.write(b"x")
+    world.link.close()
+    assert (sent.error.kind, sent.error.retryable) == (Kind.CLOSED, False)
+    assert len(world.server.links) == 1
+    world.check_over()
+
+
+@pytest.mark.parametrize("first", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", OK[:-3]])
+def test_nothing_is_sent_again_after_the_first_byte_of_a_reply(first: bytes) -> None:
+    world = warmed()
+    sent = world.send("GET")
+    world.link.say(first)
+    world.link.reset()
+    assert (sent.error.kind, sent.error.retryable) == (Kind.RESET, False)
+    assert len(world.server.links) == 1
+    world.check_over()
+
+
+def test_a_connection_that_is_closing_when_it_is_lent() -> None:
+    """Its FIN has come, and nobody has heard of it yet."""
+    world = warmed()
+    kept = world.link
+    kept.loseConnection()
+    sent = world.send("POST", b"body")
+    world.advance()
+    assert world.link is not kept
+    world.link.say(OK)
+    assert sent.reply.status == 200
+    world.check_over()
+
+
+def test_sending_again_may_fail_to_connect() -> None:
+    world = warmed()
+    sent = world.send("POST", b"body")
+    world.server.answer = "refuse"
+    world.link.close()
+    assert (sent.error.kind, sent.error.retryable) == (Kind.CONNECT_FAILED, True)
+    world.check_over()
+
+
+def test_cancelled_while_it_is_sent_again() -> None:
+    world = warmed(max_connections=1)
+    world.server.answer = "wait"
+    sent = world.send("POST", b"body")
+    world.link.close()
+    assert sent.waiting and len(world.server.waiting) == 1
+    sent.driver.cancel(Cancelled(Kind.CLIENT_GONE))
+    world.server.let()
+    assert len(world.server.links) == 1
+    world.check_over()
+
+
+def test_a_burst_that_meets_a_restarted_server_loses_nothing() -> None:
+    world = Served(max_connections=8)
+    for _ in range(8):
+        world.send()
+    for each in world.server.links:
+        each.say(OK)
+    sent = [world.send("POST", b"%d" % number) for number in range(20)]
+    for each in world.server.links[:8]:
+        each.close()
+    answered = 0
+    while any(each.waiting for each in sent):
+        for each in world.server.links[8:]:
+            if each.take():
+                each.say(OK)
+                answered += 1
+    assert answered == 20
+    assert all(each.reply.status == 200 for each in sent)
+    assert world.endpoint.failures == 0
+    world.check_over()
+
+
+@pytest.mark.parametrize(("operation", "retryable"), [("GET", True), ("PUT", True), ("DELETE", True), ("POST", False)])
+def test_whether_a_lost_request_may_be_tried_again(operation: str, retryable: bool) -> None:
+    """On a connection of its own only what may be done twice."""
+    world = Served()
+    sent = world.send(operation, b"x")
+    world.link.reset()
+    assert (sent.error.kind, sent.error.retryable) == (Kind.RESET, retryable)
+    assert sent.error.origin is Origin.UPSTREAM
+    assert "10.0.0.1:80 reset the connection before any byte of an answer" in sent.error.detail
+    world.check_over()
+
+
+# --- replies
+
+
+def test_an_endpoint_is_busy_until_the_body_has_ended() -> None:
+    world = Served()
+    sent = world.send()
+    world.link.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    ear = Ear(sent.body)
+    world.link.say(b"3\r\none\r\n", b"3\r\ntwo\r\n")
+    assert world.endpoint.active == 1
+    world.link.say(b"0\r\nX-T: t\r\n\r\n")
+    assert world.endpoint.active == 0
+    assert (ear.heard, ear.told) == (b"onetwo", [[(b"X-T", b"t")]])
+    assert len(world.pool.idle) == 1
+    world.check_over()
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [(b"Content-Length: 9", Kind.RESET), (b"Transfer-Encoding: chunked", Kind.RESET)],
+)
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_reply_that_is_cut_looks_cut(head: bytes, kind: Kind, end: str) -> None:
+    world = Served()
+    sent = world.send()
+    world.link.say(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n", b"3\r\none\r\n")
+    ear = Ear(sent.body)
+    getattr(world.link, end)()
+    [error] = ear.told
+    assert isinstance(error, MeshError) and error.kind is kind
+    assert (world.endpoint.active, world.pool.open) == (0, 0)
+    world.check_over()
+
+
+def test_broken_chunks_cut_a_reply_and_close_its_connection() -> None:
+    world = Served()
+    sent = world.send()
+    world.link.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n")
+    ear = Ear(sent.body)
+    world.link.say(b"zz\r\n")
+    [error] = ear.told
+    assert isinstance(error, MeshError) and error.kind is Kind.BAD_REPLY
+    assert world.link.ended == "reset"
+    assert world.endpoint.active == 0
+    world.check_over()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-x\r\n",
+        b"HTTP/1.1 200 OK\r\nX : a\r\n\r\n",
+        b"HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    ],
+)
+def test_a_malformed_reply_is_the_upstreams_fault(answer: bytes) -> None:
+    world = Served()
+    sent = world.send()
+    world.link.say(answer)
+    assert (sent.error.kind, sent.error.origin, sent.error.retryable) == (Kind.BAD_REPLY, Origin.UPSTREAM, False)
+    assert world.link.ended == "reset"
+    assert (world.endpoint.failures, world.pool.open) == (1, 0)
+    world.check_over()
+
+
+def test_a_reply_that_comes_before_its_request_is_out() -> None:
+    """It is passed on; the connection is not used again, and what is left of the request is not sent."""
+    world = Served()
+    body = replayable(b"one")
+    sent = world.send("POST", body)
+    world.link.say(b"HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\n\r\nno")
+    assert sent.reply.status == 413
+    assert world.link.ended == "reset"
+    before = world.link.value()
+    body.write(b"two")
+    assert world.link.value() == before
+    world.check_over()
+
+
+def test_a_streamed_reply_to_a_request_that_still_comes() -> None:
+    """Both flow at once."""
+    world = Served()
+    body = ByteStream()
+    sent = world.send("POST", body)
+    body.write(b"one")
+    world.link.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n")
+    ear = Ear(sent.body)
+    body.write(b"two")
+    world.link.say(b"1\r\nb\r\n")
+    body.end()
+    world.link.say(b"0\r\n\r\n")
+    assert world.link.take().endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    assert (ear.heard, ear.told) == (b"ab", [[]])
+    assert len(world.pool.idle) == 1
+    world.check_over()
+
+
+def test_a_request_that_is_cut_looks_cut_to_the_endpoint() -> None:
+    """And it is the client's fault, not the endpoint's."""
+    world = Served()
+    body = ByteStream()
+    sent = world.send("POST", body)
+    body.write(b"half")
+    body.fail(MeshError(Kind.CLIENT_GONE, origin=Origin.CLIENT))
+    assert sent.error.kind is Kind.CLIENT_GONE
+    assert world.link.ended == "reset"
+    assert not world.link.value().endswith(b"0\r\n\r\n")
+    assert world.endpoint.failures == 0
+    world.check_over()
+
+
+def test_backpressure_of_the_endpoint_reaches_the_client() -> None:
+    world = Served()
+    source = StringTransport()
+    body = ByteStream(source)
+    world.send("POST", body)
+    world.link.producer.pauseProducing()
+    body.write(b"x" * 10)
+    assert source.producerState == "paused"
+    world.link.producer.resumeProducing()
+    assert source.producerState == "producing"
+    body.end()
+    assert world.link.value().endswith(b"a\r\nxxxxxxxxxx\r\n0\r\n\r\n")
+    world.link.say(OK)
+    world.check_over()
+
+
+def test_backpressure_of_the_client_reaches_the_endpoint() -> None:
+    world = Served()
+    sent = world.send()
+    world.link.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+    ear = Ear(sent.body)
+    sent.body.pause()
+    assert not world.link.reading
+    sent.body.resume()
+    world.link.say(b"0123456789")
+    assert ear.told == [[]]
+    world.check_over()
+
+
+def test_a_body_without_content_keeps_its_trailers() -> None:
+    """However the request came, whole or in pieces."""
+    world = Served()
+    world.send("POST", b"", trailers=[(b"X-T", b"t")])
+    wire = b"transfer-encoding: chunked\r\n\r\n0\r\nX-T: t\r\n\r\n"
+    assert world.link.take().endswith(wire)
+    world.link.say(OK)
+    body = ByteStream()
+    world.send("POST", body)
+    body.end([(b"X-T", b"t")])
+    assert world.link.take().endswith(wire)
+    world.link.say(OK)
+    world.check_over()
+
+
+@pytest.mark.parametrize(
+    ("body", "refused"),
+    [
+        (b"x" * 10, False),
+        (b"x" * 11, True),
+        (ByteStream(length=10), False),
+        (ByteStream(length=11), True),
+        (replayable(b"x" * 10), False),
+        (replayable(b"x" * 11), True),
+    ],
+)
+def test_a_body_over_the_limit_goes_nowhere(body: Any, refused: bool) -> None:
+    world = Served()
+    sent = world.send("POST", body, body_limit=10)
+    assert bool(world.server.links) is not refused
+    if refused:
+        assert (sent.error.kind, sent.error.origin) == (Kind.TOO_LARGE, Origin.CLIENT)
+    else:
+        world.link.reset()
+        world.check_over()
+
+
+def test_statuses_of_500_and_more_are_failures_of_the_endpoint() -> None:
+    world = Served()
+    for status in (b"200", b"404", b"500", b"503"):
+        world.send()
+        world.link.say(b"HTTP/1.1 " + status + b" X\r\nContent-Length: 0\r\n\r\n")
+    assert (world.endpoint.successes, world.endpoint.failures) == (2, 2)
+    assert world.env.count("upstream_calls_total", "http", "api", "5xx", "-") == 2
+    world.check_over()
+
+
+def test_a_request_without_a_host_gets_the_endpoints() -> None:
+    """HTTP/1.0 may have none, and 1.1 must not."""
+    world = Served()
+    world.send(authority="", headers=Headers())
+    assert world.link.take() == b"GET / HTTP/1.1\r\nHost: 10.0.0.1:80\r\n\r\n"
+    world.link.say(OK)
+    world.check_over()
+
+
+# --- behind a filter that runs the rest of its chain in an asyncio task
+
+
+def test_in_a_task_a_reply_that_ends_before_the_task_wakes_is_not_counted_for_ever() -> None:
+    """A task wakes a turn of the loop after its reply has come, and its body may have ended by then."""
+
+    async def run() -> None:
+        world = Served()
+        call = world.send().call
+        world.link.say(OK)
+        task = asyncio.get_running_loop().create_task(world.forward(call))
+        await asyncio.sleep(0)
+        world.link.say(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"body")
+        reply = await task
+        assert isinstance(reply.body, ByteStream) and reply.body.whole() == b"body"
+        assert world.endpoint.active == 0
+        world.check_over()
+
+    asyncio.run(run())
+
+
+def test_in_a_task_that_is_cancelled_just_as_its_reply_comes() -> None:
+    """The connection is back in the pool by then, perhaps with another call on it, and nothing may happen to that."""
+
+    async def run() -> None:
+        world = Served()
+        call = world.send().call
+        world.link.say(OK)
+        task = asyncio.get_running_loop().create_task(world.forward(call))
+        await asyncio.sleep(0)
+        world.link.say(OK)
+        other = world.send()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert other.waiting and not world.link.ended
+        world.link.say(OK)
+        assert other.reply.status == 200
+        world.check_over()
+
+    asyncio.run(run())
+
+
+def test_in_a_task_that_is_cancelled_just_as_its_connection_is_made() -> None:
+    async def run() -> None:
+        world = Served(max_connections=1)
+        world.server.answer = "wait"
+        call = a_call()
+        call.target = b"/"
+        task = asyncio.get_running_loop().create_task(world.forward(call))
+        await asyncio.sleep(0)
+        world.server.let()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        world.advance()
+        assert world.pool.open == world.server.open
+        world.check_over()
+
+    asyncio.run(run())
+
+
+def test_in_a_task_whose_connection_is_lost_before_it_wakes() -> None:
+    """What it was about to send is sent on another, however long it is: nothing of it has gone."""
+
+    async def run() -> None:
+        world = Served()
+        world.server.answer = "wait"
+        body = ByteStream(length=REPLAY_LIMIT + 10)
+        body.write(b"x" * (REPLAY_LIMIT + 10))
+        body.end()
+        call = a_call(method="POST")
+        call.target, call.body = b"/", body
+        task = asyncio.get_running_loop().create_task(world.forward(call))
+        await asyncio.sleep(0)
+        world.server.let()
+        world.server.answer = "accept"
+        world.link.reset()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(world.link.take().partition(b"\r\n\r\n")[2]) == REPLAY_LIMIT + 10
+        world.link.say(OK)
+        assert (await task).status == 200
+        world.check_over()
+
+    asyncio.run(run())

@@ -218,7 +218,7 @@ class HttpUpstream:
 
     def _reply(self, call: Call, head: ResponseHead, rest: bytes) -> None:
         line, fields, length, keep, upgrade = head
-        if keep and length == len(rest) and self._keep and self._sending is None and not upgrade:
+        if keep and 0 < length == len(rest) and self._keep and self._sending is None:
             # What nearly every reply is, in line: whole, and nothing behind it.
             parked, self._parked = self._parked, None
             self._call = None
@@ -230,6 +230,8 @@ class HttpUpstream:
                 parked.fire(reply)
             return
         reply = Reply(line.status, Headers(fields), reason=line.reason)
+        if not length:
+            reply.bare = True
         if upgrade:
             self._switch(call, upgrade, reply, rest)
             return
@@ -420,5 +422,7 @@ def _end_of_empty(call: Call) -> bytes:
         if _TEXT.fullmatch(call.upgrade) is None:
             raise ValueError(f"not a protocol to upgrade to: {call.upgrade!r:.100}")
         return b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % call.upgrade.encode("latin-1")
+    if call.trailers:
+        return b"transfer-encoding: chunked\r\n\r\n" + encode_end(call.trailers)
     # RFC 9110 section 8.6: a method that expects content says that there is none.
     return b"content-length: 0\r\n\r\n" if call.operation in _BODY_EXPECTED else b"\r\n"

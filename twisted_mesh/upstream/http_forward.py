@@ -118,7 +118,7 @@ class HttpForward:
 
     async def _again(self, call: Call, pool: HttpPool) -> HttpUpstream:
         """Return a new connection for a request that a kept one has lost."""
-        if isinstance(call.body, ByteStream):
+        if isinstance(call.body, ByteStream) and not call.body.untouched:
             call.body.rewind()
         connection = await pool.connect()
         call.connected = self._now()

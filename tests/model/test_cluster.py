@@ -26,7 +26,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     cluster = Cluster.model_validate({"endpoints": ONE})
     assert (cluster.balance, cluster.connect_timeout, cluster.panic_threshold) == ("least_request", 1.0, 50.0)
     assert cluster.health_check is None
-    assert cluster.pool == Pool(max_connections=1024, max_idle=128, idle_timeout=55.0, max_pending=1024)
+    assert cluster.pool == Pool(max_connections=1024, max_idle=1024, idle_timeout=55.0, max_pending=1024)
     assert cluster.dns == Dns(refresh=30.0, family="any")
     check = HealthCheck(tcp=True)
     assert (check.interval, check.timeout, check.healthy, check.unhealthy) == (5.0, 1.0, 2, 3)

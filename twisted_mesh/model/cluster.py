@@ -80,7 +80,7 @@ class Pool(Model):
     """The connections kept to each endpoint."""
 
     max_connections: int = Field(default=1024, ge=1, description="Connections to one endpoint.")
-    max_idle: int = Field(default=128, ge=0, description="Idle connections kept to one endpoint.")
+    max_idle: int = Field(default=1024, ge=0, description="Idle connections kept to one endpoint.")
     idle_timeout: Duration = Field(
         default=55.0, description="How long an idle connection is kept; less than servers usually keep theirs."
     )

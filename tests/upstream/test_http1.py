@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
+from tests.codec.cuts import PLACES, cut_at, one_by_one, same_in_any_cut
+from tests.codec.heads import spoilt
 from tests.upstream.fakes import Transport, a_call
+from tests.upstream.server import Ear
+from tests.upstream.server import World as Served
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver
 from twisted_mesh.codec.response import ResponseReader
@@ -90,6 +96,19 @@ def call(operation: str = "GET", body: Union[bytes, ByteStream] = b"", **more: A
     for name, value in more.items():
         setattr(made, name, value)
     return made
+
+
+@pytest.mark.parametrize("operation", ["GET", "HEAD"])
+@pytest.mark.parametrize("status", [200, 204, 304])
+def test_a_reply_says_whether_it_came_without_a_body(operation: str, status: int) -> None:
+    world = World()
+    world.send(call(operation))
+    world.says(b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\n" % status)
+    if operation == "GET" and status == 200:
+        world.says(b"ok")
+        assert not world.reply.bare
+    else:
+        assert world.reply.bare
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -294,3 +313,81 @@ def test_nobody_waits_any_more() -> None:
     assert world.pool.gone == 1 and world.transport.disconnecting
     world.ends()
     assert world.pool.gone == 1
+
+
+# --- any cut
+
+REPLIES: list[tuple[bytes, str, bytes, list[tuple[bytes, bytes]], bool]] = [
+    # wire, method of the request, body, trailers, whether the connection is kept
+    (OK, "GET", b"ok", [], True),
+    (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK, "GET", b"ok", [], True),
+    (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + OK, "GET", b"ok", [], True),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x\r\na\r\n2\r\nbc\r\n0\r\nT: t\r\n\r\n", "GET", b"abc", [(b"T", b"t")], True),
+    (b"HTTP/1.1 204 No Content\r\n\r\n", "GET", b"", [], True),
+    (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "GET", b"", [], True),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "HEAD", b"", [], True),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HEAD", b"", [], True),
+    (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx", "GET", b"x", [], True),
+    (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", "GET", b"x", [], False),
+    (b"HTTP/1.1 200 OK\r\n\r\nuntil close", "GET", b"until close", [], False),
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(REPLIES), min_size=1, max_size=4), PLACES)
+def test_replies_in_any_cut(
+    replies: list[tuple[bytes, str, bytes, list[tuple[bytes, bytes]], bool]], places: list[int]
+) -> None:
+    """One after another on connections that are kept exactly where they may be."""
+
+    def served(cut: Callable[[bytes], Sequence[bytes]]) -> list[Any]:
+        world = Served()
+        got: list[Any] = []
+        for wire, operation, _, _, _ in replies:
+            interims: list[int] = []
+            sent = world.send(operation, on_interim=lambda reply: interims.append(reply.status))  # noqa: B023
+            ear = None
+            for piece in cut(wire):
+                world.link.say(piece)
+                if ear is None and not sent.waiting and isinstance(sent.reply.body, ByteStream):
+                    ear = Ear(sent.body)
+            if ear is not None and not ear.told:
+                world.link.close()
+            body = sent.reply.body if ear is None else ear.heard
+            trailers = list(sent.reply.trailers) if ear is None else ear.told[0]
+            got.append((sent.reply.status, body, trailers, not world.link.ended, interims))
+            world.advance()
+        world.check_over()
+        return got
+
+    whole = served(lambda data: [data])
+    assert served(one_by_one) == whole
+    assert served(lambda data: cut_at(data, places)) == whole
+    assert [each[1:4] for each in whole] == [each[2:] for each in replies]
+
+
+@given(spoilt(st.sampled_from([each[0] for each in REPLIES])), PLACES)
+def test_spoilt_replies_in_any_cut(wire: bytes, places: list[int]) -> None:
+    """They come to the same: the same body in the end, or the same refusal, and no connection that is kept by mistake."""
+
+    def served(pieces: Sequence[bytes]) -> Any:
+        world = Served()
+        sent = world.send()
+        ear = None
+        for piece in pieces:
+            if world.link.ended:
+                break
+            world.link.say(piece)
+            if ear is None and isinstance(sent.outcome, Reply) and isinstance(sent.reply.body, ByteStream):
+                ear = Ear(sent.body)
+        world.link.close()
+        if isinstance(sent.outcome, BaseException):
+            outcome: Any = sent.error.kind
+        elif ear is not None:
+            outcome = ear.heard if isinstance(ear.told[0], list) else "cut"
+        else:
+            outcome = sent.reply.body
+        world.check_over()
+        # What comes whole and is found to be wrong is refused, what has begun is cut.
+        return "wrong" if outcome in ("cut", Kind.BAD_REPLY, Kind.CLOSED) else outcome
+
+    same_in_any_cut(wire, places, served)

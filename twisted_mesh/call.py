@@ -177,7 +177,8 @@ class Reply:
     """What came back: a head, and a body that is whole ``bytes`` or still on its way.
 
     `status` is the HTTP status, 0 for protocols that have none.  A `tunnel` in a reply means that the upstream
-    connection itself is handed over.  `local` is true for what the mesh said itself.
+    connection itself is handed over.  `local` is true for what the mesh said itself; `bare` says that it came without a
+    body, so that a Content-Length among its headers is that of a body which is not there.
     """
 
     # On the class for the same reason as a call's: most replies set none of these.
@@ -185,6 +186,7 @@ class Reply:
     trailers: Trailers = ()
     tunnel: Optional[Tunnel] = None
     local: bool = False
+    bare: bool = False
 
     def __init__(
         self,

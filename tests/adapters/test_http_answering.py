@@ -267,3 +267,24 @@ def test_an_answer_to_a_body_that_was_given_up_is_not_destroyed(rest: bytes, sta
     client.send(rest)
     assert client.heard.startswith(b"HTTP/1.1 %d " % status)
     assert client.transport.ended == "finished"
+
+
+@pytest.mark.parametrize("body", ["whole", "streamed"])
+def test_a_reply_without_a_body_that_a_filter_gives_one_has_one_length(body: str) -> None:
+    """As a cache does with a 304: its Content-Length is that of another body."""
+    stream = ByteStream()
+
+    async def chain(call: Call) -> Reply:
+        field = (b"content-length", b"99", b"content-length: 99", 2)
+        reply = Reply(304, Headers([field]))
+        reply.bare = True
+        reply.status = 200
+        reply.body = b"hi" if body == "whole" else stream
+        return reply
+
+    client = Client(chain)
+    client.get()
+    stream.write(b"hi")
+    stream.end()
+    assert b"99" not in client.heard
+    assert client.heard.endswith((b"content-length: 2\r\n\r\nhi", b"\r\n\r\n2\r\nhi\r\n0\r\n\r\n"))

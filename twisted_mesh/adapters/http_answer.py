@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted_mesh.call import Reply
 from twisted_mesh.codec.chunked import encode_chunk, encode_end
+from twisted_mesh.codec.lines import Field
 from twisted_mesh.codec.write import LINE_KEPT, head, status_line
 
 # What ends a head, by (minor version, keep the connection).  HTTP/1.0 must be told that it is kept, 1.1 that it is not.
@@ -57,6 +58,8 @@ def whole(reply: Reply, body: bytes, minor: int, operation: str, keep: bool) -> 
         if reply.local and reply.status not in BODILESS:
             end = b"content-length: %d\r\n%b" % (len(body), end)
         return head(first, fields, end)
+    if reply.bare:
+        fields = _unmeasured(fields)
     if reply.trailers and minor:
         coded = encode_chunk(body) + encode_end(reply.trailers)
         return head(first, fields, b"transfer-encoding: chunked\r\n" + end) + coded
@@ -74,4 +77,9 @@ def streamed(reply: Reply, minor: int, length: int, keep: bool) -> bytes:
         end = b"content-length: %d\r\n%b" % (length, end)
     elif length == -1:
         end = b"transfer-encoding: chunked\r\n" + end
-    return head(first, reply.headers.fields, end)
+    return head(first, _unmeasured(reply.headers.fields), end)
+
+
+def _unmeasured(fields: list[Field]) -> list[Field]:
+    """Leave out what a reply said of a body that it did not have: a filter has given it one."""
+    return [each for each in fields if each[0] != b"content-length"]

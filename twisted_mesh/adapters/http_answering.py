@@ -161,6 +161,7 @@ class Answering:
             and call.operation != "HEAD"
             and reply.status not in answers.BODILESS
             and not reply.trailers
+            and not reply.bare
         ):
             # What nearly every reply is, in line; `answers.whole` knows all the others.
             first = answers.first_line(reply.status, reply.reason)

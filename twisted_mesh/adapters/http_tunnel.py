@@ -44,13 +44,22 @@ def open_tunnel(connection: Answering, call: Call, reply: Reply) -> None:
 class ClientTunnel:
     """The client's half: receives what the upstream sends, and is both transports' producer in turn."""
 
-    __slots__ = ("_call", "_client_ended", "_connection", "_done", "_full", "_upstream", "_upstream_ended")
+    __slots__ = (
+        "_call",
+        "_client_ended",
+        "_connection",
+        "_done",
+        "_full",
+        "_upstream",
+        "_upstream_ended",
+        "_upstream_gone",
+    )
 
     def __init__(self, connection: Answering, call: Call, upstream: Upgraded) -> None:
         self._connection = connection
         self._call = call
         self._upstream = upstream
-        self._client_ended = self._upstream_ended = self._done = self._full = False
+        self._client_ended = self._upstream_ended = self._upstream_gone = self._done = self._full = False
 
     def begin(self) -> None:
         """Deliver what has waited, and go on."""
@@ -58,14 +67,15 @@ class ClientTunnel:
         connection.active_at = connection.adapter.now()
         connection.transport.unregisterProducer()
         connection.transport.registerProducer(self, True)
-        self._upstream.paced_by(_Reading(connection))
+        # Before the upstream may say that it takes no more.
+        connection.resume_reading()
+        self._upstream.paced_by(_Reading(connection, self))
         self._upstream.stream.attach(self)
         if self._full:
             self._upstream.stream.pause()
         early, connection._buffer = connection._buffer, b""
         if early:
             self.client_data(early)
-        connection.resume_reading()
 
     # --- from the client
 
@@ -99,9 +109,17 @@ class ClientTunnel:
 
     def body_ended(self, trailers: Trailers) -> None:
         self._upstream_ended = True
-        if not self._done:
+        if self._upstream_gone:
+            self._finish()
+        elif not self._done:
             self._connection.transport.loseWriteConnection()
             self._maybe_done()
+
+    def upstream_gone(self) -> None:
+        """The upstream's connection is gone: nobody takes what the client sends from now on."""
+        self._upstream_gone = True
+        if self._upstream_ended:
+            self._finish()
 
     def body_failed(self, error: BaseException) -> None:
         if self._done:
@@ -134,7 +152,12 @@ class ClientTunnel:
         self._connection.transport.abortConnection()
 
     def _maybe_done(self) -> None:
-        if self._client_ended and self._upstream_ended and not self._done:
+        if self._client_ended and self._upstream_ended:
+            self._finish()
+
+    def _finish(self) -> None:
+        """End both sides, once what is under way to the client has been sent."""
+        if not self._done:
             self._done = True
             self._upstream.close()
             self._connection.transport.unregisterProducer()
@@ -144,10 +167,11 @@ class ClientTunnel:
 class _Reading:
     """The upstream transport's producer: how fast we read from the client."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_tunnel")
 
-    def __init__(self, connection: Answering) -> None:
+    def __init__(self, connection: Answering, tunnel: ClientTunnel) -> None:
         self._connection = connection
+        self._tunnel = tunnel
 
     def pauseProducing(self) -> None:
         self._connection.pause_reading()
@@ -156,4 +180,5 @@ class _Reading:
         self._connection.resume_reading()
 
     def stopProducing(self) -> None:
-        """The upstream's connection is gone; its stream says so."""
+        """The upstream's connection is gone; its stream says how it ended, but not when it had half-closed before."""
+        self._tunnel.upstream_gone()

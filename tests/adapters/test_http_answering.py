@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -288,3 +288,379 @@ def test_a_reply_without_a_body_that_a_filter_gives_one_has_one_length(body: str
     stream.end()
     assert b"99" not in client.heard
     assert client.heard.endswith((b"content-length: 2\r\n\r\nhi", b"\r\n\r\n2\r\nhi\r\n0\r\n\r\n"))
+
+
+# --- framing
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+OLD = b"GET / HTTP/1.0\r\n\r\n"
+OLD_KEPT = b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+
+
+def streamed(*pieces: bytes, length: Optional[int] = None, trailers: Any = ()) -> Reply:
+    """A reply whose body is told of in pieces."""
+    body = ByteStream(length=length)
+    for each in pieces:
+        body.write(each)
+    body.end(trailers)
+    return Reply(200, None, body)
+
+
+@pytest.mark.parametrize(
+    ("request_", "reply", "wire", "kept"),
+    [
+        (GET, Reply(200, None, b""), b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", True),
+        (GET, Reply(204), b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (GET, Reply(304, None, b"x"), b"HTTP/1.1 304 Not Modified\r\n\r\n", True),
+        (
+            GET,
+            Reply(200, None, b"x" * 70_000),
+            b"HTTP/1.1 200 OK\r\ncontent-length: 70000\r\n\r\n" + b"x" * 70_000,
+            True,
+        ),
+        (
+            GET,
+            streamed(b"ab", b"c"),
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            True,
+        ),
+        (GET, streamed(b"ab", b"c", length=3), b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", True),
+        (GET, streamed(length=0), b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", True),
+        (
+            GET,
+            streamed(b"a", trailers=[(b"T", b"t")]),
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nT: t\r\n\r\n",
+            True,
+        ),
+        (OLD, streamed(b"ab"), b"HTTP/1.0 200 OK\r\nconnection: close\r\n\r\nab", False),
+        (OLD_KEPT, streamed(b"ab"), b"HTTP/1.0 200 OK\r\nconnection: close\r\n\r\nab", False),
+        (
+            OLD_KEPT,
+            streamed(b"ab", length=2),
+            b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nab",
+            True,
+        ),
+        (OLD, streamed(b"a", trailers=[(b"T", b"t")]), b"HTTP/1.0 200 OK\r\nconnection: close\r\n\r\na", False),
+        (GET.replace(b"GET", b"HEAD"), streamed(b"ab"), b"HTTP/1.1 200 OK\r\n\r\n", True),
+        (GET.replace(b"GET", b"HEAD"), Reply(200, None, b"ab"), b"HTTP/1.1 200 OK\r\n\r\n", True),
+    ],
+)
+def test_replies_on_the_wire(request_: bytes, reply: Reply, wire: bytes, kept: bool) -> None:
+    """Framed for the client's version, whatever came from upstream; the next request is answered where it may be."""
+    client = Client()
+    client.send(request_ + GET)
+    client.last.say(reply)
+    assert client.take() == wire
+    assert client.open is kept
+    assert len(client.asked) == (2 if kept else 1)
+    if kept:
+        client.last.say(b"next")
+        assert client.heard.endswith(b"\r\n\r\nnext")
+    client.check_over()
+
+
+def test_what_goes_out_is_counted() -> None:
+    """Bytes of the body, and no others."""
+    client = Client()
+    for reply, size in ((Reply(200, None, b"abc"), 3), (streamed(b"ab", b"cd"), 4), (Reply(204), 0)):
+        client.get()
+        client.last.say(reply)
+        assert client.last.call.bytes_out == size
+    client.check_over()
+
+
+def test_the_body_of_a_refusal_is_not_counted_where_it_is_not_sent() -> None:
+    client = Client()
+    client.send(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.last.say(MeshError(Kind.NO_ROUTE))
+    head, _, rest = client.heard.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 404 ") and rest == b""
+    assert client.last.call.bytes_out == 0
+    client.check_over()
+
+
+@pytest.mark.parametrize("pieces", [(b"abc",), (b"abc", b"def", b"g"), ()])
+def test_a_body_that_is_not_as_long_as_it_said_is_cut(pieces: tuple[bytes, ...]) -> None:
+    """Or the client would take the next reply for a part of it, or a part of it for the next reply."""
+    client = Client()
+    client.send(GET + GET)
+    client.last.say(streamed(*pieces, length=5))
+    assert client.transport.ended == "reset"
+    assert len(client.asked) == 1
+    client.check_over()
+    assert client.last.call.flags == ("INT",)
+
+
+@pytest.mark.parametrize("trailers", [[(b"a", b"b\r\nc: d")], [("a", "b")], 7])
+def test_trailers_that_cannot_be_sent_cut_their_reply(trailers: Any) -> None:
+    client = Client()
+    client.get()
+    body = ByteStream()
+    client.last.say(Reply(200, None, body))
+    body.write(b"x")
+    body.end(trailers)
+    assert client.heard.endswith(b"1\r\nx\r\n")
+    assert client.transport.ended == "reset"
+    assert len(client.env.logged) == 1
+    client.check_over()
+
+
+# --- interim replies
+
+
+def test_interim_replies_come_first() -> None:
+    client = Client()
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    call = client.last.call
+    assert call.headers.get("expect") == "100-continue"
+    assert call.on_interim is not None
+    call.on_interim(Reply(100))
+    assert client.take() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.send(b"hi")
+    call.on_interim(Reply(103, Headers.of([("link", "</a>")])))
+    assert client.take() == b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    client.last.say(b"ok")
+    assert client.open
+    client.check_over()
+
+
+def test_interim_replies_are_not_for_http_1_0_nor_for_who_has_gone_nor_for_whom_is_answered() -> None:
+    client = Client()
+    client.send(OLD)
+    assert client.last.call.on_interim is not None
+    client.last.call.on_interim(Reply(103))
+    assert client.heard == b""
+    client.vanish()
+    client.last.call.on_interim(Reply(103))
+    client.check_over()
+    answered = Client()
+    answered.send(GET)
+    body = ByteStream()
+    answered.last.say(Reply(200, None, body))
+    heard = answered.heard
+    answered.last.call.on_interim(Reply(103))  # type: ignore[misc]
+    assert answered.heard == heard
+    answered.check_over()
+
+
+# --- early replies
+
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
+
+
+def test_a_reply_before_the_request_has_come_closes_the_connection_gently() -> None:
+    """What is still under way must not become a request, and a reset must not overtake the reply."""
+    client = Client()
+    client.send(POST + b"half")
+    body = client.last.call.body
+    assert isinstance(body, ByteStream)
+    client.last.say(Reply(413, None, b"no"))
+    assert client.heard.endswith(b"content-length: 2\r\nconnection: close\r\n\r\nno")
+    assert client.transport.ended == "finished"
+    assert body.cancelled
+    client.send(b"  half" + GET)
+    assert len(client.asked) == 1
+    client.check_over()
+
+
+def test_a_streamed_reply_flows_while_the_request_still_comes() -> None:
+    client = Client()
+    client.send(POST + b"half")
+    request = client.last.call.body
+    assert isinstance(request, ByteStream)
+    body = ByteStream()
+    client.last.say(Reply(200, None, body))
+    assert b"connection: close" in client.take()
+    client.send(b"moreAB")
+    assert request.ended
+    body.write(b"x")
+    assert client.take() == b"1\r\nx\r\n"
+    body.end()
+    assert client.take() == b"0\r\n\r\n"
+    assert client.transport.ended == "closed"
+    client.check_over()
+
+
+def test_a_request_that_breaks_while_its_reply_flows_cuts_it() -> None:
+    client = Client()
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    body = ByteStream()
+    client.last.say(Reply(200, None, body))
+    client.send(b"zz\r\n")
+    assert client.transport.ended == "reset"
+    assert body.cancelled
+    client.check_over()
+    assert client.last.call.flags == ("DPE",)
+
+
+# --- replies that are cut
+
+
+def test_a_reply_that_is_cut_looks_cut() -> None:
+    """Whatever its framing: a reset, and nothing that could pass for its end; what came before is not lost by us."""
+    for request_, length in ((GET, None), (GET, 10), (OLD, None)):
+        client = Client()
+        client.send(request_)
+        body = ByteStream(length=length)
+        client.last.say(Reply(200, None, body))
+        body.write(b"abc")
+        body.fail(MeshError(Kind.RESET, "the upstream closed"))
+        assert client.transport.ended == "reset"
+        assert b"abc" in client.heard and not client.heard.endswith(b"0\r\n\r\n")
+        call = client.last.call
+        assert (call.flags, call.details, call.status) == (("UR",), "the upstream closed", 200)
+        client.check_over()
+
+
+def test_a_slow_reader_slows_its_reply_and_no_other() -> None:
+    source = Source()
+    client = Client()
+    client.send(GET)
+    body = ByteStream(source)
+    client.last.say(Reply(200, None, body))
+    client.transport.fill()
+    assert source.paused
+    body.write(b"late")
+    assert b"late" not in client.heard
+    client.transport.empty()
+    assert not source.paused
+    assert b"late" in client.heard
+    body.end()
+    assert client.open
+    client.check_over()
+
+
+# --- time
+
+
+def test_a_call_that_lasts_too_long_before_its_reply_is_a_504() -> None:
+    client = Client()
+    client.send(GET)
+    client.last.call.max_duration = 2.0
+    client.pass_time(3.1)
+    assert client.heard.startswith(b"HTTP/1.1 504 ")
+    assert not client.open
+    client.check_over()
+    assert client.last.call.flags == ("DT",)
+
+
+def test_a_call_whose_route_is_found_late_lasts_no_longer_either() -> None:
+    """As a filter before the route waited."""
+    client = Client()
+
+    async def slow(call: Call) -> Reply:
+        await client.env.sleep(1.0)
+        call.max_duration = 3.0
+        return await client._chain(call)
+
+    client.adapter.chain = slow
+    client.send(GET)
+    client.pass_time(5.0)
+    assert client.heard.startswith(b"HTTP/1.1 504 ")
+    client.check_over()
+
+
+def test_a_reply_that_lasts_too_long_is_cut() -> None:
+    client = Client()
+    client.send(GET)
+    client.last.call.max_duration = 2.0
+    body = ByteStream()
+    client.last.say(Reply(200, None, body))
+    for _ in range(4):
+        body.write(b"x")
+        client.pass_time(0.45)
+    assert client.open
+    client.pass_time(1.0)
+    assert client.transport.ended == "reset" and body.cancelled
+    client.check_over()
+    assert client.last.call.flags == ("DT",)
+
+
+@pytest.mark.parametrize("who", ["upstream", "client"])
+def test_a_reply_that_stands_still_is_cut(who: str) -> None:
+    client = Client(options={"timeouts": {"stream_idle": "2s"}})
+    client.send(GET)
+    body = ByteStream()
+    client.last.say(Reply(200, None, body))
+    body.write(b"x")
+    if who == "client":
+        client.transport.fill()
+        body.write(b"more")
+    client.pass_time(1.5)
+    assert client.open
+    client.pass_time(1.0)
+    assert client.transport.ended == "reset" and body.cancelled
+    client.check_over()
+    assert client.last.call.flags == ("SI",)
+
+
+def test_the_routes_idle_time_comes_first() -> None:
+    client = Client(options={"timeouts": {"stream_idle": "1s"}})
+    client.send(GET)
+    client.last.call.idle_timeout = 4.0
+    body = ByteStream()
+    client.last.say(Reply(200, None, body))
+    client.pass_time(2.5)
+    assert client.open
+    client.pass_time(2.5)
+    assert client.transport.ended == "reset"
+    client.check_over()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_body_that_drips_is_given_up(begun: bool) -> None:
+    """After a time of grace a sender must keep up a rate, or one byte every minute would hold a place for ever."""
+    client = Client()
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    if begun:
+        client.last.say(Reply(200, None, ByteStream()))
+    for _ in range(8):
+        client.pass_time(5.0)
+        client.send(b"1\r\nx\r\n")
+    if begun:
+        assert client.transport.ended == "reset"
+    else:
+        assert client.heard.startswith(b"HTTP/1.1 408 ")
+        assert client.transport.ended == "finished"
+    client.check_over()
+    assert client.last.call.flags == ("DPE",)
+
+
+def test_a_body_that_keeps_up_may_take_its_time() -> None:
+    client = Client()
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+    ear = client.last.call.body
+    assert isinstance(ear, ByteStream)
+    ear.stop_keeping()
+    for _ in range(20):
+        client.pass_time(5.0)
+        client.send(b"x" * 400)
+    assert client.open and client.heard == b""
+    client.check_over()
+
+
+def test_a_route_timeout_counts_from_the_end_of_the_request() -> None:
+    client = Client()
+    client.send(POST)
+    client.last.call.timeout = 1.0
+    client.pass_time(3.0)
+    assert client.heard == b""
+    client.send(b"0123456789")
+    client.pass_time(0.8)
+    assert client.heard == b""
+    client.pass_time(0.3)
+    assert client.heard.startswith(b"HTTP/1.1 504 ")
+    client.check_over()
+    assert client.last.call.flags == ("UT",)
+
+
+def test_a_route_timeout_does_not_cut_a_reply_that_flows() -> None:
+    client = Client()
+    client.send(GET)
+    client.last.call.timeout = 1.0
+    body = ByteStream()
+    client.last.say(Reply(200, None, body))
+    client.pass_time(5.0)
+    body.end()
+    assert client.heard.endswith(b"0\r\n\r\n") and client.open
+    client.check_over()

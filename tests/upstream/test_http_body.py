@@ -69,6 +69,17 @@ def test_an_uncounted_body_goes_out_in_chunks_with_its_trailers() -> None:
     assert connection.transport.written == b"2\r\nab\r\n0\r\nx: 1\r\n\r\n" and connection.told == ["sent"]
 
 
+@pytest.mark.parametrize("data", [b"", b"abc", b"abcdef"])
+def test_a_body_that_is_not_as_long_as_it_said_is_cut(data: bytes) -> None:
+    """A filter made it; or the next request would be taken for a part of it, or the other way round."""
+    stream = ByteStream(length=4)
+    _, connection = sending(stream)
+    stream.write(data)
+    stream.end()
+    [error] = connection.told
+    assert isinstance(error, MeshError) and error.kind is Kind.INTERNAL
+
+
 def test_a_cut_body_is_told_of_and_never_completed() -> None:
     stream = ByteStream()
     _, connection = sending(stream)

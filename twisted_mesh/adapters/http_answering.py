@@ -23,6 +23,8 @@ NEVER = math.inf
 _JOIN_LIMIT = 64 * 1024
 # Seconds between two looks at a body that is being sent to us.
 _BODY_LOOK = 5.0
+# The same for a call whose limits are not known yet, as a filter before the route waits for something.
+_UNDECIDED_LOOK = 1.0
 
 
 class Answering:
@@ -169,6 +171,8 @@ class Answering:
             end = b"content-length: %d\r\n\r\n%b" % (size, body)
             self.transport.write(b"\r\n".join([first, *[each[2] for each in fields], end]))
         else:
+            if call.operation == "HEAD" or reply.status in answers.BODILESS:
+                call.bytes_out = 0
             self.transport.write(answers.whole(reply, body, self._minor, call.operation, keep))
         self._done(keep, now)
 
@@ -215,8 +219,20 @@ class Answering:
         self.transport.write(encode_chunk(data) if self._chunked else data)
 
     def body_ended(self, trailers: Trailers) -> None:
-        if self._chunked:
-            self.transport.write(encode_end(trailers))
+        body = self._reply_body
+        assert body is not None
+        try:
+            if body.length is not None and body.size != body.length:
+                raise ValueError(f"the body of a reply was to have {body.length} bytes, and had {body.size}")
+            end = encode_end(trailers) if self._chunked else b""
+        except Exception as error:
+            # A filter made it: the client must not take it for complete.
+            assert self.call is not None
+            self.adapter.filter_failed(self.call, error)
+            self.body_failed(MeshError(Kind.INTERNAL, "a filter made a reply that cannot be sent"))
+            return
+        if end:
+            self.transport.write(end)
         self._reply_body = None
         self._done(self._keep and self.body is None, self.adapter.now())
 
@@ -378,6 +394,8 @@ class Answering:
         look = self.active_at + self._idle_limit(call)
         if call.max_duration is not None:
             look = min(look, call.started + call.max_duration)
+        if call.route is None:
+            return min(look, now + _UNDECIDED_LOOK)
         return look if self.body is None else min(look, now + _BODY_LOOK)
 
     def cut(self) -> None:

@@ -319,7 +319,7 @@ class HttpConnection(Answering):
         adapter.calls.add(driver)
         driver.start(adapter.chain)
         if self.call is call:
-            if call.max_duration is None and self.body is None:
+            if call.route is not None and call.max_duration is None and self.body is None:
                 idle = adapter.stream_idle if call.idle_timeout is None else call.idle_timeout
                 self.deadline = now + idle
             else:

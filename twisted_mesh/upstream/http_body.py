@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from twisted_mesh.codec.chunked import ChunkDecoder, encode_chunk, encode_end
 from twisted_mesh.codec.response import CHUNKED, UNTIL_CLOSE
+from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.stream import ByteStream, Trailers
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class Sending:
             return
         if self._chunked:
             self._connection.transport.write(encode_end(trailers))
+        elif self._stream.size != self._stream.length:
+            error = f"a request's body of {self._stream.length} bytes had {self._stream.size}"
+            self._connection.cut(self, MeshError(Kind.INTERNAL, error))
+            return
         self._connection.sent(self)
 
     def body_failed(self, error: BaseException) -> None:

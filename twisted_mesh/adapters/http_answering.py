@@ -299,6 +299,8 @@ class Answering:
         # Ending already: the body was given up for what stood in it, and more of it may be under way.
         unread = self._ending or body is not None or bool(self._buffer)
         self._ending = True
+        # How long the client may take from here on is for the transport to say.
+        self.deadline = NEVER
         self._buffer = b""
         if body is not None:
             body.stream.cancel()
@@ -327,6 +329,7 @@ class Answering:
         call = adapter.refused_call(self.peer, self.peer_host, error)
         reply = bad_request(error.status, error.text, call.id)
         self._ending = True
+        self.deadline = NEVER
         body = reply.body
         assert isinstance(body, bytes)
         self.transport.write(answers.whole(reply, body, 1, "", False))

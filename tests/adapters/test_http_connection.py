@@ -427,15 +427,29 @@ def test_what_comes_behind_the_last_answer_is_dropped() -> None:
     client.check_over()
 
 
+@pytest.mark.parametrize("start", [b"\r", b"\r\r\n", b"\n", b"\r\n\n", b" "])
+def test_what_is_no_empty_line_before_a_request_is_refused(start: bytes) -> None:
+    for pieces in ([start + GET % 1], one_by_one(start + GET % 1)):
+        client = Client()
+        for each in pieces:
+            client.send(each)
+        assert heads(client.heard) == [b"HTTP/1.1 400 Bad Request"]
+        assert client.asked == []
+        client.check_over()
+
+
 @pytest.mark.parametrize("data", [b"\r\n" * 3000, b"\r\n\r", b"\r"])
 def test_empty_lines_are_no_requests(data: bytes) -> None:
-    """They are ignored, bounded in time, and no 408 answers them."""
+    """They are ignored, and buy no time; what is more than that is answered with a 408."""
     client = Client()
     for each in cut_at(data, list(range(1, 300, 7))):
         client.send(each)
     client.pass_time(16.0)
     assert not client.open
-    assert client.heard in (b"",) or data == b"\r" or client.heard.startswith(b"HTTP/1.1 408")
+    if data.endswith(b"\n"):
+        assert client.heard == b""
+    else:
+        assert client.heard.startswith(b"HTTP/1.1 408 ")
     client.check_over()
 
 

@@ -642,3 +642,130 @@ def test_in_a_task_whose_connection_is_lost_before_it_wakes() -> None:
         world.check_over()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [(b"Content-Length: 2", b"ok"), (b"Transfer-Encoding: chunked", b"2\r\nok\r\n0\r\n\r\n")],
+)
+@pytest.mark.parametrize("apart", [False, True])
+def test_bytes_behind_a_body_are_nobodys(head: bytes, body: bytes, apart: bool) -> None:
+    """The reply is complete; its connection is closed, so that they cannot become the next one."""
+    world = Served()
+    sent = world.send()
+    wire = b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n"
+    if apart:
+        world.link.say(wire, body + b"HTTP/1.1 200 OK\r\n")
+        assert sent.body.whole() == b"ok"
+    else:
+        world.link.say(wire + body + b"HTTP/1.1 200 OK\r\n")
+        assert sent.reply.body == b"ok"
+    assert world.link.ended == "reset"
+    assert (world.pool.open, world.endpoint.active) == (0, 0)
+    assert any("bytes behind its answer" in line for line in world.env.said)
+    world.check_over()
+
+
+def test_a_body_on_a_get_costs_its_connection() -> None:
+    """Some servers leave it unread and take it for the next request, whole or streamed."""
+    for body in (b"x", ByteStream(length=1)):
+        world = Served()
+        sent = world.send("GET", body)
+        if isinstance(body, ByteStream):
+            body.write(b"x")
+            body.end()
+        assert world.link.take().endswith(b"content-length: 1\r\n\r\nx")
+        world.link.say(OK)
+        assert sent.reply.status == 200
+        assert world.link.ended == "reset"
+        world.check_over()
+
+
+def test_a_new_clusters_options_hold_for_the_connections_it_takes_over() -> None:
+    world = warmed()
+    env: Any = world.env
+    connector: Any = world.server
+    new = Cluster("api", cluster_config("10.0.0.1:80", pool={"idle_timeout": "2s"}), env, connector)
+    new.adopt(world.cluster)
+    forward = HttpForward(new, connector, env)
+    forward.start()
+    world.advance(3.0)
+    assert world.link.ended == "closed"
+    forward.stop()
+    assert repr(forward).startswith("<HttpForward to <Cluster api")
+    world.check_over()
+
+
+def test_a_connections_state_in_a_line() -> None:
+    world = Served()
+    world.send()
+    [link] = world.server.links
+    connection: Any = link._protocol
+    assert repr(connection) == "<HttpUpstream 10.0.0.1:80 busy uses=1>"
+    link.say(OK)
+    assert repr(connection) == "<HttpUpstream 10.0.0.1:80 idle uses=1>"
+    link.reset()
+    assert repr(connection) == "<HttpUpstream 10.0.0.1:80 lost uses=1>"
+    world.check_over()
+
+
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+def test_a_tunnel_counts_as_active_until_its_call_ends() -> None:
+    """And its connection as open until it is closed; it never comes back to the pool."""
+    world = Served()
+    sent = world.send(upgrade="websocket")
+    world.link.say(SWITCH + b"first")
+    tunnel: Any = sent.reply.tunnel
+    assert repr(tunnel) == "<HttpTunnel websocket <ByteStream open 5 bytes, 5 waiting>>"
+    assert (world.endpoint.active, world.pool.open) == (1, 1)
+    ear = Ear(tunnel.stream)
+    tunnel.paced_by(StringTransport())
+    tunnel.stream.pause()
+    assert not world.link.reading
+    tunnel.stream.resume()
+    world.link.say(b"second")
+    world.link.take()
+    tunnel.write(b"ours")
+    tunnel.end()
+    assert world.link.value() == b"ours"
+    assert ear.heard == b"firstsecond"
+    world.link.close()
+    assert ear.told == [[]]
+    tunnel.close()
+    world.advance()
+    assert world.pool.open == 0
+    world.check_over()
+
+
+def test_a_tunnel_whose_reader_gives_up_is_ended() -> None:
+    world = Served()
+    sent = world.send(upgrade="websocket")
+    world.link.say(SWITCH)
+    tunnel: Any = sent.reply.tunnel
+    tunnel.stream.cancel()
+    assert world.link.ended == "reset"
+    world.check_over()
+
+
+@pytest.mark.parametrize("told", [b"h2c", b"websocket2"])
+def test_only_what_was_asked_for_may_be_switched_to(told: bytes) -> None:
+    world = Served()
+    sent = world.send(upgrade="websocket, other")
+    world.link.say(SWITCH.replace(b"websocket", told))
+    assert sent.error.kind is Kind.BAD_REPLY
+    assert world.link.ended == "reset"
+    world.check_over()
+
+
+def test_an_upgrade_that_is_refused_leaves_an_ordinary_connection() -> None:
+    world = Served()
+    sent = world.send(upgrade="websocket")
+    assert world.link.take().endswith(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n")
+    world.link.say(OK)
+    assert sent.reply.tunnel is None
+    world.send()
+    world.link.say(OK)
+    assert len(world.server.links) == 1
+    world.check_over()

@@ -664,3 +664,56 @@ def test_a_route_timeout_does_not_cut_a_reply_that_flows() -> None:
     body.end()
     assert client.heard.endswith(b"0\r\n\r\n") and client.open
     client.check_over()
+
+
+def test_a_reply_that_moves_is_not_idle() -> None:
+    client = Client(options={"timeouts": {"stream_idle": "1s"}})
+    client.send(GET)
+    body = ByteStream()
+    client.last.say(Reply(200, None, body))
+    for _ in range(6):
+        client.pass_time(0.8)
+        body.write(b"x")
+    body.end()
+    assert client.heard.endswith(b"1\r\nx\r\n0\r\n\r\n") and client.open
+    client.check_over()
+
+
+def test_limits_that_a_filter_sets_late_hold_from_the_head_on() -> None:
+    client = Client()
+    client.send(GET)
+    call = client.last.call
+    call.route = Any  # type: ignore[assignment]  # it is known, whatever it is
+    client.pass_time(1.5)
+    call.idle_timeout = 2.0
+    body = ByteStream()
+    client.last.say(Reply(200, None, body))
+    client.pass_time(2.6)
+    assert client.transport.ended == "reset"
+    client.check_over()
+
+
+def test_a_streamed_reply_while_draining_says_that_the_connection_closes() -> None:
+    client = Client()
+    client.send(GET)
+    client.adapter.drain()
+    body = ByteStream()
+    client.last.say(Reply(200, None, body))
+    assert b"\r\nconnection: close\r\n" in client.heard
+    body.end()
+    assert client.transport.ended == "closed"
+    client.check_over()
+
+
+def test_a_body_that_pauses_with_its_last_piece_leaves_the_client_read() -> None:
+    """Or nobody would see it go while its call waits."""
+    client = Client()
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n")
+    client.send(b"x" * 66_000)
+    assert not client.transport.reading
+    client.send(b"x" * 4_000)
+    assert client.transport.reading
+    client.half_close()
+    client.pass_time()
+    assert client.last.call.flags == ("DC",)
+    client.check_over()

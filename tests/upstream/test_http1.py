@@ -391,3 +391,13 @@ def test_spoilt_replies_in_any_cut(wire: bytes, places: list[int]) -> None:
         return "wrong" if outcome in ("cut", Kind.BAD_REPLY, Kind.CLOSED) else outcome
 
     same_in_any_cut(wire, places, served)
+
+
+def test_interim_replies_are_counted_for_each_request() -> None:
+    world = Served()
+    for _ in range(4):
+        sent = world.send()
+        world.link.say(b"HTTP/1.1 102 Processing\r\n\r\n" * INTERIM_LIMIT)
+        world.link.say(OK)
+        assert sent.reply.status == 200
+    world.check_over()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Union
 
-from twisted_mesh.errors import FLAGS, Kind
+from twisted_mesh.errors import FLAGS, Kind, MeshError, Origin
 from twisted_mesh.headers import Headers
 from twisted_mesh.stream import ByteStream, Trailers
 
@@ -141,6 +141,18 @@ class Call:
         short = FLAGS[flag] if isinstance(flag, Kind) else flag
         if short not in self.flags:
             self.flags += (short,)
+
+    def check_body(self) -> None:
+        """Hold the body against `body_limit`, as far as its size is known yet; what grows is watched by the adapter.
+
+        :raises MeshError: `Kind.TOO_LARGE`.
+        """
+        limit, body = self.body_limit, self.body
+        if limit is None:
+            return
+        size = len(body) if isinstance(body, bytes) else body.size if body.length is None else body.length
+        if size > limit:
+            raise MeshError(Kind.TOO_LARGE, f"the body is over {limit} bytes", origin=Origin.CLIENT)
 
     def on_complete(self, then: Completion) -> None:
         """Have `then(call)` called exactly once, when the last byte is settled or the call is cut.

@@ -174,6 +174,19 @@ def test_what_is_refused_is_logged_like_a_call() -> None:
     client.check_over()
 
 
+def test_requests_that_wait_are_counted() -> None:
+    """Past the limit the client is not read, until enough of them have been answered; none is lost."""
+    client = Client(options={"limits": {"pipelined": 3}})
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
+    assert client.transport.reading
+    client.get()
+    assert not client.transport.reading
+    for _ in range(4):
+        client.last.say(b"")
+    assert client.transport.reading and len(client.asked) == 4
+    client.check_over()
+
+
 def test_options_may_change_while_connections_are_open() -> None:
     client = Client()
     client.adapter.configure(HttpOptions.model_validate({"limits": {"body": 1}, "timeouts": {"idle": 1.0}}))

@@ -10,6 +10,7 @@ from tests.filters.drive import Run, a_call
 from twisted_mesh.call import Reply
 from twisted_mesh.errors import Kind
 from twisted_mesh.filters.answers import FixedReply, Redirect
+from twisted_mesh.stream import ByteStream
 
 
 def reply_of(proceed: Any, **changes: Any) -> Reply:
@@ -35,6 +36,18 @@ def test_a_fixed_reply_keeps_the_content_type_that_is_given() -> None:
     reply = reply_of(FixedReply(200, "{}", [("Content-Type", "application/json")]))
     assert list(reply.headers.items()) == [("content-type", "application/json")]
     assert list(reply_of(FixedReply(204)).headers.items()) == []
+
+
+@pytest.mark.parametrize("proceed", [FixedReply(200, "x"), Redirect(path="/new")])
+def test_the_limit_of_a_body_binds_here_too(proceed: Any) -> None:
+    """Whole bodies, and streams by the length they tell."""
+    for body in (b"abcde", ByteStream(length=5)):
+        call = a_call()
+        call.body = body
+        call.body_limit = 4
+        assert Run(proceed, call).error.kind is Kind.TOO_LARGE
+        call.body_limit = 5
+        assert Run(proceed, call).reply.local
 
 
 def test_each_call_gets_a_reply_of_its_own() -> None:

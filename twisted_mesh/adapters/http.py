@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
+from twisted_mesh.adapters.blame import filter_failed
 from twisted_mesh.adapters.http_connection import NEXT_REQUEST, HttpConnection
 from twisted_mesh.call import Call, Completion
 from twisted_mesh.chain import CallTable
@@ -79,6 +80,7 @@ class HttpAdapter:
         self.stream_idle: float = math.inf if timeouts.stream_idle is None else timeouts.stream_idle
         self.tunnel_idle: float = math.inf if timeouts.tunnel_idle is None else timeouts.tunnel_idle
         self.body_limit = limits.body
+        self.pipelined = limits.pipelined
         self.reader = RequestReader(
             Normalise(normalise.dot_segments, normalise.merge_slashes, normalise.escaped_slashes),
             limits.header_bytes,
@@ -177,25 +179,10 @@ class HttpAdapter:
 
     def filter_failed(self, call: Call, error: BaseException) -> None:
         """Log and count what a filter raised that nobody expects."""
-        from twisted.python.failure import Failure
-
-        Families(self.env.metrics).filter_errors.labels(_culprit(error)).value += 1
-        self.env.log.failure("{call!r}: unexpected in a filter", failure=Failure(error), call=call)
+        filter_failed(self.env, call, error)
 
     def _look(self) -> bool:
         now = self.now()
         for each in [each for each in self.open if each.deadline <= now]:
             each.expired(now)
         return bool(self.open)
-
-
-def _culprit(error: BaseException) -> str:
-    """Return the name of the innermost filter module in a traceback, for the metric's label."""
-    name = "unknown"
-    trace = error.__traceback__
-    while trace is not None:
-        module = trace.tb_frame.f_globals.get("__name__", "")
-        if ".filters." in module:
-            name = module.rpartition(".")[2]
-        trace = trace.tb_next
-    return name

@@ -218,7 +218,8 @@ class HttpConnection(Answering):
             self.tunnel.client_data(data)
             return
         self._buffer = self._buffer + data if self._buffer else data
-        if len(self._buffer) > PIPELINE_LIMIT:
+        # An empty line ends a head.  Bodies may hold some too, so this counts at least the requests that wait.
+        if len(self._buffer) > PIPELINE_LIMIT or self._buffer.count(b"\r\n\r\n") >= self.adapter.pipelined:
             self.pause_reading()
         else:
             self.resume_reading()

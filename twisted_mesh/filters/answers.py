@@ -32,7 +32,11 @@ class FixedReply:
         return f"<FixedReply {self._status} {len(self._body)} bytes>"
 
     async def __call__(self, call: Call) -> Reply:
-        """Return the reply; it is a new one each time, as filters may change it."""
+        """Return the reply; it is a new one each time, as filters may change it.
+
+        :raises MeshError: `Kind.TOO_LARGE`.
+        """
+        call.check_body()
         return Reply(self._status, Headers(self._fields.copy()), self._body, local=True)
 
 
@@ -68,7 +72,9 @@ class Redirect:
         """Return the redirect.
 
         :raises MeshError: `Kind.BAD_REQUEST`: only the scheme changes, and the request names no host.
+            `Kind.TOO_LARGE`.
         """
+        call.check_body()
         return Reply(self._status, Headers([field("location", self.location(call))]), local=True)
 
     def location(self, call: Call) -> str:

@@ -73,7 +73,9 @@ class HttpLimits(Model):
     body: Optional[Size] = Field(
         default=None, description="The body; no limit if not given. A route's body_limit comes first."
     )
-    pipelined: int = Field(default=64, ge=1, le=10_000, description="Requests that may wait on one connection.")
+    pipelined: int = Field(
+        default=64, ge=1, le=10_000, description="Requests that may wait on one connection; past that it is not read."
+    )
 
 
 class HttpTimeouts(Model):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Optional
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.codec.response import ResponseReader
-from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.errors import MeshError, Origin
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
 from twisted_mesh.stream import ByteStream
@@ -50,7 +50,7 @@ class HttpForward:
         :raises MeshError: what went wrong, and whether trying again is safe.
         """
         if call.body_limit is not None:
-            _check_length(call, call.body_limit)
+            call.check_body()
         endpoint = self.cluster.pick(call)
         call.endpoint = endpoint
         pool: HttpPool = endpoint.pools.get(PROTOCOL) or self._new_pool(endpoint)  # type: ignore[assignment]
@@ -162,10 +162,3 @@ class HttpForward:
 
 def _let_go(endpoint: Endpoint) -> None:
     endpoint.active -= 1
-
-
-def _check_length(call: Call, limit: int) -> None:
-    body = call.body
-    size = len(body) if isinstance(body, bytes) else body.length if body.length is not None else body.size
-    if size > limit:
-        raise MeshError(Kind.TOO_LARGE, f"the body is over {limit} bytes", origin=Origin.CLIENT)

@@ -21,7 +21,8 @@ from twisted_mesh.codec.response import ResponseReader
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.headers import Headers
 from twisted_mesh.stream import ByteStream
-from twisted_mesh.upstream.http1 import INTERIM_LIMIT, HttpUpstream, StaleConnection
+from twisted_mesh.upstream.http1 import INTERIM_LIMIT, HttpUpstream
+from twisted_mesh.upstream.http_lost import StaleConnection
 
 
 class Endpoint:

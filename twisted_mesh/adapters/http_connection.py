@@ -14,8 +14,9 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface import implementer
 
 from twisted_mesh.adapters import http_answer as answers
-from twisted_mesh.adapters.http_answering import NEVER, Answering
+from twisted_mesh.adapters.http_answering import Answering
 from twisted_mesh.adapters.http_body import RequestBody
+from twisted_mesh.adapters.http_deadlines import NEVER
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver
 from twisted_mesh.codec import lines as sorts

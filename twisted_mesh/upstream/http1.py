@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Optional
 
 from twisted.internet.error import ConnectionDone
@@ -11,30 +10,22 @@ from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.codec.chunked import encode_chunk, encode_end
-from twisted_mesh.codec.grammar import TOKEN, HttpError
+from twisted_mesh.codec.grammar import HttpError
 from twisted_mesh.codec.response import ResponseHead, ResponseReader
 from twisted_mesh.codec.write import head as write_head
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.headers import Headers, field
+from twisted_mesh.headers import Headers
 from twisted_mesh.park import Parked
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.http_body import ReplyBody, Sending
+from twisted_mesh.upstream.http_lost import StaleConnection, why_lost
+from twisted_mesh.upstream.http_request import METHODS, end_of_empty, method, name_host
 
 if TYPE_CHECKING:
     from twisted_mesh.upstream.pool import HttpPool
 
 # Interim replies before the final one; a server that sends more has lost its way.
 INTERIM_LIMIT = 32
-IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
-_BODY_EXPECTED = frozenset(("POST", "PUT", "PATCH"))
-# Encoding text that is nearly always the same costs more than finding it here.
-_TOKEN = re.compile(TOKEN.decode("ascii"))
-_TEXT = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_METHODS = {each: each.encode("ascii") for each in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
-
-
-class StaleConnection(MeshError):
-    """A kept connection ended before any byte of a reply came: the request may be sent again on another."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -101,26 +92,20 @@ class HttpUpstream:
         self._keep = True
         self.uses += 1
         operation = call.operation
-        first = b"%b %b HTTP/1.1" % (_METHODS.get(operation) or _method(operation), call.target)
+        first = b"%b %b HTTP/1.1" % (METHODS.get(operation) or method(operation), call.target)
         if not call.authority:
-            self._name_host(call)
+            name_host(call, self.pool.endpoint.address)
         body = call.body
         if type(body) is bytes:
             if body:
                 self._send_whole(call, first, body)
             else:
-                end = b"\r\n" if operation == "GET" and not call.upgrade else _end_of_empty(call)
+                end = b"\r\n" if operation == "GET" and not call.upgrade else end_of_empty(call)
                 # In line: nearly all calls pass here, and `write_head` is one expression.
                 self.transport.write(b"\r\n".join([first, *[each[2] for each in call.headers.fields], end]))
         else:
             self._send_streamed(call, first, body)  # type: ignore[arg-type]
         return parked
-
-    def _name_host(self, call: Call) -> None:
-        """Give an HTTP/1.0 request that came without a Host the one that 1.1 demands: the endpoint's address."""
-        if "host" not in call.headers:
-            address = self.pool.endpoint.address
-            call.headers.fields.insert(0, field("Host", "localhost" if address.startswith("unix:") else address))
 
     def _send_whole(self, call: Call, first: bytes, body: bytes) -> None:
         if call.operation in ("GET", "HEAD"):
@@ -354,7 +339,10 @@ class HttpUpstream:
         elif body is not None:
             self._end_body(body, reason)
         elif self._parked is not None:
-            self._fail(self._why_lost(reason))
+            call = self._call
+            assert call is not None
+            clean = reason.check(ConnectionDone) is not None
+            self._fail(why_lost(call, self.pool.endpoint.address, clean=clean, answering=self._got, uses=self.uses))
         self._stop_sending()
         self._call = None
 
@@ -365,24 +353,6 @@ class HttpUpstream:
         body.stream.fail(
             MeshError(Kind.RESET, "the upstream closed before the end of its answer", origin=Origin.UPSTREAM)
         )
-
-    def _why_lost(self, reason: Any) -> MeshError:
-        call = self._call
-        assert call is not None
-        clean = reason.check(ConnectionDone) is not None
-        kind = Kind.CLOSED if clean else Kind.RESET
-        done = "closed" if clean else "reset"
-        if self._got:
-            detail = f"{self.pool.endpoint.address} {done} the connection within the head of its answer"
-            return MeshError(kind, detail, origin=Origin.UPSTREAM)
-        replayable = type(call.body) is bytes or call.body.replayable  # type: ignore[union-attr]
-        detail = f"{self.pool.endpoint.address} {done} the connection before any byte of an answer"
-        if self.uses > 1 and replayable:
-            return StaleConnection(
-                kind, f"{detail}; it had been kept from an earlier request", origin=Origin.UPSTREAM, retryable=True
-            )
-        safe = replayable and call.operation in IDEMPOTENT
-        return MeshError(kind, detail, origin=Origin.UPSTREAM, retryable=safe)
 
     def _fail(self, error: Optional[MeshError]) -> None:
         """End the connection, and tell whoever waits for a reply why."""
@@ -408,21 +378,3 @@ class HttpUpstream:
         if sending is not None:
             self.transport.unregisterProducer()
             sending.stop()
-
-
-def _method(operation: str) -> bytes:
-    """Return a method that is not among the usual ones; a filter may have made it up."""
-    if _TOKEN.fullmatch(operation) is None:
-        raise ValueError(f"not a method: {operation!r:.100}")
-    return operation.encode("ascii")
-
-
-def _end_of_empty(call: Call) -> bytes:
-    if call.upgrade:
-        if _TEXT.fullmatch(call.upgrade) is None:
-            raise ValueError(f"not a protocol to upgrade to: {call.upgrade!r:.100}")
-        return b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % call.upgrade.encode("latin-1")
-    if call.trailers:
-        return b"transfer-encoding: chunked\r\n\r\n" + encode_end(call.trailers)
-    # RFC 9110 section 8.6: a method that expects content says that there is none.
-    return b"content-length: 0\r\n\r\n" if call.operation in _BODY_EXPECTED else b"\r\n"

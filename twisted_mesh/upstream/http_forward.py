@@ -11,7 +11,8 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.sweep import Sweep
-from twisted_mesh.upstream.http1 import HttpUpstream, StaleConnection
+from twisted_mesh.upstream.http1 import HttpUpstream
+from twisted_mesh.upstream.http_lost import StaleConnection
 from twisted_mesh.upstream.http_tunnel import HttpTunnel
 from twisted_mesh.upstream.pool import HttpPool
 

@@ -1,0 +1,91 @@
+"""What ends a client's connection when it takes too long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.adapters.http_client import Client
+from twisted_mesh.adapters.http_body import GRACE
+from twisted_mesh.call import Reply
+from twisted_mesh.errors import Kind
+from twisted_mesh.stream import ByteStream
+
+IDLE = {"timeouts": {"stream_idle": 2.0}}
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n"
+
+
+def test_an_upstream_that_keeps_silent() -> None:
+    """The request was complete, so it is not the client's fault."""
+    client = Client(options=IDLE)
+    client.get()
+    client.pass_time(3.0)
+    assert client.heard.startswith(b"HTTP/1.1 504 ")
+    client.check_over()
+    assert client.last.call.flags == ("SI",)
+
+
+def test_a_client_that_stops_sending() -> None:
+    client = Client(options=IDLE)
+    client.send(POST + b"x")
+    client.pass_time(1.5)
+    client.send(b"x")
+    client.pass_time(1.5)
+    assert client.heard == b""
+    client.pass_time(1.0)
+    assert client.heard.startswith(b"HTTP/1.1 408 ")
+    client.check_over()
+
+
+def test_a_client_that_drips() -> None:
+    """It never stands still, and is too slow all the same."""
+    client = Client()
+    client.send(POST)
+    for _ in range(int(GRACE) + 10):
+        if client.transport.ended:
+            break
+        client.send(b"x")
+        client.pass_time(1.0)
+    assert client.heard.startswith(b"HTTP/1.1 408 ")
+    client.check_over()
+
+
+def test_a_reply_that_stands_still_is_cut() -> None:
+    client = Client(options=IDLE)
+    client.get()
+    body = ByteStream()
+    client.last.say(Reply(200, None, body))
+    body.write(b"some")
+    client.pass_time(3.0)
+    assert client.transport.ended == "reset" and not client.heard.endswith(b"0\r\n\r\n")
+    client.check_over()
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_the_longest_duration(streaming: bool) -> None:
+    """An error while the head is not out, a cut afterwards, however much moves."""
+    client = Client()
+    client.get()
+    client.last.call.max_duration = 2.0
+    # The limit is found at the next look, as where a filter sets it.
+    client.connection.deadline = 0.0
+    body: Any = ByteStream()
+    if streaming:
+        client.last.say(Reply(200, None, body))
+    for _ in range(4):
+        client.pass_time(1.0)
+        body.write(b"x")
+    if streaming:
+        assert client.transport.ended == "reset"
+    else:
+        assert client.heard.startswith(b"HTTP/1.1 504 ")
+    client.check_over()
+    assert client.last.call.flags[0] == "DT"
+
+
+def test_stopping_where_there_is_no_call() -> None:
+    client = Client()
+    client.connection.stop(Kind.MAX_DURATION)
+    assert client.open and client.heard == b""
+    client.check_over()

@@ -34,7 +34,7 @@ def test_names_are_lower_case() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (":8080", "expected a host before the port: 0.0.0.0:8080 or [::]:8080 is every address"),
+        (":8080", "expected a host before the port, such as 127.0.0.1:8080; to listen on every address 0.0.0.0:8080"),
         ("8080", 'expected an address with a port, such as 127.0.0.1:8080, got "8080"'),
         ("db.example", 'expected an address with a port, such as db.example:8080, got "db.example"'),
         (8080, "expected an address such as 127.0.0.1:8080, [::1]:8080 or unix:/path, got 8080"),

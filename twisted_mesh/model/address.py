@@ -100,7 +100,9 @@ def _host(host: str, digits: str, text: str) -> str:
             raise ValueError(f"expected an IPv6 address within the brackets, got {describe(text)}")
         return host[1:-1]
     if not host:
-        raise ValueError(f"expected a host before the port: 0.0.0.0:{digits} or [::]:{digits} is every address")
+        raise ValueError(
+            f"expected a host before the port, such as 127.0.0.1:{digits}; to listen on every address 0.0.0.0:{digits}"
+        )
     if ":" in host:
         if host.endswith("/") or "//" in host:
             raise ValueError(f"expected an address without a scheme, host:port, got {describe(text)}")

@@ -5,31 +5,52 @@ from __future__ import annotations
 import socket
 from typing import Any, Iterator
 
-from twisted_mesh.control.tree import Key, locate, path_text
+from twisted_mesh.control.tree import Items, Mark, Table, locate, path_text
 from twisted_mesh.errors import Problem
 from twisted_mesh.model import Address, Config
 
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
-def conflicts(config: Config, tree: Any) -> Iterator[Problem]:
-    """Yield a problem for each address that something before it has taken."""
+def conflicts(tree: Table) -> Iterator[Problem]:
+    """Yield a problem for each address that something before it has taken.
+
+    :param tree: what was written; an address that cannot be read there is passed over.
+    """
     taken: list[tuple[Address, str]] = []
-    for keys, address in _addresses(config):
-        mark = locate(tree, keys)
+    for mark, address in _addresses(tree):
         by = next((each for other, each in taken if overlap(address, other)), None)
         if by is not None:
             yield mark.problem(f"{address} is taken by {by}")
-        written = keys[0] in tree
-        taken.append((address, f"{path_text(mark.keys)} ({address}, {mark})" if written else f"the admin ({address})"))
+        path = path_text(mark.keys)
+        taken.append((address, f"{path} ({address}, {mark})" if path else f"the admin ({address})"))
 
 
-def _addresses(config: Config) -> Iterator[tuple[tuple[Key, ...], Address]]:
-    if config.admin is not None:
-        yield ("admin",), config.admin
-    for name, listener in config.listeners.items():
-        for index, bind in enumerate(listener.bind):
-            yield ("listeners", name, "bind", index, "address"), bind.address
+def _addresses(tree: Table) -> Iterator[tuple[Mark, Address]]:
+    """Yield every address that is listened on, and where it stands: at the top if nobody wrote it."""
+    admin = tree.get("admin", str(Config.model_fields["admin"].default))
+    yield from _address(admin, locate(tree, ("admin",)))
+    listeners = tree.get("listeners")
+    for listener in listeners.values() if isinstance(listeners, Table) else ():
+        bind = listener.get("bind") if isinstance(listener, Table) else None
+        if isinstance(bind, Items):
+            for each, mark in zip(bind, bind.marks, strict=True):
+                yield from _bind(each, mark)
+        elif bind is not None:
+            yield from _bind(bind, listener.marks["bind"])
+
+
+def _bind(bind: Any, mark: Mark) -> Iterator[tuple[Mark, Address]]:
+    long = isinstance(bind, Table)
+    yield from _address(bind.get("address") if long else bind, locate(bind, ("address",)) if long else mark)
+
+
+def _address(text: Any, mark: Mark) -> Iterator[tuple[Mark, Address]]:
+    try:
+        yield mark, Address.parse(text)
+    except ValueError:
+        # It is off, or no address and has its problem.
+        return
 
 
 def overlap(one: Address, two: Address) -> bool:

@@ -1,12 +1,10 @@
-"""What only shows when the parts of a configuration are seen together."""
+"""What only shows when the parts of a configuration are seen together; names that lead nowhere are in `references`."""
 
 from __future__ import annotations
 
 from typing import Any, Collection, Iterator, Mapping, Optional, Sequence
 
-from twisted_mesh.control.conflicts import conflicts
-from twisted_mesh.control.nearest import did_you_mean_or_list
-from twisted_mesh.control.tree import Key, Table, locate
+from twisted_mesh.control.tree import Key, locate
 from twisted_mesh.errors import Problem
 from twisted_mesh.interfaces import IFilterPlugin
 from twisted_mesh.model import AccessLog, Config, FilterUse, Listener, Route
@@ -21,7 +19,6 @@ class CrossCheck:
     """Looks at a configuration whose parts are each right.
 
     :param tree: what the configuration was made of, for the positions.
-    :param known: the names of routing tables and clusters, those included whose values were refused.
     :param plugins: the plugins of the filters in use.
     :param broken: the places of routes that were refused, where something else stands now.
     """
@@ -30,21 +27,19 @@ class CrossCheck:
         self,
         config: Config,
         tree: Any,
-        known: Mapping[str, Sequence[str]],
         plugins: Mapping[str, IFilterPlugin],
         broken: Collection[tuple[Key, ...]] = (),
     ) -> None:
         self._config = config
         self._tree = tree
-        self._known = known
         self._plugins = plugins
         self._broken = broken
 
     def problems(self) -> list[Problem]:
         """Return everything that does not fit together."""
-        found = [*conflicts(self._config, self._tree), *self._log(("access_log",), self._config.access_log)]
+        found = [*self._log(("access_log",), self._config.access_log)]
         for name, table in self._config.routes.items():
-            found += self._routes(("routes", name), table)
+            found += self._twice(("routes", name), [each.name for each in table])
         for name, listener in self._config.listeners.items():
             found += self._listener(("listeners", name), listener)
         for name, cluster in self._config.clusters.items():
@@ -64,24 +59,6 @@ class CrossCheck:
                 yield self._say((*keys, index), f"{name} is given twice; first at {before}")
             first.setdefault(name, index)
 
-    def _routes(self, keys: Sequence[Key], routes: Sequence[Route]) -> Iterator[Problem]:
-        yield from self._twice(keys, [each.name for each in routes])
-        for index, route in enumerate(routes):
-            for position, target in enumerate(route.to):
-                if target.cluster not in self._known.get("clusters", ()):
-                    yield self._missing((*keys, index, "to", position, "cluster"), "cluster", target.cluster)
-
-    def _missing(self, keys: Sequence[Key], kind: str, name: str) -> Problem:
-        known = self._known.get("clusters" if kind == "cluster" else "routes", ())
-        # A target in the form {NAME: WEIGHT} stands where its name is.
-        mark = locate(self._tree, keys)
-        inside: Any = self._tree
-        for key in mark.keys:
-            inside = inside[key]
-        if isinstance(inside, Table) and name in inside.names:
-            mark = inside.names[name]
-        return mark.problem(f'there is no {kind} "{name}"{did_you_mean_or_list(name, known)}')
-
     def _listener(self, keys: Sequence[Key], listener: Listener) -> Iterator[Problem]:
         other = {"http": "tcp", "tcp": "http"}[listener.protocol]
         if _is_said(listener, other):
@@ -93,11 +70,8 @@ class CrossCheck:
             if not bind.address.path and _is_said(bind, "mode"):
                 yield self._say((*keys, "bind", index, "mode"), "means something for unix sockets only")
         routes, where = self._table(keys, listener)
-        if routes is None:
-            yield self._missing((*keys, "routes"), "routing table", str(listener.routes))
-            return
         if where[0] == "listeners":
-            yield from self._routes(where, routes)
+            yield from self._twice(where, [each.name for each in routes])
         for index, route in enumerate(routes):
             if (*where, index) in self._broken:
                 continue
@@ -114,14 +88,11 @@ class CrossCheck:
         except ValueError as error:
             yield self._say((*keys, "format"), str(error))
 
-    def _table(self, keys: Sequence[Key], listener: Listener) -> tuple[Optional[Sequence[Route]], tuple[Key, ...]]:
-        """Return a listener's routes and where they stand; None where there is no such table."""
-        if not isinstance(listener.routes, str):
-            return listener.routes, (*keys, "routes")
-        where = ("routes", listener.routes)
-        table = self._config.routes.get(listener.routes)
-        # A table that was refused has had its problems.
-        return (() if listener.routes in self._known.get("routes", ()) else None) if table is None else table, where
+    def _table(self, keys: Sequence[Key], listener: Listener) -> tuple[Sequence[Route], tuple[Key, ...]]:
+        """Return a listener's routes and where they stand; none where its table is missing or was refused."""
+        if isinstance(listener.routes, str):
+            return self._config.routes.get(listener.routes, ()), ("routes", listener.routes)
+        return listener.routes, (*keys, "routes")
 
     def _route(self, keys: Sequence[Key], route: Route, protocol: str, listener: str) -> Iterator[Problem]:
         used_by = f" (listener {listener} uses this route)" if keys[0] == "routes" else ""

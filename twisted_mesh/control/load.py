@@ -7,9 +7,11 @@ from typing import Any, Mapping, Optional, Sequence
 
 from pydantic_core import ValidationError
 
+from twisted_mesh.control.conflicts import conflicts
 from twisted_mesh.control.crosscheck import CrossCheck
 from twisted_mesh.control.explain import mark_of, problems_of
 from twisted_mesh.control.found import find_filter
+from twisted_mesh.control.references import missing_references
 from twisted_mesh.control.settings import SettingsReader
 from twisted_mesh.control.substitute import Substitution, read_file
 from twisted_mesh.control.tree import Items, Key, Mark, Table
@@ -23,6 +25,8 @@ MAX_FILE = 4 << 20
 MAX_FILES = 1000
 _ENDINGS = (".yaml", ".yml")
 _NAMED = ("listeners", "routes", "clusters")
+# Settings without which a listener, a route or a cluster is none, or another one.
+_ESSENTIAL = ("bind", "protocol", "routes", "to", "redirect", "reply", "endpoints")
 
 Keys = tuple[Key, ...]
 
@@ -117,11 +121,14 @@ class _Reading:
         :raises ConfigError: there are problems.
         """
         reader = SettingsReader(find_filter)
-        known = {name: list(table) for name, table in self._tree.items() if isinstance(table, Table)}
         broken: set[Keys] = set()
+        # Looked for before what is refused is taken out of the tree.
+        between = [*missing_references(self._tree), *conflicts(self._tree)]
         config = self._validated(reader, broken)
+        if self._whole:
+            self._complain(between)
         if config is not None and self._whole:
-            self._complain(CrossCheck(config, self._tree, known, reader.plugins, broken).problems())
+            self._complain(CrossCheck(config, self._tree, reader.plugins, broken).problems())
         if self.problems or config is None:
             raise ConfigError(sorted(set(self.problems)))
         return config
@@ -136,12 +143,17 @@ class _Reading:
 
         :param broken: takes the places of routes that are refused; something else stands in the result there.
         """
-        try:
-            return _validate(self._tree, reader)
-        except ValidationError as error:
-            refused = [mark_of(each, self._tree).keys for each in error.errors(include_url=False)]
-            self._complain(problems_of(error, Config.__pydantic_core_schema__, self._tree))
-        broken.update(_take_out(self._tree, keys) for keys in refused)
+        said = False
+        # Without the settings that are refused; if that cannot be, without all of what they belong to.
+        for closely in (True, False):
+            try:
+                return _validate(self._tree, reader)
+            except ValidationError as error:
+                refused = [mark_of(each, self._tree).keys for each in error.errors(include_url=False)]
+                if not said:
+                    self._complain(problems_of(error, Config.__pydantic_core_schema__, self._tree))
+            said = True
+            broken.update(_take_out(self._tree, keys, closely) for keys in refused)
         try:
             return _validate(self._tree, reader)
         except ValidationError:
@@ -152,22 +164,25 @@ def _validate(tree: Table, reader: SettingsReader) -> Config:
     return Config.model_validate(tree, context={"read_settings": reader})
 
 
-def _take_out(tree: Table, keys: Keys) -> Keys:
+def _take_out(tree: Table, keys: Keys, closely: bool) -> Keys:
     """Take what is refused out of the tree, so that the rest can be checked; returns its place.
 
     That is a route (something else takes its place, so that the others keep theirs), a whole listener, routing table
-    or cluster, or another value at the top.
+    or cluster, or another value at the top; closely, where the rest means the same without it, a setting of those.
     """
     length = 2 if keys[:1] and keys[0] in _NAMED else 1
     if (keys[:1] == ("listeners",) and keys[2:3] == ("routes",)) or keys[:1] == ("routes",):
         is_route = [isinstance(each, int) for each in keys]
         length = is_route.index(True) + 1 if True in is_route else length
+    if closely and length > 1 and length < len(keys) and keys[length] not in _ESSENTIAL:
+        length += 1
     place = keys[:length]
     parent: Any = tree
     for key in place[:-1]:
-        if not (isinstance(parent, Table) and key in parent):
+        inside = key in parent if isinstance(parent, Table) else isinstance(parent, Items) and key in range(len(parent))
+        if not inside:
             return place
-        parent = parent[str(key)]
+        parent = parent[key]
     if isinstance(parent, Items) and place:
         parent[int(place[-1])] = {"reply": {}}
     elif isinstance(parent, Table) and place:

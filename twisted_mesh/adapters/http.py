@@ -82,7 +82,9 @@ class HttpAdapter:
         self.body_limit = limits.body
         self.pipelined = limits.pipelined
         self.reader = RequestReader(
-            Normalise(normalise.dot_segments, normalise.merge_slashes, normalise.escaped_slashes),
+            Normalise(
+                normalise.dot_segments, normalise.merge_slashes, normalise.escaped_slashes, normalise.dot_parameters
+            ),
             limits.header_bytes,
             limits.url_bytes,
             limits.header_count,

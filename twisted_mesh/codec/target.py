@@ -16,12 +16,15 @@ from twisted_mesh.codec.grammar import HOST, LIKE_REQUEST_LINE, REQUEST_LINE, Ht
 class Normalise:
     """What is done to a path before it is matched and forwarded.
 
-    `escaped_slashes` says what becomes of ``%2F`` (and ``%5C``): ``keep``, ``decode`` or ``reject``.
+    `escaped_slashes` says what becomes of ``%2F`` (and ``%5C``): ``keep``, ``decode`` or ``reject``.  `dot_parameters`
+    says what becomes of ``..;x``, which is a name by RFC 3986 and a dot segment for servers that cut parameters off
+    first (Tomcat, Jetty): ``keep`` or ``reject``.
     """
 
     dot_segments: bool = True
     merge_slashes: bool = True
     escaped_slashes: str = "keep"
+    dot_parameters: str = "reject"
 
 
 class RequestLine(NamedTuple):
@@ -37,7 +40,7 @@ class RequestLine(NamedTuple):
 
 
 # A path in which there is nothing to normalise, which is nearly every one.
-_PLAIN = re.compile(rb"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9\-._~!$&'()*+,;=:@]+)+/?|/")
+_PLAIN = re.compile(rb"(?:/(?!\.{1,2}(?:[/;]|$))[A-Za-z0-9\-._~!$&'()*+,;=:@]+)+/?|/")
 # Bytes that a path or query should have escaped; sent on escaped, so that nobody further in reads them in two ways.
 _UNSAFE = re.compile(rb"[\x80-\xff\"<>\\^`{|}]")
 _ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -45,6 +48,7 @@ _ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NEEDLESS = re.compile(rb"%(?:2D|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", re.IGNORECASE)
 _DOT = re.compile(rb"%2E", re.IGNORECASE)
 _SLASHES = re.compile(rb"%2f|%5c", re.IGNORECASE)
+_DOT_PARAMETERS = re.compile(rb"(?:/|%2f|%5c)(?:\.|%2e){1,2}(?:;|%3b)", re.IGNORECASE)
 _ABSOLUTE = re.compile(rb"(https?)://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 _TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
 _VERSION = re.compile(rb"HTTP/[0-9.]+")
@@ -130,7 +134,8 @@ def normalise_path(path: bytes, how: Normalise) -> bytes:
     decoded or refused.  Characters that need no escape lose theirs, as servers read them so (RFC 3986, 6.2.2.2): a rule
     for ``/admin`` holds for ``/%61dmin``.  Case and other escapes are left alone.
 
-    :raises HttpError: 400 for an escape that is none, for ``%00``, and for an escaped slash where they are refused.
+    :raises HttpError: 400 for an escape that is none, for ``%00``, and for an escaped slash or a dot segment with
+        parameters where they are refused.
     """
     if _PLAIN.fullmatch(path) is not None:
         return path
@@ -147,6 +152,8 @@ def normalise_path(path: bytes, how: Normalise) -> bytes:
         if how.escaped_slashes == "reject":
             raise HttpError(400, f"path with an escaped slash: {shown(path)}")
         path = _SLASHES.sub(b"/", path)
+    if how.dot_parameters == "reject" and _DOT_PARAMETERS.search(path) is not None:
+        raise HttpError(400, f"path with parameters behind a dot segment: {shown(path)}")
     if how.merge_slashes:
         path = re.sub(rb"/{2,}", b"/", path)
     return _without_dots(path) if how.dot_segments else path

@@ -97,6 +97,11 @@ class Normalise(Model):
     escaped_slashes: Literal["keep", "reject", "decode"] = Field(
         default="keep", description="What to do with %2F and %5C."
     )
+    dot_parameters: Literal["keep", "reject"] = Field(
+        default="reject",
+        description='What to do with "..;x" and ".;x", which are dot segments for some servers (Tomcat, Jetty) and '
+        "names for others. Parameters of other segments are a part of the path.",
+    )
 
 
 class HttpOptions(Model):

@@ -1,0 +1,1 @@
+"""Redis as the service registry and the configuration bus."""

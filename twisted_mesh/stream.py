@@ -119,6 +119,12 @@ class ByteStream:
         """Whether no byte has been delivered yet: another receiver will get all of it, however long it is."""
         return self.size == self._waiting_size and self.error is None and not self.cancelled
 
+    @property
+    def untaken(self) -> int:
+        """Bytes that the receiver has passed on and that its peer has not taken yet; 0 where nobody knows."""
+        held: int = getattr(self._receiver, "untaken", 0)
+        return held
+
     # --- the producer's side
 
     def write(self, data: bytes) -> None:
@@ -355,6 +361,10 @@ class _Mapped:
         self._change = change
         self.out = ByteStream(self)
         inner.attach(self)
+
+    @property
+    def untaken(self) -> int:
+        return self.out.untaken
 
     def body_data(self, data: bytes) -> None:
         try:

@@ -89,3 +89,47 @@ def test_stopping_where_there_is_no_call() -> None:
     client.connection.stop(Kind.MAX_DURATION)
     assert client.open and client.heard == b""
     client.check_over()
+
+
+def test_a_reader_that_is_slow_does_not_stand_still() -> None:
+    """What it takes out of the kernel's buffers counts, long before there is room to send it more."""
+    client = Client(options=IDLE)
+    client.get()
+    body = ByteStream()
+    client.last.say(Reply(200, None, body))
+    body.write(b"some")
+    transport: Any = client.transport
+    transport.untaken = 9000
+    transport.fill()
+    for _ in range(8):
+        client.pass_time(0.75)
+        transport.untaken -= 1000
+    assert client.open
+    client.pass_time(3.5)
+    assert client.transport.ended == "reset"
+    client.check_over()
+    assert client.last.call.flags == ("SI",)
+
+
+def test_an_upstream_that_takes_a_body_slowly_does_not_stand_still() -> None:
+    class Upstream:
+        untaken = 9000
+
+        def body_data(self, data: bytes) -> None:
+            """Pass it on."""
+
+        body_ended = body_failed = body_data
+
+    client = Client(options=IDLE)
+    client.send(POST + b"x")
+    upstream: Any = Upstream()
+    body: Any = client.last.call.body
+    body.map(bytes.upper).attach(upstream)
+    body.pause()
+    for _ in range(8):
+        client.pass_time(0.75)
+        upstream.untaken -= 1000
+    assert client.open
+    client.pass_time(3.5)
+    assert client.heard.startswith(b"HTTP/1.1 504 ")
+    client.check_over()

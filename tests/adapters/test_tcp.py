@@ -472,6 +472,43 @@ def test_a_filter_that_looks_at_the_bytes(run: Run, which: str) -> None:
     run(go())
 
 
+def test_a_slow_reader_is_not_idle(run: Run, way: str) -> None:
+    """What it takes out of the kernel's buffers counts, long before they have room for more."""
+
+    async def take(sock: socket.socket, size: int) -> None:
+        while size > 0:
+            size -= len(await read(sock, min(size, 65536)))
+
+    async def go() -> None:
+        one = Listening(idle_timeout=8.0)
+        client = one.connect()
+        await until(lambda: one.servers)
+        server = one.servers[0]
+        server.setblocking(False)
+        sent = full = 0
+        # Until neither kernel nor sidecar takes any more.
+        while full < 5:
+            try:
+                sent += server.send(bytes(1 << 20))
+                full = 0
+            except BlockingIOError:
+                full += 1
+            await turns()
+        for _ in range(10):
+            for _ in range(3):
+                one.env.advance(1.0)
+                await turns()
+            await take(client, sent // 20)
+        assert one.calls == []
+        for _ in range(20):
+            one.env.advance(1.0)
+            await turns()
+        call = await one.end(client)
+        assert call.flags == ("SI",)
+
+    run(go())
+
+
 class First:
     """Waits for the first bytes of a stream."""
 

@@ -40,6 +40,7 @@ class Deadlines:
         "_read_paused",
         "_reading",
         "_reply_body",
+        "_untaken",
         "active_at",
         "adapter",
         "body",
@@ -63,6 +64,8 @@ class Deadlines:
         self.active_at = 0.0
         self._driver: Optional[Driver] = None
         self._reply_body: Optional[ByteStream] = None
+        # What peers had not taken when half of the idle time was over.
+        self._untaken: Optional[tuple[int, int]] = None
         self._buffer = b""
         self._keep = True
         self._minor = 1
@@ -126,7 +129,7 @@ class Deadlines:
             self.stop(Kind.REQUEST_TIMEOUT, "the request body comes too slowly")
         elif call.max_duration is not None and now >= call.started + call.max_duration:
             self.stop(Kind.MAX_DURATION, f"the call took over {call.max_duration:g} s")
-        elif now >= self.active_at + self._idle_limit(call):
+        elif now >= self.active_at + self._idle_limit(call) and not self._taken(now):
             # A body that we keep the client from sending is one that the upstream does not take.
             status = 504 if self.body is not None and self.body.held else 0
             self.stop(Kind.STREAM_IDLE, f"nothing moved for {self._idle_limit(call):g} s", status)
@@ -143,8 +146,31 @@ class Deadlines:
             return self.adapter.tunnel_idle
         return self.adapter.stream_idle if call.idle_timeout is None else call.idle_timeout
 
+    def _taken(self, now: float) -> bool:
+        """Whether a peer has taken something since half of the idle time was over, which then begins anew.
+
+        The kernel holds megabytes and passes on the room it has in large steps: what a slow reader takes moves nothing
+        here for a long time.
+        """
+        before, self._untaken = self._untaken, None
+        if before is None or before == self._unsent():
+            return False
+        self.active_at = now
+        return True
+
+    def _unsent(self) -> tuple[int, int]:
+        """Return how many bytes the client, and the upstream, have not taken yet."""
+        to = self.tunnel if self.body is None else self.body.stream
+        return getattr(self.transport, "untaken", 0), 0 if to is None else to.untaken
+
     def _next_look(self, call: Call, now: float) -> float:
-        look = self.active_at + self._idle_limit(call)
+        idle = self._idle_limit(call)
+        look = self.active_at + idle
+        if now < self.active_at + idle / 2:
+            look = self.active_at + idle / 2
+            self._untaken = None
+        elif self._untaken is None:
+            self._untaken = self._unsent()
         if call.max_duration is not None:
             look = min(look, call.started + call.max_duration)
         if call.route is None:

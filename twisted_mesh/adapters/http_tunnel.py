@@ -21,6 +21,9 @@ class Upgraded(Protocol):
     protocol: bytes
     stream: ByteStream
 
+    @property
+    def untaken(self) -> int: ...
+
     def write(self, data: bytes) -> None: ...
 
     def end(self) -> None: ...
@@ -76,6 +79,11 @@ class ClientTunnel:
         early, connection._buffer = connection._buffer, b""
         if early:
             self.client_data(early)
+
+    @property
+    def untaken(self) -> int:
+        """Bytes that the upstream has not taken yet."""
+        return self._upstream.untaken
 
     # --- from the client
 

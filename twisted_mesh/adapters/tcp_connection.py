@@ -25,7 +25,7 @@ _FLAGS = {CLIENT_RESET: Kind.CLIENT_GONE, UPSTREAM_RESET: Kind.RESET, FAILED: Ki
 class TcpConnection:
     """A client's connection and its one call."""
 
-    __slots__ = ("_adapter", "_driver", "_gone", "_loop", "_pair", "_watched", "call", "side")
+    __slots__ = ("_adapter", "_driver", "_gone", "_loop", "_pair", "_untaken", "_watched", "call", "side")
 
     def __init__(self, adapter: TcpAdapter, accepted: Accepted) -> None:
         self._adapter = adapter
@@ -34,10 +34,12 @@ class TcpConnection:
         self._pair: Optional[Union[Pair, Copying]] = None
         self._gone = False
         self._watched = False
+        self._untaken: Optional[tuple[int, ...]] = None
         self.side = side = Side(accepted.loop, accepted.detach(), Kind.CLIENT_GONE, "the client")
         side.on_opened = self._opened
         side.on_lost = self._lost
         self.call = call = Call("tcp", adapter.name, "CONNECT", Headers())
+        call.version = ""
         call.peer = accepted.peer
         call.client = accepted.peer_host
         call.id = adapter.new_id()
@@ -79,8 +81,24 @@ class TcpConnection:
         longest = adapter.max_duration if call.max_duration is None else call.max_duration
         if now - call.started >= longest:
             self._limit(pair, Kind.MAX_DURATION, f"open for {longest:g} s")
-        elif now - pair.last_activity >= idle:
+        elif now - pair.last_activity >= idle and not self._taken(pair, now):
             self._limit(pair, Kind.STREAM_IDLE, f"idle for {idle:g} s")
+        elif now - pair.last_activity < idle / 2:
+            self._untaken = None
+        elif self._untaken is None:
+            self._untaken = pair.untaken
+
+    def _taken(self, pair: Union[Pair, Copying], now: float) -> bool:
+        """Whether a peer has taken something since half of the idle time was over, which then begins anew.
+
+        The kernel holds megabytes and passes on the room it has in large steps: what a slow reader takes moves nothing
+        here for a long time.
+        """
+        before, self._untaken = self._untaken, None
+        if before is None or before == pair.untaken:
+            return False
+        pair.last_activity = now
+        return True
 
     def _limit(self, pair: Union[Pair, Copying], kind: Kind, detail: str) -> None:
         self.call.flag(kind)

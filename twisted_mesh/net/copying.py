@@ -121,6 +121,11 @@ class Copying:
         # With something left that one side did not take, a FIN would say that it had been all.
         self._finish(STOPPED, reset or any(each.paused for each in self._flows))
 
+    @property
+    def untaken(self) -> tuple[int, ...]:
+        """How many bytes each peer has not taken yet."""
+        return tuple(0 if each.transport is None else each.transport.untaken for each in self._sides)
+
     # --- what the flows and the sides tell
 
     def moved(self) -> None:

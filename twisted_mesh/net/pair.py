@@ -12,6 +12,7 @@ import socket
 from typing import TYPE_CHECKING, Callable, Optional
 
 from twisted_mesh.net.pipes import Pipe, Pipes
+from twisted_mesh.net.sockets import queued
 
 if TYPE_CHECKING:
     from twisted_mesh.net.relay import Relay
@@ -222,6 +223,11 @@ class Pair:
     @property
     def bytes_out(self) -> int:
         return self.outward.count
+
+    @property
+    def untaken(self) -> tuple[int, int]:
+        """How many bytes the kernel holds that the client, and the upstream, have not taken yet."""
+        return queued(self.client), queued(self.upstream)
 
     def broken(self, sock: socket.socket) -> str:
         """Return how a pair ends of which this socket broke."""

@@ -243,6 +243,11 @@ class LoopTransport:
         size: int = self._transport.get_write_buffer_size()
         return size
 
+    @property
+    def untaken(self) -> int:
+        """Bytes that were written and that the peer has not taken yet: ours, and those that the kernel holds."""
+        return self.buffered + queued(self.sock)
+
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Have `producer`, a push producer, paused and resumed by how much waits to be sent.
 
@@ -320,12 +325,12 @@ class LoopTransport:
 
     def _linger(self) -> None:
         if self._timer is None and self._transport.get_write_buffer_size():
-            self._timer = self._loop.call_later(_LOOK, self._look, self._unsent(), 0.0)
+            self._timer = self._loop.call_later(_LOOK, self._look, self.untaken, 0.0)
 
     def _look(self, before: int, stood: float) -> None:
         """See whether the peer has taken anything since there were `before` bytes; `stood` is for how long not."""
         self._timer = None
-        left = self._unsent()
+        left = self.untaken
         stood = 0.0 if left < before else stood + _LOOK
         if stood >= STUCK:
             self.reset()
@@ -334,7 +339,7 @@ class LoopTransport:
 
     def _finishing(self, before: int, stood: float) -> None:
         """See whether the peer still takes what it was sent, as `_look` does; if it has all, its time is up."""
-        left = self._unsent()
+        left = self.untaken
         # Until it is acknowledged, the FIN counts as a byte.
         if left > 1:
             stood = 0.0 if left < before else stood + LINGER
@@ -344,11 +349,6 @@ class LoopTransport:
             self.reset()
         else:
             self._timer = self._loop.call_later(LINGER, self._finishing, left, stood)
-
-    def _unsent(self) -> int:
-        """Bytes that the peer has not taken: ours, and those that the kernel holds."""
-        size: int = self._transport.get_write_buffer_size()
-        return size + queued(self.sock)
 
     def _address(self, which: str) -> Optional[TwistedAddress]:
         if self._transport is None:

@@ -38,6 +38,12 @@ class Sending:
 
     # --- the stream's receiver
 
+    @property
+    def untaken(self) -> int:
+        """Bytes that the endpoint has not taken yet."""
+        held: int = self._connection.transport.untaken
+        return held
+
     def body_data(self, data: bytes) -> None:
         if not self._stopped:
             self._connection.transport.write(encode_chunk(data) if self._chunked else data)

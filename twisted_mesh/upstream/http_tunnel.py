@@ -40,6 +40,12 @@ class HttpTunnel:
         """Send to the upstream."""
         self._connection.transport.write(data)
 
+    @property
+    def untaken(self) -> int:
+        """Bytes that the upstream has not taken yet."""
+        held: int = self._connection.transport.untaken
+        return held
+
     def end(self) -> None:
         """Send no more; the upstream may go on."""
         self._connection.transport.loseWriteConnection()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
 from pydantic_core import ValidationError
 
@@ -37,11 +37,56 @@ def load(path: str, env: Mapping[str, str]) -> Config:
     :param env: the values of ``${NAME}``.
     :raises ConfigError: there is none, or it is refused: with all its problems, in file order.
     """
-    reading = _Reading(path)
-    for file in _files(path):
-        text = _text(file, file == path, reading.problems)
-        reading.add(text, file, Substitution(env, os.path.dirname(os.path.abspath(file))))
+    return _reading(read_files(path), env).config()
+
+
+class Files(NamedTuple):
+    """What the files of a configuration hold: name and text of each, None where it could not be read."""
+
+    path: str
+    texts: tuple[tuple[str, Optional[str]], ...]
+    problems: tuple[Problem, ...] = ()
+
+
+def read_files(path: str) -> Files:
+    """Return what a YAML file holds, or all YAML files of a directory.
+
+    :raises ConfigError: there is none.
+    """
+    problems: list[Problem] = []
+    texts = tuple((file, _text(file, file == path, problems)) for file in _files(path))
+    return Files(path, texts, tuple(problems))
+
+
+def tree_of(files: Files, env: Optional[Mapping[str, str]]) -> Table:
+    """Return the tree that files make together; whether it is right, `checked` says.
+
+    :param env: the values of ``${NAME}``; without it, texts are taken as they are written.
+    :raises ConfigError: something cannot be read; with all problems that are seen without it.
+    """
+    reading = _reading(files, env)
+    if reading.problems:
+        reading.config()
+    return reading.tree
+
+
+def checked(tree: Table) -> Config:
+    """Return the configuration that a tree holds.  What is refused is taken out of the tree.
+
+    :raises ConfigError: there are problems.
+    """
+    reading = _Reading(tree.mark.file)
+    reading.tree = tree
     return reading.config()
+
+
+def _reading(files: Files, env: Optional[Mapping[str, str]]) -> _Reading:
+    reading = _Reading(files.path)
+    reading.problems += files.problems
+    for file, text in files.texts:
+        substitute = Substitution(env, os.path.dirname(os.path.abspath(file))) if env is not None else None
+        reading.add(text, file, substitute)
+    return reading
 
 
 def load_text(text: str, env: Optional[Mapping[str, str]] = None, file: str = "<text>") -> Config:
@@ -91,7 +136,7 @@ class _Reading:
 
     def __init__(self, name: str) -> None:
         self.problems: list[Problem] = []
-        self._tree = Table(Mark(name, 1, 1))
+        self.tree = Table(Mark(name, 1, 1))
         # Whether every file could be read to its end; what is missing from the rest may stand there.
         self._whole = True
 
@@ -100,7 +145,7 @@ class _Reading:
         before = len(self.problems)
         tree = read_yaml(text, file, self.problems, substitute) if text is not None else None
         if isinstance(tree, Table):
-            self._merge(self._tree, tree, _NAMED)
+            self._merge(self.tree, tree, _NAMED)
         elif tree is not None:
             self.problems.append(tree.mark.problem(f"expected names with values at the top, got {describe(tree)}"))
         elif text is None or len(self.problems) > before:
@@ -123,12 +168,12 @@ class _Reading:
         reader = SettingsReader(find_filter)
         broken: set[Keys] = set()
         # Looked for before what is refused is taken out of the tree.
-        between = [*missing_references(self._tree), *conflicts(self._tree)]
+        between = [*missing_references(self.tree), *conflicts(self.tree)]
         config = self._validated(reader, broken)
         if self._whole:
             self._complain(between)
         if config is not None and self._whole:
-            self._complain(CrossCheck(config, self._tree, reader.plugins, broken).problems())
+            self._complain(CrossCheck(config, self.tree, reader.plugins, broken).problems())
         if self.problems or config is None:
             raise ConfigError(sorted(set(self.problems)))
         return config
@@ -147,15 +192,15 @@ class _Reading:
         # Without the settings that are refused; if that cannot be, without all of what they belong to.
         for closely in (True, False):
             try:
-                return _validate(self._tree, reader)
+                return _validate(self.tree, reader)
             except ValidationError as error:
-                refused = [mark_of(each, self._tree).keys for each in error.errors(include_url=False)]
+                refused = [mark_of(each, self.tree).keys for each in error.errors(include_url=False)]
                 if not said:
-                    self._complain(problems_of(error, Config.__pydantic_core_schema__, self._tree))
+                    self._complain(problems_of(error, Config.__pydantic_core_schema__, self.tree))
             said = True
-            broken.update(_take_out(self._tree, keys, closely) for keys in refused)
+            broken.update(_take_out(self.tree, keys, closely) for keys in refused)
         try:
-            return _validate(self._tree, reader)
+            return _validate(self.tree, reader)
         except ValidationError:
             return None
 

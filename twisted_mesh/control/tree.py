@@ -14,7 +14,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 class Mark:
-    """Where a value stands: in a file, counted from 1, and in the tree."""
+    """Where a value stands: in a file, counted from 1, and in the tree.  What came from the bus stands in line 0."""
 
     __slots__ = ("column", "file", "key", "line", "parent")
 
@@ -35,7 +35,7 @@ class Mark:
         return Problem(self.file, self.line, self.column, path_text((*self.keys, *more)), message)
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 def path_text(keys: Iterable[Key]) -> str:

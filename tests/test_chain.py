@@ -12,16 +12,14 @@ from typing import Any, Awaitable, Callable, Generator, Optional
 import pytest
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.chain import CLEANUP_LIMIT, CallTable, Driver, compose
+from twisted_mesh.chain import Driver, compose
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Observer, Proceed
 from twisted_mesh.park import Parked
-from twisted_mesh.sweep import SWEEP_INTERVAL, Sweep
 
 OK = Reply(200, body=b"ok")
 
@@ -1045,121 +1043,3 @@ def test_the_repr_says_where_the_call_stands() -> None:
     seen.append(repr(run.driver))
     assert [each.split()[1] for each in seen] == ["running", "parked", "done"]
     assert repr(Driver(a_call(), lambda *rest: None)).startswith("<Driver new <Call - http GET")
-
-
-# --- the calls in flight of one listener
-
-
-class Table:
-    """A `CallTable` on a Clock, and calls in it."""
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(1000.0)
-        self.sweep = Sweep(self.clock)
-        self.table = CallTable(self.clock.seconds, self.sweep)
-
-    def run(self, proceed: Proceed, timeout: Optional[float] = None) -> Run:
-        run = Run(proceed, start=False)
-        run.driver.call.received = self.clock.seconds()
-        run.driver.call.timeout = timeout
-        self.table.add(run.driver)
-        run.driver.start(proceed)
-        return run
-
-    def advance(self, seconds: float) -> None:
-        self.clock.pump([SWEEP_INTERVAL] * round(seconds / SWEEP_INTERVAL))
-
-
-def test_the_sweep_cancels_what_has_passed_its_timeout_and_nothing_else() -> None:
-    table = Table()
-    short = table.run(waiting_for(Parked()), timeout=1.0)
-    long = table.run(waiting_for(Parked()), timeout=10.0)
-    endless = table.run(waiting_for(Parked()))
-    table.advance(0.5)
-    assert short.waiting
-    table.advance(0.6)
-    error = short.error
-    assert isinstance(error, Cancelled) and error.kind is Kind.TIMEOUT
-    assert long.waiting and endless.waiting
-
-
-def test_a_timeout_counts_from_the_end_of_the_request() -> None:
-    table = Table()
-    run = table.run(waiting_for(Parked()), timeout=1.0)
-    run.driver.call.received = 0.0
-    table.advance(5.0)
-    assert run.waiting
-    run.driver.call.received = table.clock.seconds()
-    table.advance(1.1)
-    assert not run.waiting
-
-
-def test_a_timeout_that_is_set_on_the_way_counts() -> None:
-    """The route filter sets it, when the call stands in the table already."""
-    table = Table()
-    run = table.run(waiting_for(Parked()))
-    table.advance(0.5)
-    run.driver.call.timeout = 1.0
-    table.advance(0.6)
-    assert not run.waiting
-
-
-def test_a_cleanup_that_does_not_end_is_thrown_at_again_until_it_does() -> None:
-    table = Table()
-    kinds: list[Kind] = []
-
-    async def stubborn(call: Call) -> Reply:
-        for _ in range(3):
-            try:
-                await Parked()
-            except Cancelled as reason:
-                kinds.append(reason.kind)
-        return OK
-
-    run = table.run(stubborn, timeout=1.0)
-    table.advance(1.1)
-    assert kinds == [Kind.TIMEOUT]
-    table.advance(CLEANUP_LIMIT - 0.5)
-    assert kinds == [Kind.TIMEOUT]
-    table.advance(1.0)
-    assert kinds == [Kind.TIMEOUT, Kind.INTERNAL]
-    table.advance(CLEANUP_LIMIT + 0.1)
-    assert kinds == [Kind.TIMEOUT, Kind.INTERNAL, Kind.INTERNAL]
-    assert run.reply is OK
-
-
-def test_a_call_that_was_cancelled_through_the_table_is_seen_to_its_end() -> None:
-    table = Table()
-
-    async def stubborn(call: Call) -> Reply:
-        try:
-            return await Parked()
-        finally:
-            await Parked()
-
-    run = table.run(stubborn)
-    table.table.cancel(run.driver, Cancelled(Kind.CLIENT_GONE))
-    assert run.waiting
-    table.advance(CLEANUP_LIMIT + 0.1)
-    error = run.error
-    assert isinstance(error, Cancelled) and error.kind is Kind.INTERNAL
-
-
-def test_cancelling_all_cancels_each() -> None:
-    table = Table()
-    runs = [table.run(waiting_for(Parked())) for _ in range(3)]
-    assert len(table.table) == 3
-    table.table.cancel_all(Kind.DRAINING)
-    assert [type(run.error) for run in runs] == [Cancelled] * 3
-
-
-def test_an_empty_table_leaves_no_timer() -> None:
-    table = Table()
-    parked: Parked[bytes] = Parked()
-    run = table.run(waiting_for(parked))
-    assert table.clock.getDelayedCalls() != []
-    parked.fire(b"")
-    table.table.discard(run.driver)
-    table.advance(0.1)
-    assert table.clock.getDelayedCalls() == []

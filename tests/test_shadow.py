@@ -218,6 +218,24 @@ def test_a_cleanup_that_waits_for_ever_is_thrown_at_again() -> None:
     assert world.env.clock.getDelayedCalls() == []
 
 
+def test_a_filter_that_swallows_every_cancellation_is_given_up() -> None:
+    """Else the places that shadowed filters share would fill up."""
+
+    async def deaf(call: Call, proceed: Proceed) -> Reply:
+        while True:
+            try:
+                await Parked[None]()
+            except Cancelled:
+                continue
+
+    world = World(deaf)
+    world.run()
+    world.end()
+    world.env.clock.pump([AFTERWARDS, 5.0, 5.0, 5.0])
+    assert world.decisions() == {"unfinished": 1}
+    assert world.env.clock.getDelayedCalls() == []
+
+
 def test_cancelling_the_call_is_seen_by_the_filter() -> None:
     seen = []
 

@@ -17,13 +17,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_mesh.call import Call, Completion, Reply
-from twisted_mesh.errors import Cancelled, Kind, MeshError
+from twisted_mesh.errors import Cancelled, MeshError
 from twisted_mesh.interfaces import Filter, Observer, Proceed
 from twisted_mesh.park import Parked
-from twisted_mesh.sweep import Sweep
-
-# How long a cancelled filter may go on awaiting in its ``finally`` before it is thrown at again; seconds.
-CLEANUP_LIMIT = 5.0
 
 Done = Callable[[Call, Optional[Reply], Optional[BaseException]], None]
 
@@ -135,6 +131,35 @@ class Driver:
         except Exception:
             _log.failure("letting go of what {call!r} waited for failed", call=self.call)
         self._step()
+
+    def give_up(self, reason: Cancelled) -> None:
+        """End a call whose coroutine does not end when it is cancelled; what `reason` says comes out of `done`.
+
+        The coroutine is closed where it waits, which runs what it has of ``finally`` up to the next ``await``.
+        """
+        if self._running or self._coroutine is None:
+            return
+        coroutine, self._error = self._coroutine, reason
+        del reason
+        try:
+            self._unhook()
+            self._context.run(coroutine.close)
+        except BaseException:
+            # It may well wait again, which is not allowed here.
+            _log.failure("closing what {call!r} ran failed", call=self.call)
+        self._finish(None)
+
+    @property
+    def stands(self) -> list[tuple[str, int, str]]:
+        """Where the coroutine waits: (module, line, function) of each coroutine in it, outermost first."""
+        places = []
+        inner = self._coroutine
+        while inner is not None:
+            frame = getattr(inner, "cr_frame", None) or getattr(inner, "gi_frame", None)
+            if frame is not None:
+                places.append((frame.f_globals.get("__name__", "?"), frame.f_lineno, frame.f_code.co_name))
+            inner = getattr(inner, "cr_await", None) or getattr(inner, "gi_yieldfrom", None)
+        return places
 
     def _step(self) -> None:
         """Run the coroutine until it waits for something that has not happened, or ends."""
@@ -275,62 +300,3 @@ class _DeferredWait:
             else:
                 driver._step()
         return None if failed else result
-
-
-class CallTable:
-    """The calls in flight of one listener, watched by the listener's one timer.
-
-    The sweep cancels what has passed its route timeout (`Cancelled` of `Kind.TIMEOUT`) and throws again at cancelled
-    chains that do not end.
-    """
-
-    __slots__ = ("_now", "_sweep", "drivers")
-
-    def __init__(self, now: Callable[[], float], sweep: Sweep) -> None:
-        self._now = now
-        self._sweep = sweep
-        self.drivers: set[Driver] = set()
-        sweep.add(self.look)
-
-    def __len__(self) -> int:
-        return len(self.drivers)
-
-    def add(self, driver: Driver) -> None:
-        """Watch over a call until `discard`."""
-        if not self.drivers:
-            self._sweep.wake()
-        self.drivers.add(driver)
-
-    def discard(self, driver: Driver) -> None:
-        """The call's chain has ended."""
-        self.drivers.discard(driver)
-
-    def look(self) -> bool:
-        """Look at every call once; returns whether there are any."""
-        now = self._now()
-        for driver in [each for each in self.drivers if _overdue(each, now)]:
-            again = driver.cancelled_at > 0.0
-            driver.cancelled_at = now
-            kind = Kind.INTERNAL if again else Kind.TIMEOUT
-            driver.cancel(Cancelled(kind, "the filter did not end after it was cancelled" if again else ""))
-        return bool(self.drivers)
-
-    def cancel(self, driver: Driver, reason: Cancelled) -> None:
-        """Cancel one call, and see to it that it ends."""
-        driver.cancelled_at = self._now()
-        try:
-            driver.cancel(reason)
-        finally:
-            del reason
-
-    def cancel_all(self, kind: Kind) -> None:
-        """Cancel every call in flight."""
-        for driver in list(self.drivers):
-            self.cancel(driver, Cancelled(kind))
-
-
-def _overdue(driver: Driver, now: float) -> bool:
-    if driver.cancelled_at:
-        return now - driver.cancelled_at > CLEANUP_LIMIT
-    call = driver.call
-    return call.timeout is not None and call.received > 0.0 and now >= call.received + call.timeout

@@ -13,7 +13,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.chain import CLEANUP_LIMIT, Driver
+from twisted_mesh.calls import CLEANUP_LIMIT, THROWS
+from twisted_mesh.chain import Driver
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Filter, Proceed
@@ -132,6 +133,7 @@ class _Trial:
         "_real",
         "_reply",
         "_shadow",
+        "_thrown",
         "_timer",
         "_waiting",
     )
@@ -152,6 +154,7 @@ class _Trial:
         self._reply: Optional[Reply] = None
         self._error: Optional[BaseException] = None
         self._timer: Optional[IDelayedCall] = None
+        self._thrown = 0
         self._driver = Driver(call, self._ended)
 
     def start(self) -> None:
@@ -220,7 +223,12 @@ class _Trial:
             self._timer = self._shadow.env.clock.callLater(AFTERWARDS, self._give_up)
 
     def _give_up(self) -> None:
-        self._driver.cancel(Cancelled(Kind.INTERNAL, f"still waiting {AFTERWARDS:g} s after its call"))
+        reason = Cancelled(Kind.INTERNAL, f"still waiting {AFTERWARDS:g} s after its call")
+        self._thrown += 1
+        if self._thrown > THROWS:
+            self._driver.give_up(reason)
+            return
+        self._driver.cancel(reason)
         if not self._driver.finished:
             self._timer = self._shadow.env.clock.callLater(CLEANUP_LIMIT, self._give_up)
 

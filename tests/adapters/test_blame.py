@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from twisted_mesh.adapters.blame import count_failure, culprit, filter_failed
+from typing import Any
+
+from twisted_mesh.adapters.blame import count_failure, culprit, filter_failed, filter_stuck
 from twisted_mesh.call import Call
+from twisted_mesh.chain import Driver
 from twisted_mesh.headers import Headers
+from twisted_mesh.park import Parked
 from twisted_mesh.testing import Env
 
 
@@ -35,3 +39,21 @@ def test_filter_failed() -> None:
     assert "unexpected in a filter" in env.logged[0]
     assert env.count("twisted_mesh_filter_errors_total", "quota") == 1
     assert env.count("twisted_mesh_filter_errors_total", "unknown") == 1
+
+
+def test_filter_stuck() -> None:
+    """One log line that says where the filter waits, and one count for the innermost filter."""
+    env = Env()
+    space = {"__name__": "twisted_mesh.filters.quota", "waits": Parked}
+    exec("async def ask(call):\n    await waits()\n", space)
+
+    async def outer(call: Call) -> Any:
+        return await space["ask"](call)  # type: ignore[operator]
+
+    driver = Driver(Call("http", "edge", "GET", Headers()), lambda *outcome: None)
+    driver.start(outer)
+    filter_stuck(env, driver, "too long")
+    [line] = env.logged
+    assert "too long; it waits at tests.adapters.test_blame:" in line
+    assert "twisted_mesh.filters.quota:2 in ask, twisted_mesh.park:" in line
+    assert env.count("twisted_mesh_filter_errors_total", "quota") == 1

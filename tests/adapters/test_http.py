@@ -14,7 +14,7 @@ from tests.adapters.http_client import Asked, Client
 from twisted_mesh.adapters.http import HttpAdapter
 from twisted_mesh.adapters.http_connection import HttpConnection
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.chain import CLEANUP_LIMIT
+from twisted_mesh.calls import CLEANUP_LIMIT
 from twisted_mesh.interfaces import Proceed
 from twisted_mesh.model import HttpOptions
 from twisted_mesh.park import Parked

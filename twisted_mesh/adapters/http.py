@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
-from twisted_mesh.adapters.blame import filter_failed
+from twisted_mesh.adapters.blame import filter_failed, filter_stuck
 from twisted_mesh.adapters.http_connection import NEXT_REQUEST, HttpConnection
 from twisted_mesh.call import Call, Completion
-from twisted_mesh.chain import CallTable
+from twisted_mesh.calls import CallTable
 from twisted_mesh.codec.grammar import HttpError
 from twisted_mesh.codec.request import RequestReader
 from twisted_mesh.codec.target import Normalise
@@ -57,7 +58,7 @@ class HttpAdapter:
         self.draining = False
         self.cells = Families(env.metrics).listener("http", name)
         self._sweep = Sweep(env.clock)
-        self.calls = CallTable(env.now, self._sweep)
+        self.calls = CallTable(env.now, self._sweep, partial(filter_stuck, env))
         self._watch: Sweep = self._sweep
         self.configure(options)
         # The filters that log and count, for calls that are refused before they reach the chain.

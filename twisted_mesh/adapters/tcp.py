@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
+from twisted_mesh.adapters.blame import filter_stuck
 from twisted_mesh.adapters.tcp_connection import TcpConnection
-from twisted_mesh.chain import CallTable
+from twisted_mesh.calls import CallTable
 from twisted_mesh.errors import Kind
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Filter, Proceed
@@ -52,7 +54,7 @@ class TcpAdapter:
         self.draining = False
         self.cells = Families(env.metrics).listener("tcp", name)
         self._sweep = Sweep(env.clock)
-        self.calls = CallTable(env.now, self._sweep)
+        self.calls = CallTable(env.now, self._sweep, partial(filter_stuck, env))
         self._watch = Sweep(env.clock, _LOOK)
         self._watch.add(self._look)
         self._relay: Optional[Relay] = None

@@ -7,7 +7,8 @@ from typing import Optional, Sequence
 
 from twisted_mesh.adapters.http_refusal import refusal
 from twisted_mesh.call import Call, Completion, Reply
-from twisted_mesh.chain import CallTable, Driver, compose
+from twisted_mesh.calls import CallTable
+from twisted_mesh.chain import Driver, compose
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.filters.route import Route
 from twisted_mesh.filters.timeout import timeout as timeout_filter

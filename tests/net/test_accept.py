@@ -25,7 +25,9 @@ from twisted_mesh.net.accept import Accepted, Port
 class Listening:
     """A port, and what it accepted."""
 
-    def __init__(self, where: str = "127.0.0.1:0", mode: Optional[int] = None, backlog: int = 1024) -> None:
+    def __init__(
+        self, where: str = "127.0.0.1:0", mode: Optional[int] = None, backlog: int = 1024, **more: Any
+    ) -> None:
         self.got: list[Accepted] = []
         self.metrics = Registry()
         self.port = Port(
@@ -36,6 +38,7 @@ class Listening:
             metrics=self.metrics,
             mode=mode,
             backlog=backlog,
+            **more,
         )
 
     def count(self, what: str) -> float:
@@ -331,6 +334,42 @@ def test_out_of_descriptors(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         for each in clients:
             each.close()
         one.end()
+
+    run(go())
+
+
+def test_a_reserve_of_descriptors(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients do not get the last ones; a port without a reserve does, and closing takes all that wait."""
+    monkeypatch.setattr(module, "PAUSE", 0.02)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def go() -> None:
+        one, admin = Listening(), Listening(reserve=0)
+        clients = [socket.socket() for _ in range(40)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (clients[-1].fileno() + 30, hard))
+        try:
+            for port in (admin.port, one.port):
+                port.start()
+            host, _, number = one.port.address.rpartition(":")
+            for each in clients[1:]:
+                each.connect((host, int(number)))
+            await until(lambda: one.count("accept_pauses") >= 3)
+            got = len(one.got)
+            assert 0 < got < 30
+            host, _, number = admin.port.address.rpartition(":")
+            clients[0].connect((host, int(number)))
+            await until(lambda: admin.got)
+            for each in one.got[5:10]:
+                each.sock.close()
+            await until(lambda: len(one.got) > got)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        one.port.stop_accepting()
+        assert len(one.got) == len(clients) - 1
+        for sock in clients:
+            sock.close()
+        one.end()
+        admin.end()
 
     run(go())
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import resource
 import socket
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -31,9 +34,13 @@ BATCH = 64
 # the longest each time it happens again.
 PAUSE = 0.1
 LONGEST_PAUSE = 1.0
+# Descriptors that clients do not get, an eighth of all at most: what was accepted needs some to reach its upstream, and
+# an operator one to see what is going on.
+RESERVE = 64
 # Most connections that are still taken when accepting stops: under a storm the backlog never looks empty.
 LAST_CALL = 4096
 
+_NEARLY = OSError(errno.EMFILE, "nearly too many open files")
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -120,8 +127,12 @@ class Port:
         protocol: str = "tcp",
         backlog: int = 1024,
         mode: Optional[int] = None,
+        reserve: int = RESERVE,
     ) -> None:
         self._loop = loop
+        self._reserve = reserve
+        # The number of a descriptor from which on accepting pauses.
+        self._ceiling = sys.maxsize
         self.bind = bind
         self.accepted = accepted
         self.name = name
@@ -159,6 +170,7 @@ class Port:
 
         :raises OSError: it cannot; ``strerror`` is one line that says what and why.
         """
+        self._ceiling = _most_descriptors(self._reserve)
         self._sock = listen_on(self.bind, self._backlog, self._mode)
         if self.bind.path:
             self._inode = inode_of(self.bind.path)
@@ -181,6 +193,7 @@ class Port:
             return
         self._loop.remove_reader(sock.fileno())
         self._end_pause()
+        self._ceiling = sys.maxsize
         self._accept(sock, LAST_CALL)
         if self._end_pause():
             log.error("{port!r}: closing with connections not accepted, for want of file descriptors", port=self)
@@ -209,7 +222,10 @@ class Port:
                 # The client was gone before we came to it (ECONNABORTED and, on Linux, any network error).
                 self._failures.value += 1
                 continue
-            self._pause = PAUSE
+            # Numbers are given out from the lowest: this one says how many are in use at least.
+            full = new.fileno() >= self._ceiling
+            if not full:
+                self._pause = PAUSE
             new.setblocking(False)
             try:
                 self.accepted(Accepted(self._loop, new, name))
@@ -217,6 +233,9 @@ class Port:
                 self._failures.value += 1
                 log.failure("listener {name}: a connection could not be set up", name=self.name)
                 new.close()
+            if full:
+                self._pause_accepting(_NEARLY)
+                return
 
     def _pause_accepting(self, error: OSError) -> None:
         """Stop for a moment: the socket stays readable, and the loop would do nothing else."""
@@ -241,5 +260,22 @@ class Port:
 
     def _accept_again(self) -> None:
         self._paused = None
-        if self._sock is not None:
+        if self._sock is not None and self._nearly_out(self._sock):
+            self._pause_accepting(_NEARLY)
+        elif self._sock is not None:
             self._loop.add_reader(self._sock.fileno(), self._readable)
+
+    def _nearly_out(self, sock: socket.socket) -> bool:
+        """Whether another connection would take one of the reserve."""
+        try:
+            number = os.dup(sock.fileno())
+        except OSError:
+            return True
+        os.close(number)
+        return number >= self._ceiling
+
+
+def _most_descriptors(reserve: int) -> int:
+    """Return how many descriptors may be open when a connection is accepted."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit - min(reserve, limit // 8)

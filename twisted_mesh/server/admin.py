@@ -87,6 +87,7 @@ class Admin(Service):
                 metrics=self._metrics,
                 protocol="http",
                 mode=MODE if address.path else None,
+                reserve=0,
             )
             port.start()
             log.info("the admin answers at {address}", address=port.address)

@@ -311,6 +311,25 @@ def test_too_many_at_work_are_skipped_and_counted(monkeypatch: pytest.MonkeyPatc
     assert world.decisions() == {"skipped": 1}
 
 
+def test_a_filter_that_breaks_for_every_call_is_logged_once_a_second() -> None:
+    """With its traceback, and how often it was; each is counted."""
+    shadow = World(broken).shadow
+    lines: list[Any] = []
+    shadow.env.log = Logger("test", observer=lines.append)  # type: ignore[attr-defined]
+
+    async def upstream(call: Call) -> Reply:
+        return Reply(200)
+
+    for _ in range(30):
+        Driver(Call("http", "edge", "GET", Headers()), lambda call, reply, error: None).start(
+            compose([shadow], upstream)
+        )
+        shadow.env.clock.advance(0.125)  # type: ignore[attr-defined]
+    failures = [each["more"] for each in lines if "log_failure" in each]
+    assert failures == [0, 7, 7, 7]
+    assert Families(shadow.env.metrics).filter_errors.labels("probe").value == 30
+
+
 @pytest.mark.parametrize(("percent", "low", "high"), [(0.0, 0, 0), (100.0, 1000, 1000), (30.0, 250, 350)])
 def test_a_percentage_of_the_calls_is_shadowed(percent: float, low: int, high: int) -> None:
     shadow = World(refusing, percent).shadow

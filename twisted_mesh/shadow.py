@@ -49,6 +49,24 @@ class Sampled:
         return proceed(call)
 
 
+class _Seldom:
+    """Lets one log line pass in `LOG_EVERY` seconds, so that a filter which is only tried costs no traffic its time."""
+
+    def __init__(self, env: Env) -> None:
+        self._now = env.now
+        self._last: Optional[float] = None
+        self._held = 0
+
+    def more(self) -> Optional[int]:
+        """Return how many lines were held back since the last one, or None if this one is to be, too."""
+        now = self._now()
+        if self._last is not None and now - self._last < LOG_EVERY:
+            self._held += 1
+            return None
+        held, self._held, self._last = self._held, 0, now
+        return held
+
+
 class Shadow:
     """Runs a filter beside its calls, and records what it would have done to them.
 
@@ -68,8 +86,8 @@ class Shadow:
         self.active = 0
         self._families = Families(env.metrics)
         self._chosen = share(percent, env.random.random)
-        self._logged_at = 0.0
-        self._unlogged = 0
+        self._decisions = _Seldom(env)
+        self._failures = _Seldom(env)
 
     def __repr__(self) -> str:
         return f"<Shadow {self.inner!r}>"
@@ -94,15 +112,13 @@ class Shadow:
         return reply
 
     def decided(self, call: Call, decision: str, why: str) -> None:
-        """Count a decision, and log what is not a pass, at most once in `LOG_EVERY` seconds."""
+        """Count a decision, and log what is not a pass, though seldom."""
         self._count(decision)
         if decision == "pass":
             return
-        now = self.env.now()
-        if self._logged_at and now - self._logged_at < LOG_EVERY:
-            self._unlogged += 1
+        more = self._decisions.more()
+        if more is None:
             return
-        more, self._unlogged, self._logged_at = self._unlogged, 0, now
         self.env.log.info(
             "shadow: {name} would {decision} {call!r}: {why} ({more} more since the last line)",
             name=self.name,
@@ -113,9 +129,12 @@ class Shadow:
         )
 
     def failed(self, error: BaseException) -> None:
-        """The filter raised something unexpected."""
+        """Count that the filter raised something unexpected, and log it, though seldom."""
         self._families.filter_errors.labels(self.name).value += 1
-        self.env.log.failure("shadow: {name} failed", Failure(error), name=self.name)
+        more = self._failures.more()
+        if more is not None:
+            what = "shadow: {name} failed ({more} more since the last line)"
+            self.env.log.failure(what, Failure(error), name=self.name, more=more)
 
     def _count(self, decision: str) -> None:
         self._families.filter_decisions.labels(self.name, "shadow", decision).value += 1

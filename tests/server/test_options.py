@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from typing import Any
 
 import pytest
@@ -60,3 +61,38 @@ def test_mistakes_are_one_line(arguments: list[str], capsys: pytest.CaptureFixtu
         parse(*arguments)
     assert ended.value.code == USAGE
     assert capsys.readouterr().err.count("\n") == 1
+
+
+# --- beside twistd's own options
+
+
+def under_twistd(**given: Any) -> Options:
+    options = Options()
+    options.parent = given
+    options.parseOptions([])
+    return options
+
+
+def test_what_twistd_makes_of_the_process_is_known() -> None:
+    me = pwd.getpwuid(os.getuid())
+    assert parse().owner is None
+    assert under_twistd(uid=None, gid=None, chroot=None).owner is None
+    assert under_twistd(uid=me.pw_uid, gid=None, chroot=None).owner == (me.pw_uid, me.pw_gid)
+    assert under_twistd(uid=me.pw_uid, gid=7).owner == (me.pw_uid, 7)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"chroot": "/srv"}, "mesh: --chroot cannot be had: "),
+        ({"uid": 2**30 + 12345, "gid": 1}, f"mesh: --uid: there is no user {2**30 + 12345}"),
+    ],
+)
+def test_what_twistd_cannot_do_for_a_mesh_is_refused(
+    given: dict[str, Any], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        under_twistd(**given)
+    assert ended.value.code == USAGE
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(says)

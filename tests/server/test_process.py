@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
@@ -155,6 +157,28 @@ def test_as_a_daemon(http_upstream: Any, tmp_path: Path) -> None:
     log = (tmp_path / "mesh.log").read_text()
     assert "applied configuration 2" in log
     assert "Traceback" not in log
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_as_somebody_else(mesh: Any) -> None:
+    """With --uid and --gid: its unix sockets are theirs, so that they can be used, and are gone at the end."""
+    # What pytest's own directories are in is for nobody else.
+    directory = Path(tempfile.mkdtemp())
+    directory.chmod(0o777)
+    edge, admin, log = directory / "edge.sock", directory / "admin.sock", directory / "access.log"
+    text = f"listeners: {{edge: {{bind: 'unix:{edge}', routes: [{{reply: {{body: hello}}}}]}}}}"
+    text += f"\naccess_log: {{path: {log}}}\ndrain: {{wait: 0}}"
+    nobody = ["--uid", "65534", "--gid", "65534"]
+    running = mesh(text, twistd=nobody, arguments=["--admin", f"unix:{admin}"])
+    assert Path(f"/proc/{running.pid}/status").read_text().split("Uid:")[1].split()[:3] == ["65534"] * 3
+    assert [each.stat().st_uid for each in (edge, admin)] == [65534, 65534]
+    assert request(f"unix:{edge}").text == "hello"
+    until(log.exists)
+    assert log.stat().st_uid == 65534
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+    assert os.listdir(directory) == ["access.log"]
+    shutil.rmtree(directory)
 
 
 # --- what is wrong with the configuration

@@ -39,7 +39,8 @@ def _read(path: str) -> model.Config:
     except subprocess.TimeoutExpired:
         raise ConfigError([Problem(path, 0, 0, "", f"not read within {LIMIT:g} s")]) from None
     except OSError as error:
-        raise ConfigError([Problem(path, 0, 0, "", f"no process to read it: {error.strerror}")]) from error
+        why = f"cannot be read: starting {sys.executable} for that: {error.strerror}"
+        raise ConfigError([Problem(path, 0, 0, "", why)]) from error
     try:
         outcome = pickle.loads(done.stdout)
     except Exception as error:

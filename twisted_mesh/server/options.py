@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, Optional, Sequence
 
@@ -44,6 +45,8 @@ class Options(usage.Options):
         ["zone", None, None, "Where it runs, over what the configuration says."],
         ["redis", None, None, "Known, not supported yet."],
     ]
+    # Whom twistd will make the process belong to, with --uid and --gid; None if it stays as it is.
+    owner: Optional[tuple[int, int]] = None
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.yaml")})
 
     def __init__(self) -> None:
@@ -68,12 +71,30 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Check what can be checked without the configuration."""
+        self._check_twistd()
         if self["redis"] is not None:
             raise usage.UsageError("--redis is known, not supported yet")
         # A daemon changes its directory; SIGHUP and the watch must still find the file.
         self["config"] = os.path.abspath(self["config"])
         if self["admin"] is not None:
             self["admin"] = self._admin(self["admin"])
+
+    def _check_twistd(self) -> None:
+        """Refuse what twistd was asked for and cannot be had, before anything has changed."""
+        twistd: Any = self.parent or {}
+        if twistd.get("chroot") is not None:
+            raise usage.UsageError(
+                "--chroot cannot be had: in there neither the configuration nor Python would be found; "
+                "a container or systemd's RootDirectory= have both in there from the start"
+            )
+        uid, gid = twistd.get("uid"), twistd.get("gid")
+        if uid is None:
+            return
+        try:
+            user = pwd.getpwuid(uid)
+        except KeyError:
+            raise usage.UsageError(f"--uid: there is no user {uid}") from None
+        self.owner = uid, user.pw_gid if gid is None else gid
 
     def _admin(self, text: str) -> Any:
         if text == "off":

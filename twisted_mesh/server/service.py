@@ -88,6 +88,22 @@ class Sidecar(MultiService):
         node = config.node
         self._families.info.labels(__version__, node.id or socket.gethostname(), node.service, node.zone).value = 1
 
+    def give_sockets_to(self, uid: int, gid: int) -> None:
+        """Have the files of unix sockets belong to whom the process will belong to, who removes them at its end.
+
+        :raises ConfigError: that is not allowed.
+        """
+        config = self.world.config
+        assert config is not None
+        binds = [bind.address for each in config.listeners.values() for bind in each.bind]
+        for address in [*binds, *([config.admin] if config.admin is not None else [])]:
+            if address.path:
+                try:
+                    os.chown(address.path, uid, gid)
+                except OSError as error:
+                    why = f"cannot be given to {uid}:{gid}: {error.strerror}"
+                    raise ConfigError([Problem(address.path, 0, 0, "", why)]) from error
+
     # --- IService
 
     def startService(self) -> None:
@@ -212,6 +228,8 @@ def make_service(options: Options) -> Sidecar:
     sidecar = Sidecar(install_reactor(), options["config"], options.over)
     try:
         sidecar.prepare()
+        if options.owner is not None and os.geteuid() == 0:
+            sidecar.give_sockets_to(*options.owner)
     except ConfigError as error:
         for each in error.problems:
             sys.stderr.write(f"{each}\n")

@@ -79,7 +79,7 @@ def test_a_child_that_breaks_is_a_problem_with_its_last_words(tmp_path: Path, mo
 
 def test_no_child_at_all_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-such-python"))
-    with pytest.raises(ConfigError, match="cannot be read: starting .* for that: No such file or directory"):
+    with pytest.raises(ConfigError, match=r"cannot be read: starting .* for that: No such file or directory"):
         read(tmp_path / "mesh.yaml")
 
 

@@ -25,7 +25,7 @@ def tree(text: str = BASE) -> Any:
 def offers(version: int = 5, **resources: Any) -> dict[str, Any]:
     """Resources by name; ``clusters__web`` is clusters/web."""
     named = {key.replace("__", "/"): value for key, value in resources.items()}
-    return {name: Offer(name, version, value) for name, value in named.items()}
+    return {name: Offer.of(name, version, value) for name, value in named.items()}
 
 
 def merged(given: Mapping[str, Any], good: Optional[Mapping[str, Any]] = None, base: str = BASE) -> Merged:
@@ -165,13 +165,13 @@ def test_an_unknown_kind_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["clusters/a b", "clusters/" + "x" * 64, 'clusters/"', "clusters/a.b.c d"])
 def test_a_name_that_is_none_is_refused_alone(name: str) -> None:
-    result = merge(tree(), {name: Offer(name, 3, WEB), **offers(clusters__good=WEB)})
+    result = merge(tree(), {name: Offer.of(name, 3, WEB), **offers(clusters__good=WEB)})
     assert [each.name for each in result.refused] == [name]
     assert list(result.in_force) == ["clusters/good"]
 
 
 def test_a_name_with_points_is_told_from_a_path() -> None:
-    result = merge(tree(), {"clusters/a.b": Offer("clusters/a.b", 3, {})})
+    result = merge(tree(), {"clusters/a.b": Offer.of("clusters/a.b", 3, {})})
     assert [each.name for each in result.refused] == ["clusters/a.b"]
 
 
@@ -217,8 +217,14 @@ def test_texts_of_the_bus_may_stand_for_something_else() -> None:
 
 def test_many_bad_ones_take_a_few_rounds_only() -> None:
     """Not one for each: a merge of a thousand would take minutes."""
-    many = {f"clusters/c{at}": Offer(f"clusters/c{at}", 3, {"endpoints": [at]}) for at in range(300)}
-    many.update({f"routes/r{at}": Offer(f"routes/r{at}", 3, [{"to": f"c{at}"}]) for at in range(300)})
+    many = {f"clusters/c{at}": Offer.of(f"clusters/c{at}", 3, {"endpoints": [at]}) for at in range(300)}
+    many.update({f"routes/r{at}": Offer.of(f"routes/r{at}", 3, [{"to": f"c{at}"}]) for at in range(300)})
     result = merge(tree(), many)
     assert len(result.refused) == 600
     assert result.in_force == {}
+
+
+def test_what_is_no_json_is_refused_alone() -> None:
+    result = merge(tree(), {"clusters/web": Offer("clusters/web", 3, b"{"), **offers(clusters__good=WEB)})
+    assert said(result)[0].startswith("clusters/web: bus version 3: clusters.web: not JSON: ")
+    assert list(result.in_force) == ["clusters/good"]

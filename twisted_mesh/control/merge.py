@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Optional, Protocol
 
+import msgspec
+
 from twisted_mesh.control.load import checked
 from twisted_mesh.control.planted import Planting, Substitute
 from twisted_mesh.control.tree import Mark, Table
@@ -39,8 +41,15 @@ class Stored(Protocol):
         """The version of the mesh at which it changed."""
 
     @property
+    def body(self) -> bytes:
+        """What stands below its name in a file, as JSON."""
+
+    @property
     def value(self) -> Any:
-        """What stands below its name in a file, as plain JSON."""
+        """The same, decoded.
+
+        :raises ValueError: it is no JSON.
+        """
 
 
 class Offer(NamedTuple):
@@ -48,7 +57,20 @@ class Offer(NamedTuple):
 
     name: str
     version: int
-    value: Any
+    body: bytes
+
+    @classmethod
+    def of(cls, name: str, version: int, value: Any) -> Offer:
+        """Return one that holds a plain value."""
+        return cls(name, version, msgspec.json.encode(value))
+
+    @property
+    def value(self) -> Any:
+        """The value, decoded anew each time.
+
+        :raises ValueError: it is no JSON.
+        """
+        return msgspec.json.decode(self.body)
 
 
 class Refusal(NamedTuple):
@@ -132,7 +154,10 @@ class _Merging:
         try:
             config = checked(tree)
         except ConfigError as error:
-            raise ConfigError(sorted({*problems, *error.problems})) from None
+            # What follows from a value that could not be read says nothing new.
+            unread = {_owner(each) for each in problems}
+            more = [each for each in error.problems if _owner(each) not in unread]
+            raise ConfigError(sorted({*problems, *more})) from None
         if problems:
             raise ConfigError(problems)
         return config
@@ -164,7 +189,11 @@ class _Merging:
     def _plant(self, stored: Stored, parent: Mark, own: str) -> tuple[Any, Mark, list[Problem]]:
         planting = Planting(_place(stored), self._substitute)
         mark = planting.mark(parent, own)
-        return planting.value(stored.value, mark), mark, planting.problems
+        try:
+            value = stored.value
+        except ValueError as error:
+            return None, mark, [mark.problem(f"not JSON: {error}")]
+        return planting.value(value, mark), mark, planting.problems
 
     # --- whose fault it is
 
@@ -193,7 +222,7 @@ class _Merging:
         chosen, before = self._choices[name], self._good.get(name)
         if chosen is None or before is None:
             return chosen is not before
-        return (chosen.version, chosen.value) != (before.version, before.value)
+        return (chosen.version, chosen.body) != (before.version, before.body)
 
     def _take_back(self, name: str, problems: Iterable[Problem]) -> None:
         chosen = self._choices[name]
@@ -218,7 +247,10 @@ class _Merging:
     def _value(self, name: str) -> Any:
         chosen = self._choices.get(name)
         if chosen is not None:
-            return chosen.value
+            try:
+                return chosen.value
+            except ValueError:
+                return None
         section, _, own = name.partition("/")
         table = self._base.get(section)
         return table.get(own) if isinstance(table, Table) else None

@@ -9,6 +9,7 @@ from typing import Any, Callable, Iterator
 import pytest
 from hypothesis import settings
 
+from tests.servers import Live, Server
 from tests.support import HttpUpstream, Mesh, TcpUpstream, start_mesh
 
 # Examples for each property: a few at every run, the same ones each time; many with HYPOTHESIS_PROFILE=deep.
@@ -59,3 +60,36 @@ def tcp_upstream() -> Iterator[Callable[..., TcpUpstream]]:
     yield start
     for each in started:
         each.stop()
+
+
+@pytest.fixture
+def redis_servers() -> Iterator[Callable[..., Server]]:
+    """``redis_servers(*options, password=...)`` starts a real server; see `tests.servers.Server`."""
+    started: list[Server] = []
+
+    def start(*arguments: Any, **options: Any) -> Server:
+        started.append(Server(*arguments, **options))
+        return started[-1].start()
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def redis_server(redis_servers: Callable[..., Server]) -> Server:
+    """A real server, empty and without a password."""
+    return redis_servers()
+
+
+@pytest.fixture(scope="session")
+def _live() -> Iterator[Live]:
+    one = Live()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def live(_live: Live) -> Live:
+    """A reactor that runs in a thread: ``live.run(coroutine)``."""
+    return _live

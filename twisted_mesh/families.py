@@ -46,6 +46,8 @@ class Families:
         self._downstream(registry)
         self._upstream(registry)
         self._clusters(registry)
+        self._bus(registry)
+        self._registered(registry)
         self._process(registry)
 
     def _downstream(self, registry: Registry) -> None:
@@ -119,6 +121,53 @@ class Families:
             start + "resolves_total", "Name lookups by result: success, failure.", ("cluster", "result")
         )
 
+    def _bus(self, registry: Registry) -> None:
+        start = "twisted_mesh_bus_"
+        self.bus_connected = registry.gauge(
+            start + "connected", "Whether there is a connection to Redis, by what it is for.", ("link",)
+        )
+        self.bus_connects = registry.counter(start + "connects_total", "Connections to Redis made.", ("link",))
+        self.bus_failures = registry.counter(
+            start + "connect_failures_total", "Attempts to connect to Redis that failed.", ("link",)
+        )
+        self.bus_commands = registry.counter(
+            start + "commands_total", "Commands, by result: ok, refused, down, timeout, protocol, busy.", ("result",)
+        )
+        self.bus_messages = registry.counter(start + "messages_total", "Messages that came.", ("link",))
+        self.bus_message_age = registry.gauge(
+            start + "last_message_age_seconds", "Since the last message or sign of life on the subscriptions."
+        )
+
+    def _registered(self, registry: Registry) -> None:
+        start = "twisted_mesh_bus_"
+        self.bus_followed = registry.gauge(
+            start + "followed", "Sets of records followed: services, overrides.", ("kind",)
+        )
+        self.bus_changes = registry.counter(
+            start + "changes_total", "Changes taken in, by how they came: message, reading.", ("kind", "by")
+        )
+        self.bus_gaps = registry.counter(
+            start + "gaps_total", "Messages that were missing, so that changes were read.", ("kind",)
+        )
+        self.bus_refused_records = registry.counter(
+            start + "refused_records_total", "Records and messages that could not be read.", ("kind",)
+        )
+        start = "twisted_mesh_registration_"
+        self.registered = registry.gauge(start + "registered", "Whether this sidecar's instance is registered.")
+        self.heartbeats = registry.counter(
+            start + "heartbeats_total", "Heartbeats by result: renewed, unknown, failed.", ("result",)
+        )
+        start = "twisted_mesh_cluster_"
+        self.suspects = registry.gauge(
+            start + "suspects", "Endpoints whose lease ran out, kept as too many did together.", ("cluster",)
+        )
+        self.kept = registry.gauge(
+            start + "kept_endpoints", "Endpoints kept as the registry knows none any more.", ("cluster",)
+        )
+        self.overridden = registry.gauge(
+            start + "overridden", "Endpoints that an admin override is in force for.", ("cluster",)
+        )
+
     def _process(self, registry: Registry) -> None:
         start = "twisted_mesh_"
         self.filter_errors = registry.counter(
@@ -154,6 +203,10 @@ class Families:
         """Return the cells of one listener."""
         return ListenerCells(self, protocol, name)
 
+    def bus(self, link: str) -> BusCells:
+        """Return the cells of one connection to Redis: commands, messages or sentinel."""
+        return BusCells(self, link)
+
     def upstream(self, protocol: str, cluster: str) -> UpstreamCells:
         """Return the cells of one cluster as one protocol uses it."""
         return UpstreamCells(self, protocol, cluster)
@@ -170,6 +223,23 @@ class ListenerCells:
         self.connections_refused: Cell = families.connections_refused.labels(protocol, name)
         self.calls_active: Cell = families.calls_active.labels(protocol, name)
         self.accept_pauses: Cell = families.accept_pauses.labels(protocol, name)
+
+
+class BusCells:
+    """What a connection to Redis counts."""
+
+    __slots__ = ("_families", "connected", "connects", "failures", "messages")
+
+    def __init__(self, families: Families, link: str) -> None:
+        self._families = families
+        self.connected: Cell = families.bus_connected.labels(link)
+        self.connects: Cell = families.bus_connects.labels(link)
+        self.failures: Cell = families.bus_failures.labels(link)
+        self.messages: Cell = families.bus_messages.labels(link)
+
+    def result(self, name: str) -> None:
+        """Count how a command ended."""
+        self._families.bus_commands.labels(name).value += 1
 
 
 class UpstreamCells:

@@ -72,7 +72,7 @@ EVERYTHING_WRONG = """\
 mesh: my mesh
 nod: {id: x}
 admin: 8080
-redis: redis://x
+tracing: {}
 listeners:
   edge:
     bind: [":80", {address: "127.0.0.1:1", backlok: 5}]
@@ -101,7 +101,7 @@ def test_all_problems_are_said_at_once_with_their_places() -> None:
         "f.yaml:1:7: mesh: expected a name of at most 63 letters, digits, '_', '-' and '.', got \"my mesh\"",
         'f.yaml:2:1: nod: unknown name; did you mean "node"?',
         "f.yaml:3:8: admin: expected an address such as 127.0.0.1:8080, [::1]:8080 or unix:/path, got 8080",
-        "f.yaml:4:1: redis: known, not supported yet",
+        "f.yaml:4:1: tracing: known, not supported yet",
         "f.yaml:7:12: listeners.edge.bind[0]: expected a host before the port, such as 127.0.0.1:80; to listen on every address 0.0.0.0:80",
         'f.yaml:7:44: listeners.edge.bind[1].backlok: unknown name; did you mean "backlog"?',
         'f.yaml:9:28: listeners.edge.routes[0].timeout: expected a duration such as 250ms, 2s or 1m, got "2 sec"',

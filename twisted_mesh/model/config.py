@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from twisted_mesh.model.base import NOT_YET, Model, Name, OrOff
 from twisted_mesh.model.cluster import Cluster
 from twisted_mesh.model.listener import AccessLog, Listener
+from twisted_mesh.model.redis import RedisSetting
 from twisted_mesh.model.route import Route
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Address, Duration
@@ -43,13 +44,14 @@ class Drain(Model):
 class Config(Model):
     """The whole configuration of a sidecar."""
 
-    later: ClassVar[frozenset[str]] = frozenset(["identity", "redis", "tracing"])
+    later: ClassVar[frozenset[str]] = frozenset(["identity", "tracing"])
 
     mesh: Name = Field(default="default", description="The mesh that this sidecar belongs to.")
     node: Node = Field(default=Node.model_construct(), description="Who this sidecar is.")
     admin: Annotated[Optional[Address], OrOff()] = Field(
         default=Address("127.0.0.1", 9901), description="Where the admin answers; or off."
     )
+    redis: RedisSetting = None
     access_log: Annotated[Optional[AccessLog], OrOff()] = Field(
         default=AccessLog.model_construct(), description="Where calls are logged, and how; or off."
     )

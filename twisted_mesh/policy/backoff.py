@@ -15,3 +15,12 @@ def full_jitter(attempt: int, base: float, limit: float, dice: Callable[[], floa
     callers best (``router_filter``, and "Exponential Backoff And Jitter" of the AWS architecture blog).
     """
     return dice() * min(limit, base * (2.0 ** min(attempt, _DOUBLINGS) - 1.0))
+
+
+def decorrelated_jitter(before: float, base: float, limit: float, dice: Callable[[], float]) -> float:
+    """Return the wait after one of `before` seconds, 0 for the first.
+
+    It is drawn evenly from [base, max(base, 3 * before)), at most `limit`: "decorrelated jitter" of "Exponential
+    Backoff And Jitter" of the AWS architecture blog.  Many clients of one server that came back spread out.
+    """
+    return min(limit, base + dice() * (max(base, 3.0 * before) - base))

@@ -1,0 +1,281 @@
+"""Messages from the mesh's Redis.
+
+A message is a hint: what counts is in keys.  So after every reconnect everything is read once more, and that is safe
+only when all channels are known to be subscribed before: `Subscriber.on_up` says when.
+"""
+
+from __future__ import annotations
+
+import random as _random
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Optional
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from twisted_mesh.bus.dial import Dialer
+from twisted_mesh.bus.errors import BusError
+from twisted_mesh.bus.find import finder
+from twisted_mesh.bus.upkeep import Upkeep, call_all
+from twisted_mesh.families import Families
+from twisted_mesh.metrics import Registry
+
+if TYPE_CHECKING:
+    from twisted_mesh.bus.dial import Link
+    from twisted_mesh.model.redis import Redis as Settings
+
+log = Logger("twisted_mesh.bus")
+
+OnMessage = Callable[[bytes], None]
+
+
+class _Channel:
+    """A channel that is wanted.
+
+    :ivar refused: the server did not allow it when it was last asked.
+    """
+
+    __slots__ = ("acknowledged", "deliver", "refused")
+
+    def __init__(self, deliver: OnMessage) -> None:
+        self.deliver = deliver
+        self.acknowledged: Optional[Deferred[None]] = Deferred()
+        self.refused = False
+
+
+class Subscriber:
+    """The connection for messages, kept as long as it runs.
+
+    :param now: monotonic seconds.
+    :param mesh: the name of the mesh; in a Redis Cluster the node of its slot is used.
+    :param link: what the metrics call it.
+    :ivar on_up: called after every connect, once all channels are acknowledged: now read everything.
+    :ivar on_down: called each time the connection is lost.
+    :ivar last_message: when the last message or other sign of life came, by `now`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        reactor: Any,
+        random: _random.Random,
+        metrics: Registry,
+        now: Callable[[], float],
+        mesh: str = "default",
+        link: str = "messages",
+    ) -> None:
+        self.settings = settings
+        self.on_up: list[Callable[[], None]] = []
+        self.on_down: list[Callable[[], None]] = []
+        self.last_message = now()
+        self._now = now
+        self._channels: dict[bytes, _Channel] = {}
+        # What the connection is subscribed to.
+        self._have: set[bytes] = set()
+        self._ready = False
+        self._syncing = False
+        families = Families(metrics)
+        self._cells = families.bus(link)
+        self._age = families.bus_message_age.labels() if link == "messages" else None
+        self._metrics = metrics
+        self._unhook: Optional[Callable[[], None]] = None
+        dialer = Dialer(settings, reactor, self._deliver)
+        self._finder = finder(dialer, mesh, reactor=reactor, random=random, metrics=metrics, now=now)
+        self._upkeep = Upkeep(
+            link,
+            self._find,
+            reactor=reactor,
+            random=random,
+            timeout=settings.timeout,
+            opened=self._opened,
+            closed=self._closed,
+            alive=self._alive,
+        )
+        self._finder.on_moved = self._upkeep.look_again
+
+    def __repr__(self) -> str:
+        state = f"at {self._upkeep.link.server}" if self._upkeep.link is not None else self.trouble
+        return f"<Subscriber {self.settings.url.shown} {state}, {len(self._have)} of {len(self._channels)} channels>"
+
+    def start(self) -> None:
+        """Begin to connect."""
+        if self._age is not None and self._unhook is None:
+            self._unhook = self._metrics.on_collect(self._show)
+        self._finder.start()
+        self._upkeep.start()
+
+    def stop(self) -> Deferred[None]:
+        """End; no message is delivered after it."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self._upkeep.stop()
+        await self._finder.stop()
+        if self._unhook is not None:
+            self._unhook()
+            self._unhook = None
+        for each in self._channels.values():
+            _fire(each, BusError("down", "stopped"))
+        self._channels.clear()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection and every channel is acknowledged."""
+        return self._ready
+
+    @property
+    def trouble(self) -> str:
+        """Why messages may be missing, in one line; "" if all is well."""
+        if self._upkeep.trouble:
+            return self._upkeep.trouble
+        refused = [name.decode("utf-8", "replace") for name, each in self._channels.items() if each.refused]
+        return f"redis {self.server} refuses the channel {refused[0]}" if refused else ""
+
+    @property
+    def server(self) -> str:
+        """The address of the server in use, "" while there is none."""
+        return self._upkeep.link.server if self._upkeep.link is not None else ""
+
+    def subscribe(self, channel: str, on_message: OnMessage) -> Deferred[None]:
+        """Have `on_message` called with each message of a channel, from the acknowledgement on, which fires the result.
+
+        While there is no connection that may take long; the channel is wanted until `unsubscribe` says otherwise.
+
+        :raises BusError: through the Deferred: the server refuses the channel, which is forgotten; or it was stopped.
+        :raises ValueError: it is subscribed already.
+        """
+        name = channel.encode()
+        if name in self._channels:
+            raise ValueError(f"the channel {channel} is subscribed already")
+        wanted = self._channels[name] = _Channel(on_message)
+        assert wanted.acknowledged is not None
+        acknowledged = wanted.acknowledged
+        self._sync()
+        return acknowledged
+
+    def unsubscribe(self, channel: str) -> None:
+        """Want a channel no more; nothing of it is delivered from now on."""
+        wanted = self._channels.pop(channel.encode(), None)
+        if wanted is not None:
+            _fire(wanted, CancelledError())
+            self._sync()
+
+    # --- what the connection is subscribed to
+
+    def _sync(self) -> None:
+        """Bring what the server has in line with what is wanted, one question at a time."""
+        link = self._upkeep.link
+        if link is not None and link.failure is None and not self._syncing:
+            self._syncing = True
+            Deferred.fromCoroutine(self._in_line(link)).addErrback(self._broken, link)
+
+    async def _in_line(self, link: Link) -> None:
+        try:
+            while link.failure is None:
+                step = self._next()
+                if step is None:
+                    break
+                await self._ask(link, *step)
+        finally:
+            self._syncing = False
+        if link is self._upkeep.link and link.failure is None:
+            if not self._ready:
+                self._ready = True
+                self._cells.connected.value = 1
+                call_all(self.on_up)
+        else:
+            # The connection was lost in the meantime, and there may be another one already.
+            self._sync()
+
+    def _next(self) -> Optional[tuple[str, bytes]]:
+        for name, each in self._channels.items():
+            if name not in self._have and not each.refused:
+                return "SUBSCRIBE", name
+        gone = next((each for each in self._have if each not in self._channels), None)
+        return None if gone is None else ("UNSUBSCRIBE", gone)
+
+    async def _ask(self, link: Link, verb: str, name: bytes) -> None:
+        try:
+            await link.ask((verb, name), self.settings.timeout)
+        except BusError as error:
+            if error.kind == "refused":
+                self._refused(link, name, error)
+            return
+        if link is not self._upkeep.link:
+            return
+        if verb == "UNSUBSCRIBE":
+            self._have.discard(name)
+            return
+        self._have.add(name)
+        wanted = self._channels.get(name)
+        if wanted is not None:
+            _fire(wanted, None)
+
+    def _refused(self, link: Link, name: bytes, error: BusError) -> None:
+        if error.wrong_server:
+            self._finder.refused(error)
+            link.abort(error)
+            return
+        wanted = self._channels.get(name)
+        if wanted is None:
+            # An UNSUBSCRIBE that a server refuses: nothing of the channel is delivered anyway.
+            self._have.discard(name)
+            return
+        log.error("{error}: the channel {name}", error=error, name=name.decode("utf-8", "replace"))
+        if wanted.acknowledged is not None:
+            del self._channels[name]
+            _fire(wanted, error)
+        else:
+            wanted.refused = True
+
+    def _broken(self, failure: Any, link: Link) -> None:
+        log.failure("the subscriptions broke", failure)
+        link.abort(BusError("protocol", "the subscriptions broke; see the log", server=link.server))
+
+    # --- what becomes of the connection
+
+    def _find(self) -> Awaitable[Link]:
+        return self._finder.find()
+
+    def _opened(self, link: Link) -> None:
+        self._cells.connects.value += 1
+        self._alive()
+        self._sync()
+
+    def _closed(self, why: BusError) -> None:
+        was_ready, self._ready = self._ready, False
+        self._cells.connected.value = 0
+        self._have.clear()
+        for each in self._channels.values():
+            each.refused = False
+        if was_ready:
+            call_all(self.on_down)
+
+    def _alive(self) -> None:
+        self.last_message = self._now()
+
+    def _deliver(self, name: bytes, payload: bytes) -> None:
+        self._alive()
+        self._cells.messages.value += 1
+        wanted = self._channels.get(name)
+        if wanted is None:
+            return
+        try:
+            wanted.deliver(payload)
+        except Exception:
+            log.failure("a message of {name} was not understood", name=name.decode("utf-8", "replace"))
+
+    def _show(self) -> None:
+        assert self._age is not None
+        self._age.value = max(0.0, self._now() - self.last_message)
+
+
+def _fire(channel: _Channel, error: Optional[BaseException]) -> None:
+    """Tell whoever waits for the acknowledgement, once."""
+    waiting, channel.acknowledged = channel.acknowledged, None
+    if waiting is None or waiting.called:
+        return
+    if error is None:
+        waiting.callback(None)
+    else:
+        waiting.errback(error)

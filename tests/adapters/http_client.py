@@ -26,6 +26,7 @@ class ClientTransport(StringTransport):
         self.ended = ""
         self.full = False
         self.half_closed = False
+        self.left = ""
 
     def loseConnection(self) -> None:
         self._end("closed", ConnectionDone())
@@ -39,6 +40,9 @@ class ClientTransport(StringTransport):
     def write(self, data: bytes) -> None:
         if not self.ended and not self.half_closed:
             super().write(data)
+
+    def departed(self) -> str:
+        return self.left
 
     def loseWriteConnection(self) -> None:
         self.half_closed = True

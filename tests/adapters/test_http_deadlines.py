@@ -8,8 +8,10 @@ import pytest
 
 from tests.adapters.http_client import Client
 from twisted_mesh.adapters.http_body import GRACE
-from twisted_mesh.call import Reply
-from twisted_mesh.errors import Kind
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.calls import CLEANUP_LIMIT
+from twisted_mesh.errors import Cancelled, Kind
+from twisted_mesh.park import Parked
 from twisted_mesh.stream import ByteStream
 
 IDLE = {"timeouts": {"stream_idle": 2.0}}
@@ -132,4 +134,100 @@ def test_an_upstream_that_takes_a_body_slowly_does_not_stand_still() -> None:
     assert client.open
     client.pass_time(3.5)
     assert client.heard.startswith(b"HTTP/1.1 504 ")
+    client.check_over()
+
+
+# --- clients that are not read: nothing but a look shows that they have gone
+
+MANY = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 100
+
+
+@pytest.mark.parametrize("left", ["end", "reset"])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_client_that_goes_behind_many_requests(left: str, streaming: bool) -> None:
+    client = Client(options={"timeouts": {"stream_idle": "off"}})
+    client.send(MANY)
+    if streaming:
+        client.last.say(Reply(200, None, ByteStream()))
+    assert not client.transport.reading
+    client.pass_time(5.0)
+    assert client.open
+    client.transport.left = left
+    client.pass_time(1.5)
+    assert client.transport.ended == "reset"
+    assert client.last.call.flags == ("DC",)
+    client.check_over()
+
+
+def test_a_client_that_goes_behind_a_body_that_nobody_takes() -> None:
+    client = Client()
+    client.send(POST + b"x")
+    body: Any = client.last.call.body
+    client.last.call.route = object()  # type: ignore[assignment]
+    body.attach(_Taking())
+    body.pause()
+    assert not client.transport.reading
+    client.pass_time(5.0)
+    client.transport.left = "end"
+    client.pass_time(1.5)
+    assert client.transport.ended == "reset"
+    client.check_over()
+
+
+class _Taking:
+    def body_data(self, data: bytes) -> None:
+        """Take it."""
+
+    body_ended = body_failed = body_data
+
+
+def test_a_client_that_half_closes_behind_many_requests_where_it_may() -> None:
+    client = Client(half_close=True)
+    client.send(MANY)
+    client.transport.left = "end"
+    client.pass_time(5.0)
+    assert client.open
+    client.transport.left = "reset"
+    client.pass_time(1.5)
+    assert client.transport.ended == "reset"
+    client.check_over()
+
+
+def test_a_client_that_does_not_take_its_answer_is_not_idle_at_once() -> None:
+    """What it has asked behind it waits, unread, with no call in flight."""
+    client = Client()
+    client.get()
+    client.transport.fill()
+    client.send(MANY)
+    client.last.say(b"x")
+    assert not client.transport.reading and client.connection.call is None
+    client.pass_time(5.0)
+    assert client.open
+    client.transport.empty()
+    assert client.connection.call is not None
+    client.check_over()
+
+
+def test_looking_for_a_client_does_not_disturb_the_cleaning_up() -> None:
+    """A call that was stopped is for the call table to end."""
+    client = Client(options=IDLE)
+    thrown: list[BaseException] = []
+
+    async def stubborn(call: Call) -> Reply:
+        try:
+            return await Parked()
+        except Cancelled as reason:
+            thrown.append(reason)
+            await Parked[None]()
+        return Reply(200)
+
+    client.adapter.chain = stubborn
+    client.get()
+    client.pass_time(2.5)
+    client.send(MANY)
+    assert not client.transport.reading
+    client.pass_time(CLEANUP_LIMIT - 1.0)
+    assert len(thrown) == 1 and client.open
+    client.pass_time(1.0)
+    assert client.heard.startswith(b"HTTP/1.1 500 ")
     client.check_over()

@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from tests.e2e.support import AioServer, Edge, start_edge
-from tests.support import RawClient, TcpUpstream, free_port, request, until
+from tests.support import PATIENCE, RawClient, TcpUpstream, free_port, request, until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -118,6 +118,45 @@ def test_client_goes_within_its_body(edge: Edge, faulty: Faulty) -> None:
         client.close()
         until(lambda: isinstance(ends[-1], str), "the end to arrive")
         assert b"".join(each for each in ends if isinstance(each, bytes)) == piece
+
+
+def test_client_goes_behind_many_requests(edge: Edge, app: AioServer) -> None:
+    """It is seen to go although what it sent has filled what is kept, and the connection is not read."""
+    before = app.ended.count("/late")
+    client = RawClient(edge.port)
+    client.send(get("app", "/late") + get("app", "/status/200") * 5000)
+    until(lambda: app.seen["/late"] > before, "the call")
+    client.close()
+    until(lambda: app.ended.count("/late") > before, "the upstream to see it")
+
+
+def test_client_goes_behind_a_body_that_nobody_takes(edge: Edge, faulty: Faulty) -> None:
+    """The upstream reads nothing, so nor do we; it sees the end all the same."""
+    gone = threading.Event()
+
+    def say(head: bytes, link: RawClient) -> str:
+        if not gone.wait(PATIENCE):
+            return "close"
+        try:
+            while link.read_exactly(1):
+                continue
+        except (EOFError, ConnectionResetError):
+            gone.clear()
+        return "close"
+
+    faulty.say = say
+    client = RawClient(edge.port)
+    client.send(get("faulty", "/untaken", "POST", "Content-Length: 100000000\r\n"))
+    client.sock.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        while True:
+            client.send(bytes(100_000))
+    # A FIN would wait behind what the client could not send.
+    client.reset()
+    line = edge.line("/untaken")
+    assert line["flags"] == ["DC"]
+    gone.set()
+    until(lambda: not gone.is_set(), "the upstream to see it")
 
 
 def test_half_closing_client(edge: Edge) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sys
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from tests.net.support import tcp_pair
-from twisted_mesh.net.sockets import queued, reset_on_close, twisted_address
+from twisted_mesh.net.sockets import departed, queued, reset_on_close, twisted_address
 
 
 def test_reset_on_close() -> None:
@@ -34,6 +35,28 @@ def test_queued() -> None:
     theirs.close()
     ours.close()
     assert queued(ours) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems tell less")
+def test_departed() -> None:
+    """A peer that leaves is noticed behind what it sent, which nobody reads."""
+    ours, theirs = tcp_pair()
+    assert departed(ours) == ""
+    theirs.sendall(b"x" * 1000)
+    assert departed(ours) == ""
+    theirs.shutdown(socket.SHUT_WR)
+    assert departed(ours) == "end"
+    ours.shutdown(socket.SHUT_WR)
+    assert departed(ours) == "end"
+    theirs.close()
+    ours.close()
+    assert departed(ours) == "reset"
+    ours, theirs = tcp_pair()
+    theirs.sendall(b"x" * 1000)
+    reset_on_close(theirs)
+    theirs.close()
+    assert departed(ours) == "reset"
+    ours.close()
 
 
 def test_twisted_address() -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 NEVER = math.inf
 # Seconds between two looks at a body that is being sent to us.
 _BODY_LOOK = 5.0
+# The same for a client that is not being read, which shows neither its end nor its reset by itself.
+_UNREAD_LOOK = 1.0
 # The same for a call whose limits are not known yet, as a filter before the route waits for something.
 _UNDECIDED_LOOK = 1.0
 
@@ -85,10 +87,14 @@ class Deadlines:
         raise NotImplementedError
 
     def pause_reading(self) -> None:
-        """Stop reading from the client."""
-        if not self._read_paused and not self._gone:
+        """Stop reading from the client, and look from time to time whether it is still there."""
+        if self._gone:
+            return
+        if not self._read_paused:
             self._read_paused = True
             self.transport.pauseProducing()
+        if self.call is not None:
+            self.deadline = min(self.deadline, self.adapter.now() + _UNREAD_LOOK)
 
     def resume_reading(self) -> None:
         """Read from the client again."""
@@ -125,6 +131,12 @@ class Deadlines:
         if call is None:
             self._expired_idle()
             return
+        if self._read_paused and self._left():
+            return
+        if self._driver is not None and self._driver.cancelled_at:
+            # Whether the chain ends is for the call table to watch now; see `stop`.
+            self.deadline = NEVER
+            return
         if self.body is not None and self.body.too_slow(now):
             self.stop(Kind.REQUEST_TIMEOUT, "the request body comes too slowly")
         elif call.max_duration is not None and now >= call.started + call.max_duration:
@@ -140,6 +152,17 @@ class Deadlines:
         self.deadline = NEVER
         self._ending = True
         self.transport.loseConnection()
+
+    def _left(self) -> bool:
+        """End the connection if its client, which is not being read, has gone."""
+        departed = getattr(self.transport, "departed", None)
+        how: str = "" if departed is None else departed()
+        if how == "end" and (self.tunnel is not None or (self.adapter.half_close and self.body is None)):
+            # What it has sent is still of use, and the end comes behind it.
+            return False
+        if how:
+            self.transport.abortConnection()
+        return bool(how)
 
     def _idle_limit(self, call: Call) -> float:
         if self.tunnel is not None:
@@ -173,6 +196,8 @@ class Deadlines:
             self._untaken = self._unsent()
         if call.max_duration is not None:
             look = min(look, call.started + call.max_duration)
+        if self._read_paused:
+            look = min(look, now + _UNREAD_LOOK)
         if call.route is None:
             return min(look, now + _UNDECIDED_LOOK)
         return look if self.body is None else min(look, now + _BODY_LOOK)

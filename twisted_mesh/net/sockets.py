@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import select
 import socket
 import struct
 import termios
@@ -12,6 +13,8 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 TwistedAddress = Union[IPv4Address, IPv6Address, UNIXAddress]
 
+# Errors and hang-ups are always reported; only Linux tells of a FIN that stands behind unread bytes.
+_LEFT: int = getattr(select, "POLLRDHUP", select.POLLHUP)
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -33,6 +36,23 @@ def queued(sock: socket.socket) -> int:
         return 0
     size: int = struct.unpack("i", answer)[0]
     return size
+
+
+def departed(sock: socket.socket) -> str:
+    """Return whether the peer has left, also where what it sent before has not been read.
+
+    "reset": the connection is broken; "end": the peer sends no more; "": neither, as far as the system tells.
+    """
+    look = select.poll()
+    try:
+        look.register(sock.fileno(), _LEFT)
+    except ValueError:
+        # It is closed.
+        return "reset"
+    events = look.poll(0)
+    if not events:
+        return ""
+    return "reset" if events[0][1] & (select.POLLERR | select.POLLNVAL) else "end"
 
 
 def twisted_address(name: Any) -> Optional[TwistedAddress]:

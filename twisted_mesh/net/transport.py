@@ -39,7 +39,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_mesh.net.sockets import TwistedAddress, queued, reset_on_close, twisted_address
+from twisted_mesh.net.sockets import TwistedAddress, departed, queued, reset_on_close, twisted_address
 
 log = Logger()
 
@@ -305,6 +305,10 @@ class LoopTransport:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
 
     # --- ours
+
+    def departed(self) -> str:
+        """Return whether the peer has left ("reset", "end" or ""), also while the connection is not read."""
+        return departed(self.sock)
 
     def switch(self, protocol: Any) -> None:
         """Give the connection to another protocol; it gets ``makeConnection`` now and all that comes from now on."""

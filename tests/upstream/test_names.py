@@ -159,7 +159,7 @@ def test_an_answer_after_stop_is_dropped() -> None:
 BOTH = answer("127.0.0.1", "::1")
 
 
-def test_of_several_loopback_addresses_the_one_that_accepts_is_used() -> None:
+def test_of_two_loopback_addresses_the_one_that_accepts_is_used() -> None:
     world = Watched("localhost:5432")
     world.resolver.names["localhost"] = BOTH
     world.connector.answer["127.0.0.1:5432"] = "refuse"
@@ -176,8 +176,29 @@ def test_it_is_not_asked_again_while_all_is_well() -> None:
     world.watch.start()
     world.env.clock.advance(30)
     assert world.looked == 2
-    assert world.connector.asked == ["127.0.0.1:5432"]
-    assert world.found == [("127.0.0.1",)]
+    assert world.connector.asked == ["127.0.0.1:5432", "[::1]:5432"]
+    assert world.found == [("127.0.0.1", "::1")]
+
+
+def test_one_that_accepts_later_is_used_from_then_on() -> None:
+    world = Watched("localhost:5432")
+    world.resolver.names["localhost"] = BOTH
+    world.connector.answer["[::1]:5432"] = "refuse"
+    world.watch.start()
+    del world.connector.answer["[::1]:5432"]
+    world.env.clock.advance(30)
+    assert world.found == [("127.0.0.1",), ("127.0.0.1", "::1")]
+
+
+@pytest.mark.parametrize(
+    "addresses", [("127.0.0.1", "127.0.0.2"), ("127.0.0.1", "::1", "127.0.0.2"), ("::1", "10.1.1.1")]
+)
+def test_others_are_all_used(addresses: tuple[str, ...]) -> None:
+    world = Watched("web:80")
+    world.resolver.names["web"] = answer(*addresses)
+    world.watch.start()
+    assert world.connector.asked == []
+    assert world.found == [addresses]
 
 
 def test_while_nothing_listens_it_looks_every_second() -> None:
@@ -200,10 +221,10 @@ def test_failures_make_it_choose_anew() -> None:
     world.watch.start()
     world.connector.answer["127.0.0.1:5432"] = "refuse"
     world.env.clock.advance(30)
-    assert world.found == [("127.0.0.1",)]
+    assert world.found == [("127.0.0.1", "::1")]
     failures["127.0.0.1:5432"] = 3
     world.env.clock.advance(30)
-    assert world.found == [("127.0.0.1",), ("::1",)]
+    assert world.found == [("127.0.0.1", "::1"), ("::1",)]
 
 
 def test_stop_ends_a_choice_that_is_being_made() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional, Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -35,10 +35,10 @@ class NameWatch:
     `addresses` are those in use, in the order of the answer; a lookup that fails leaves them as they are, and `problem`
     says why it failed ("" when it did not).
 
-    A name that stands for several loopback addresses, as ``localhost`` often does for 127.0.0.1 and ::1, means one
-    server on this machine that may listen on either.  So only one of them is used: the first that accepts a
-    connection.  It is chosen anew while none accepts, and when calls to it have failed since the last lookup
-    (`failures` counts them by address).
+    A name that is one loopback address of each family, as ``localhost`` often is 127.0.0.1 and ::1, means a server on
+    this machine, which may listen on one of them only.  So those that accept a connection are used, or the first while
+    none does.  They are asked again at each lookup until all accept, and when calls to them have failed since the last
+    one (`failures` counts them by address).
     """
 
     def __init__(
@@ -156,29 +156,23 @@ class NameWatch:
             self.addresses = addresses
             self._found(self)
 
-    # --- several loopback addresses
+    # --- two loopback addresses
 
     def _settle(self, answer: Answer) -> Deferred[Answer]:
-        """Choose one of several loopback addresses."""
+        """Leave out the loopback address that nobody listens on."""
         self._settled = True
-        several = len(answer.addresses) > 1 and all(ip_address(each).is_loopback for each in answer.addresses)
-        if self._stopped or not several:
+        if self._stopped or not _either(answer.addresses):
             return succeed(answer)
-        current = self.addresses[0] if self.addresses else ""
-        failures = self._failures_of(current)
-        if current in answer.addresses and failures == self._seen_failures:
-            return succeed(Answer((current,), answer.ttl))
+        failures = sum(map(self._failures_of, answer.addresses))
+        if failures == self._seen_failures and set(answer.addresses) == set(self.addresses):
+            return succeed(answer)
         self._seen_failures = failures
-        return Deferred.fromCoroutine(self._first_that_accepts(answer))
+        return Deferred.fromCoroutine(self._those_that_accept(answer))
 
-    async def _first_that_accepts(self, answer: Answer) -> Answer:
-        for each in answer.addresses:
-            if await self._accepts(each):
-                self._seen_failures = self._failures_of(each)
-                return Answer((each,), answer.ttl)
-        self._settled = False
-        self._seen_failures = -1
-        return Answer(answer.addresses[:1], answer.ttl)
+    async def _those_that_accept(self, answer: Answer) -> Answer:
+        accepting = [each for each in answer.addresses if await self._accepts(each)]
+        self._settled = bool(accepting)
+        return Answer(tuple(accepting) or answer.addresses[:1], answer.ttl)
 
     def _failures_of(self, host: str) -> int:
         return self._failures(str(at(self.address, host)))
@@ -194,6 +188,12 @@ class NameWatch:
             lambda result, reason: told.callback(result == SUCCESS),
         )
         return told
+
+
+def _either(addresses: Sequence[str]) -> bool:
+    """Whether these are one loopback address of each family."""
+    two = [ip_address(each) for each in addresses]
+    return sorted(each.version for each in two) == [4, 6] and all(each.is_loopback for each in two)
 
 
 def at(address: Address, host: str) -> Address:

@@ -1,0 +1,145 @@
+"""A version of the store as a whole, and what one sidecar has of it."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping, NamedTuple, Optional
+
+import msgspec
+
+from twisted_mesh.bus.resource import TRIAL, Canary, Resource, decode
+from twisted_mesh.policy.canary import belongs
+from twisted_mesh.policy.selector import Selector, Who, parse_group, parse_selector
+
+
+class Nack(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A resource that a sidecar cannot use, in which version, and why; its last good stays in force."""
+
+    name: str
+    version: int
+    reason: str
+
+
+class Effective(NamedTuple):
+    """What one sidecar has of the store.
+
+    :ivar resources: by the name that they have in a configuration, ``clusters/web``, which is their `name` too,
+        whichever variant it is; groups are not among them.
+    :ivar refused: what cannot even be told whether it is for this sidecar, or cannot be read.  Its `Nack.name` is the
+        name at the store, which may have a variant (`resource.base_name`).
+    :ivar canary: whether this sidecar belongs to the canary.
+    """
+
+    resources: dict[str, Resource]
+    refused: tuple[Nack, ...]
+    canary: bool
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """The configuration store at one version.  Never changed: a newer one is another object.
+
+    :ivar epoch: which life of the store, ``FIRST-RANDOM`` with its first version; empty if nothing was ever written.
+    :ivar records: every resource, those that a canary tries under their name with "~" before it.
+    :ivar changed: the names (without "~" and variant) that differ from the `Stored` before; None if that is not known,
+        as after a start.
+    """
+
+    epoch: str = ""
+    version: int = 0
+    records: Mapping[str, Resource] = {}
+    canary: Optional[Canary] = None
+    changed: Optional[frozenset[str]] = None
+
+    @property
+    def resources(self) -> dict[str, Resource]:
+        """The resources by name, without what a canary tries."""
+        return {name: each for name, each in self.records.items() if not name.startswith(TRIAL)}
+
+    @property
+    def trial(self) -> dict[str, Optional[Resource]]:
+        """What the canary has in their place, by name; None for those that it deletes."""
+        tried = {name[len(TRIAL) :]: each for name, each in self.records.items() if name.startswith(TRIAL)}
+        return {name: _renamed(each, name) if each.problem or each.body else None for name, each in tried.items()}
+
+    def effective(self, who: Who) -> Effective:
+        """Return what this sidecar has of it.
+
+        Of the variants of one name that match, the one with the most conditions counts; of several with as many, the
+        first by name.
+        """
+        canary = self.canary is not None and belongs(who.node, self.canary.bound)
+        found = self.resources
+        if canary:
+            for name, each in self.trial.items():
+                if each is None:
+                    found.pop(name, None)
+                else:
+                    found[name] = each
+        groups = {name[len("groups/") :]: each for name, each in found.items() if name.startswith("groups/")}
+        return _resolved(who, found, groups, canary)
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as plain values for a file; `load` reads them."""
+        canary = None if self.canary is None else msgspec.to_builtins(self.canary)
+        records = {name: each.record.decode("utf-8", "surrogateescape") for name, each in self.records.items()}
+        return {"epoch": self.epoch, "version": self.version, "canary": canary, "records": records}
+
+    @classmethod
+    def load(cls, plain: Any) -> Stored:
+        """Return what `dump` wrote.
+
+        :raises ValueError: it is something else.
+        """
+        try:
+            canary = msgspec.convert(plain["canary"], Optional[Canary])
+            records = {
+                msgspec.convert(name, str): decode(name, record.encode("utf-8", "surrogateescape"))
+                for name, record in plain["records"].items()
+            }
+            return cls(msgspec.convert(plain["epoch"], str), msgspec.convert(plain["version"], int), records, canary)
+        except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
+            raise ValueError(f"not a dump of the store: {error!r}") from error
+
+
+EMPTY = Stored()
+
+
+def _resolved(who: Who, found: Mapping[str, Resource], groups: Mapping[str, Resource], canary: bool) -> Effective:
+    best: dict[str, tuple[int, Resource]] = {}
+    refused = []
+    values = _values(groups.values())
+    for name in sorted(found):
+        each = found[name]
+        try:
+            selector = _selector(each, values)
+        except ValueError as error:
+            refused.append(Nack(name, each.version, str(error)))
+            continue
+        if selector is None or not selector.matches(who):
+            continue
+        known = best.get(each.base)
+        if known is None or selector.conditions > known[0]:
+            best[each.base] = (selector.conditions, each)
+    return Effective({base: _renamed(each, base) for base, (_, each) in best.items()}, tuple(refused), canary)
+
+
+def _selector(resource: Resource, groups: Mapping[str, Any]) -> Optional[Selector]:
+    """Return whom a resource is for; None for a group, which is for nobody by itself."""
+    if resource.problem:
+        raise ValueError(resource.problem)
+    if resource.name.startswith("groups/"):
+        parse_group(resource.value)
+        return None
+    if resource.select is None:
+        return parse_selector(None)
+    try:
+        return parse_selector(resource.select, groups)
+    except ValueError as error:
+        raise ValueError(f"select.{error}" if ":" in str(error) else f"select: {error}") from None
+
+
+def _values(groups: Iterable[Resource]) -> dict[str, Any]:
+    return {each.name[len("groups/") :]: each.value for each in groups if not each.problem}
+
+
+def _renamed(resource: Resource, name: str) -> Resource:
+    return resource if resource.name == name else msgspec.structs.replace(resource, name=name)

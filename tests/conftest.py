@@ -68,8 +68,9 @@ def redis_servers() -> Iterator[Callable[..., Server]]:
     started: list[Server] = []
 
     def start(*arguments: Any, **options: Any) -> Server:
+        wait = options.pop("wait", True)
         started.append(Server(*arguments, **options))
-        return started[-1].start()
+        return started[-1].start(wait)
 
     yield start
     for each in started:

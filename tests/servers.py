@@ -239,6 +239,10 @@ class Live:
             raise outcome[0]
         return outcome[0]
 
+    def until(self, condition: Callable[[], T], what: str = "", within: float = PATIENCE) -> T:
+        """Poll a condition as `tests.support.until` does, on the reactor's thread, until it is true."""
+        return until(lambda: self.run(condition), what, within)
+
     def stop(self) -> None:
         """End the reactor."""
         self.reactor.callFromThread(self.reactor.stop)

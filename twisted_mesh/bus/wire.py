@@ -100,6 +100,11 @@ class _Wired:
         while self.replyQueue.waiting:
             self.replyQueue.put(BusError("down", why.detail, server=self.server, sent=True))
 
+    def _build_command(self, *args: Argument, **options: object) -> bytes:
+        """In C: txredisapi takes a microsecond for each argument."""
+        packed: bytes = hiredis.pack_command(args)
+        return packed
+
     # --- IProtocol
 
     def connectionMade(self) -> None:

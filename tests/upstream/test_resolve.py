@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.testing import MemoryReactorClock
 from twisted.names import dns
-from twisted.names.error import DNSNameError, DNSQueryTimeoutError, DNSServerError
+from twisted.names.error import DNSNameError, DNSQueryRefusedError, DNSQueryTimeoutError, DNSServerError
 from twisted.python.failure import Failure
 
 from tests.support import until
@@ -180,6 +180,7 @@ def test_an_unknown_name_says_so(world: World) -> None:
     [
         (DNSQueryTimeoutError(1), "web: no name server answers"),
         (DNSServerError(), "web: the name server failed"),
+        (DNSQueryRefusedError(object()), "web: the name server refused to answer"),
         (OSError(24, "Too many open files"), "web: Too many open files"),
     ],
 )
@@ -188,6 +189,17 @@ def test_a_name_server_that_fails_is_a_failure(world: World, error: Exception, w
     world.client.zone["web"] = error
     world.system["web"] = ["10.3.3.3"]
     assert world.look("web") == words
+
+
+def test_after_a_server_that_fails_the_next_one_is_asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.conf("nameserver 10.0.0.53\nnameserver 10.0.0.54\nnameserver 10.0.0.55\n")
+    clients = {53: Client(web=DNSServerError()), 54: Client(web=DNSQueryRefusedError(object())), 55: Client()}
+    clients[55].zone["web"] = [("10.0.0.1", 9)]
+    monkeypatch.setattr(SystemResolver, "_client_for", lambda resolver, servers: clients[int(servers[0][0][-2:])])
+    assert world.look("web") == Answer(("10.0.0.1",), 9)
+    # One that knows that there is no such name is believed.
+    clients[54].zone["web"] = DNSNameError()
+    assert world.look("web") == "web: Name or service not known"
 
 
 def test_one_family_that_fails_is_named(world: World) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Protocol, Sequence, Union
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from twisted.python.failure import Failure
 
-from twisted_mesh.policy.names import candidates, parse_resolv_conf
+from twisted_mesh.policy.names import MOST_SERVERS, candidates, parse_resolv_conf
 
 if TYPE_CHECKING:
     from twisted.names.client import Resolver as DnsClient
@@ -76,7 +76,7 @@ class SystemResolver:
         self._reactor = reactor
         self._hosts = hosts
         self._resolv_conf = resolv_conf
-        self._client: Optional[tuple[Sequence[tuple[str, int]], DnsClient]] = None
+        self._clients: dict[Sequence[tuple[str, int]], DnsClient] = {}
         self._threads = _Threads(reactor)
 
     def __repr__(self) -> str:
@@ -112,11 +112,8 @@ class SystemResolver:
 
     async def _ask(self, name: str, families: Sequence[int], servers: Sequence[tuple[str, int]]) -> Optional[Answer]:
         """Ask the name servers for one name; None if they know no address of it."""
-        client = self._client_for(servers)
-        ask: dict[int, Any] = {socket.AF_INET: client.lookupAddress, socket.AF_INET6: client.lookupIPV6Address}
-        results = await DeferredList(
-            [ask[each](name, timeout=SERVER_TIMEOUTS) for each in families], consumeErrors=True
-        )
+        asked = [Deferred.fromCoroutine(self._ask_for(name, each, servers)) for each in families]
+        results = await DeferredList(asked, consumeErrors=True)
         addresses: list[str] = []
         ttls: list[float] = []
         failures: dict[int, Failure] = {}
@@ -132,14 +129,31 @@ class SystemResolver:
             failure.raiseException()
         return None
 
+    async def _ask_for(self, name: str, family: int, servers: Sequence[tuple[str, int]]) -> Any:
+        """Ask for one family.  After a silent server Twisted's client asks the next one, after one that fails we do."""
+        from twisted.names.error import DNSNameError, DomainError
+
+        client = self._client_for(servers)
+        look: Any = client.lookupAddress if family == socket.AF_INET else client.lookupIPV6Address
+        try:
+            return await look(name, timeout=SERVER_TIMEOUTS)
+        except DomainError as error:
+            if isinstance(error, DNSNameError) or len(servers) == 1:
+                raise
+            return await self._ask_for(name, family, servers[1:])
+
     def _client_for(self, servers: Sequence[tuple[str, int]]) -> DnsClient:
-        if self._client is None or self._client[0] != servers:
+        client = self._clients.get(servers)
+        if client is None:
             from twisted.names.client import Resolver as Client
 
             from twisted_mesh.upstream.quiet import QuietUdp
 
-            self._client = (servers, Client(servers=list(servers), reactor=QuietUdp(self._reactor)))
-        return self._client[1]
+            if len(self._clients) >= MOST_SERVERS:
+                # Those of an earlier resolv.conf.
+                self._clients.clear()
+            client = self._clients[servers] = Client(servers=list(servers), reactor=QuietUdp(self._reactor))
+        return client
 
 
 def _read(path: str) -> str:
@@ -157,12 +171,14 @@ def _too_long(result: object, limit: float) -> None:
 
 def _explain(failure: Failure, host: str) -> Any:
     """Turn whatever went wrong into `NotResolved`."""
-    from twisted.names.error import DNSServerError
+    from twisted.names.error import DNSQueryRefusedError, DomainError
 
     error = failure.value
     if isinstance(error, TimeoutError):
         words = "no name server answers"
-    elif isinstance(error, DNSServerError):
+    elif isinstance(error, DNSQueryRefusedError):
+        words = "the name server refused to answer"
+    elif isinstance(error, DomainError):
         words = "the name server failed"
     else:
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__

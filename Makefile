@@ -41,6 +41,7 @@ bench: $(READY_TO_BENCH)
 
 docs: $(READY_TO_TEST)
 	$(BIN)/python -m twisted_mesh.cli.main docs docs/configuration.md
+	$(BIN)/python -m twisted_mesh.cli.main docs --of meshctl docs/meshctl.md
 
 env: $(READY_TO_TEST)
 

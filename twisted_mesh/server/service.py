@@ -32,6 +32,8 @@ from twisted_mesh.server.admin import Admin
 from twisted_mesh.server.child import read_in_child
 from twisted_mesh.server.drain import Drain
 from twisted_mesh.server.ending import ending
+from twisted_mesh.server.leaving import Leaving
+from twisted_mesh.server.supervised import Supervised, take_line
 from twisted_mesh.server.watch import Watch, state_of
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ class Sidecar(MultiService):
         self.reloading = Reload(self.world, self._read, self._move_admin, self._applied)
         self._watch = Watch(path, reactor, self._changed)
         self._drain = Drain(self.world, reactor, self._drained)
+        self._leaving = Leaving(self.world, reactor)
+        self._supervised: Optional[Supervised] = None
         self._admin = Admin(self, self._env, loop_of(reactor))
         self._admin.setServiceParent(self)
         self._settling: Optional[IDelayedCall] = None
@@ -121,6 +125,9 @@ class Sidecar(MultiService):
             self._settling.cancel()
             self._settling = None
         self.world.stop()
+        self._leaving.stop()
+        if self._supervised is not None:
+            self._supervised.finish()
         stopped = super().stopService()
         return Deferred.fromCoroutine(self._close(stopped))
 
@@ -137,7 +144,10 @@ class Sidecar(MultiService):
         self.reloading.request(reason)
 
     def drain(self, reason: str) -> None:
-        """End gently: finish what is in flight, then stop the process."""
+        """End gently: finish what is in flight, then stop the process; `meshctl run` sees to the application first."""
+        if self._supervised is not None and self._supervised.ask_to_end():
+            log.info("{reason}: meshctl is asked to end the command and the sidecar", reason=reason)
+            return
         self.reloading.stop()
         assert self.world.config is not None
         times = self.world.config.drain
@@ -147,12 +157,39 @@ class Sidecar(MultiService):
         """Whether calls should be sent here, and why not."""
         if self._drain.begun:
             return False, "draining"
+        if self._leaving.begun:
+            return False, "leaving"
         return self.world.ready()
 
     @property
     def refused(self) -> str:
         """Why the newest configuration was refused; "" if it was not."""
         return self.reloading.refused
+
+    # --- `meshctl run`
+
+    def supervise(self, line: int) -> None:
+        """Go by what `meshctl run` says over the descriptor `line`, once the loop runs."""
+        self._supervised = Supervised(self, self._reactor)
+        self._reactor.callWhenRunning(self._supervised.open, line)
+
+    @property
+    def leave_limit(self) -> float:
+        """Seconds that `leave` and `end` may take, each."""
+        assert self.world.config is not None
+        return self.world.config.drain.wait + self.world.config.drain.limit
+
+    def leave(self, left: Callable[[], None]) -> None:
+        """Take the instance out of the mesh and let the calls that come in finish; then `left` is called."""
+        self.reloading.stop()
+        assert self.world.config is not None
+        self._leaving.begin((), left, limit=self.leave_limit, wait=self.world.config.drain.wait)
+
+    def end(self, reason: str) -> None:
+        """Drain and stop the process without a wait: the application is not there any more."""
+        self.reloading.stop()
+        assert self.world.config is not None
+        self._drain.begin(reason, limit=self.world.config.drain.limit, wait=0.0)
 
     def _terminated(self, reason: str) -> None:
         """The first time end gently, the second time at once."""
@@ -224,6 +261,7 @@ def make_service(options: Options) -> Sidecar:
     from twisted_mesh.server.reactor import install_reactor
 
     ending.prepare()
+    line = take_line(os.environ)
     signals.ignore_until_started()
     sidecar = Sidecar(install_reactor(), options["config"], options.over)
     try:
@@ -234,4 +272,6 @@ def make_service(options: Options) -> Sidecar:
         for each in error.problems:
             sys.stderr.write(f"{each}\n")
         sys.exit(1)
+    if line is not None:
+        sidecar.supervise(line)
     return sidecar

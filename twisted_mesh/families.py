@@ -138,6 +138,29 @@ class Families:
             start + "last_message_age_seconds", "Since the last message or sign of life on the subscriptions."
         )
 
+        self.bus_config_version = registry.gauge(
+            start + "config_version", "The version of the configuration store that was read last."
+        )
+        self.bus_config_behind = registry.gauge(
+            start + "config_behind", "Whether the store has lost what this sidecar has of it."
+        )
+        self.bus_config_refused = registry.gauge(
+            start + "config_refused", "Resources of the store that this sidecar cannot use."
+        )
+        self.bus_config_reads = registry.counter(
+            start + "config_reads_total",
+            "Times the store was read, by result: changed, unchanged, behind, failed.",
+            ("result",),
+        )
+        self.bus_config_hints = registry.counter(
+            start + "config_hints_total",
+            "Messages of the store, by result: new, known (a duplicate, or late), malformed.",
+            ("result",),
+        )
+        self.bus_reports = registry.counter(
+            start + "reports_total", "Reports to the store, by result: sent, failed.", ("result",)
+        )
+
     def _registered(self, registry: Registry) -> None:
         start = "twisted_mesh_bus_"
         self.bus_followed = registry.gauge(

@@ -13,6 +13,7 @@ from twisted_mesh.bus.reading import Commands, canary_of, first_version
 from twisted_mesh.bus.resource import Canary
 from twisted_mesh.bus.store_keys import store_channel, store_keys
 from twisted_mesh.bus.stored import Nack
+from twisted_mesh.policy.selector import Who
 
 Step = Literal["in step", "behind", "ahead"]
 
@@ -46,6 +47,11 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     calls: int = 0
     errors: int = 0
     trouble: str = ""
+
+
+def who_of(report: Report) -> Who:
+    """Return what selectors look at."""
+    return Who(report.node, report.service, report.zone, report.labels)
 
 
 class _Head(msgspec.Struct):

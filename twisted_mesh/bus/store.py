@@ -21,12 +21,12 @@ from twisted_mesh.bus.read_scripts import BEFORE, HISTORY
 from twisted_mesh.bus.reading import Behind, Commands, read
 from twisted_mesh.bus.report_scripts import RESTORE
 from twisted_mesh.bus.resource import MAX_CHANGES, Canary, Change, Draft, Resource, encode
-from twisted_mesh.bus.status import Status, read_status
+from twisted_mesh.bus.status import Status, read_status, who_of
 from twisted_mesh.bus.store_answers import Written, as_before, change_of, no_offer, no_such_version, written
 from twisted_mesh.bus.store_errors import StoreError
 from twisted_mesh.bus.store_keys import store_channel, store_keys
 from twisted_mesh.bus.store_scripts import APPLY, PROMOTE, ROLLBACK
-from twisted_mesh.bus.stored import EMPTY, Stored
+from twisted_mesh.bus.stored import EMPTY, Stored, with_trial
 from twisted_mesh.policy.canary import bound_for
 
 # Times that a write is asked again whose reply was lost, and how long the connection may take to come back.
@@ -182,19 +182,21 @@ class ConfigStore:
     ) -> Written:
         if len(changes) > MAX_CHANGES:
             raise ValueError(f"{len(changes)} resources at once, more than {MAX_CHANGES}")
-        args: list[Any] = [author, reason, "1" if force else "0", await self._trial(canary)]
+        drafts: list[Any] = []
         for name, draft in changes.items():
             seen = expected.get(name)
-            args += (name, "" if seen is None else seen, b"" if draft is None else encode(name, draft))
+            drafts += (name, "" if seen is None else seen, b"" if draft is None else encode(name, draft))
+        trial = b"" if canary is None else await self._trial(canary, changes)
+        args = [author, reason, "1" if force else "0", trial, *drafts]
         return written(await self._write(_apply, args))
 
-    async def _trial(self, canary: Optional[Trial]) -> bytes:
-        if canary is None:
-            return b""
+    async def _trial(self, canary: Trial, changes: Mapping[str, Optional[Draft]]) -> bytes:
+        """Return the canary's head, its bound such that of the sidecars that it concerns it gets the share."""
         if not 0.0 < canary.share < 1.0:
             raise ValueError(f"canary: expected a share above 0 % and below 100 %, got {canary.share:.4g} of 1")
         sidecars = (await read_status(self.redis, self.keys)).sidecars
-        bound = bound_for(canary.share, [each.node for each in sidecars])
+        tried = with_trial(await self._read(EMPTY), changes)
+        bound = bound_for(canary.share, [each.node for each in sidecars if tried.concerned(who_of(each.report))])
         made = Canary(0, canary.share, bound, canary.margin, canary.least_calls)
         return msgspec.json.encode(made)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, NamedTuple, Optional
+from typing import Any, Mapping, NamedTuple, Optional
 
 import msgspec
 
-from twisted_mesh.bus.resource import TRIAL, Canary, Resource, decode
+from twisted_mesh.bus.resource import TRIAL, Canary, Draft, Resource, decode, encode
 from twisted_mesh.policy.canary import belongs
 from twisted_mesh.policy.selector import Selector, Who, parse_group, parse_selector
 
@@ -74,8 +74,16 @@ class Stored(msgspec.Struct, frozen=True):
                     found.pop(name, None)
                 else:
                     found[name] = each
-        groups = {name[len("groups/") :]: each for name, each in found.items() if name.startswith("groups/")}
-        return _resolved(who, found, groups, canary)
+        return _resolved(who, found, canary)
+
+    def concerned(self, who: Who) -> bool:
+        """Whether the open canary brings something that is for this sidecar, or takes such a thing away."""
+        if self.canary is None:
+            return False
+        found, trial = self.resources, self.trial
+        drafts = [each for name in self.canary.names for each in (trial.get(name), found.get(name)) if each is not None]
+        groups = {**_groups(found), **_groups({name: each for name, each in trial.items() if each is not None})}
+        return any(is_for(each, who, groups) for each in drafts)
 
     def dump(self) -> dict[str, Any]:
         """Return it as plain values for a file; `load` reads them."""
@@ -103,10 +111,32 @@ class Stored(msgspec.Struct, frozen=True):
 EMPTY = Stored()
 
 
-def _resolved(who: Who, found: Mapping[str, Resource], groups: Mapping[str, Resource], canary: bool) -> Effective:
+def with_trial(stored: Stored, changes: Mapping[str, Optional[Draft]]) -> Stored:
+    """Return what a store would be with a canary of these changes.
+
+    :raises ValueError: one of them cannot be written.
+    """
+    records = {
+        TRIAL + name: decode(TRIAL + name, b'{"version":0}\n' + (b"\n" if draft is None else encode(name, draft)))
+        for name, draft in changes.items()
+    }
+    canary = Canary(0, 0.0, 0.0, 0.0, 0, names=tuple(changes))
+    return msgspec.structs.replace(stored, records={**stored.resources, **records}, canary=canary)
+
+
+def is_for(resource: Resource, who: Who, groups: Mapping[str, Any]) -> bool:
+    """Whether a resource is for a sidecar; a group is for everyone, and what is wrong concerns everyone."""
+    try:
+        selector = _selector(resource, groups)
+    except ValueError:
+        return True
+    return selector is None or selector.matches(who)
+
+
+def _resolved(who: Who, found: Mapping[str, Resource], canary: bool) -> Effective:
     best: dict[str, tuple[int, Resource]] = {}
     refused = []
-    values = _values(groups.values())
+    values = _groups(found)
     for name in sorted(found):
         each = found[name]
         try:
@@ -137,8 +167,13 @@ def _selector(resource: Resource, groups: Mapping[str, Any]) -> Optional[Selecto
         raise ValueError(f"select.{error}" if ":" in str(error) else f"select: {error}") from None
 
 
-def _values(groups: Iterable[Resource]) -> dict[str, Any]:
-    return {each.name[len("groups/") :]: each.value for each in groups if not each.problem}
+def _groups(resources: Mapping[str, Resource]) -> dict[str, Any]:
+    """Return the selectors of all groups that can be read."""
+    return {
+        name[len("groups/") :]: each.value
+        for name, each in resources.items()
+        if name.startswith("groups/") and not each.problem
+    }
 
 
 def _renamed(resource: Resource, name: str) -> Resource:

@@ -51,6 +51,20 @@ def test_json_where_the_client_accepts_it() -> None:
     assert reply.headers.get("content-type") == "application/json"
 
 
+@pytest.mark.parametrize(
+    ("accept", "accepted"),
+    [
+        ("application/json", True), ("text/html, application/problem+json; q=0.9", True), ("Application/JSON;q=1", True),
+        ("application/json;v=2;q=0.01, */*", True), ("text/plain", False), ("*/*", False), ("application/jsonp", False),
+        ("application/json;q=0, text/plain", False), ("application/json; v=2; q=0.000", False),
+        ("application/json;q=0, application/problem+json", True),
+    ],
+)  # fmt: skip
+def test_who_accepts_json(accept: str, accepted: bool) -> None:
+    reply = refusal(call(accept), MeshError(Kind.TIMEOUT))
+    assert (reply.headers.get("content-type") == "application/json") is accepted
+
+
 def test_bytes_that_were_no_call() -> None:
     reply = bad_request(405, "CONNECT is not offered here", "r-2")
     assert reply.status == 405 and "GET" in (reply.headers.get("allow") or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
@@ -39,6 +40,10 @@ _TEXT = field("content-type", "text/plain; charset=utf-8")
 _JSON = field("content-type", "application/json")
 
 
+# A media range of JSON, or of what is built on it, whose quality is not 0.
+_JSON_ACCEPTED = re.compile(rb"\bjson\b(?![^,]*;[ \t]*q=0(?:\.0*)?[ \t]*(?:[,;]|$))", re.IGNORECASE)
+
+
 def status_of(error: MeshError) -> int:
     """Return the HTTP status for an error: the filter's own wish, else the table's."""
     return error.status or STATUS[error.kind]
@@ -47,7 +52,7 @@ def status_of(error: MeshError) -> int:
 def refusal(call: Call, error: MeshError) -> Reply:
     """Return the reply that tells a client of `error`: short text, or JSON where the client accepts it."""
     accept = call.headers.get_bytes(b"accept")
-    as_json = accept is not None and b"json" in accept
+    as_json = accept is not None and _JSON_ACCEPTED.search(accept) is not None
     return _reply(status_of(error), error.kind, error.detail, error.flag, call.id, as_json)
 
 

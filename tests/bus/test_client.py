@@ -29,7 +29,7 @@ def error(live: Live, what: Callable[[], Any]) -> BusError:
 
 async def outcomes(deferreds: list[Any]) -> list[Any]:
     """Return the results of all, or their errors."""
-    found = await DeferredList([each for each in deferreds], consumeErrors=True)
+    found = await DeferredList(list(deferreds), consumeErrors=True)
     return [result if good else result.value for good, result in found]
 
 

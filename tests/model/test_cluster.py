@@ -36,13 +36,15 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ({}, "Field required"),
-        ({"endpoints": []}, "expected at least one"),
+        ({}, "expected endpoints, at least one, or a service"),
+        ({"subset": {"version": "v1"}}, "subset chooses among the instances of a service"),
+        ({"endpoints": ONE, "service": "web"}, "expected either endpoints or a service, not both"),
+        ({"endpoints": []}, "expected endpoints, at least one, or a service"),
         ({"endpoints": ["a:0"]}, "expected a port from 1 to 65535"),
         ({"endpoints": [{"address": "a:1", "weight": 0}]}, "greater than or equal to 1"),
         ({"endpoints": ONE, "balance": "maglev"}, "known, not supported yet"),
         ({"endpoints": ONE, "balance": "robin"}, "expected round_robin, random or least_request"),
-        ({"endpoints": ONE, "health_check": {}}, "exactly one of http: /path and tcp: true"),
+        ({"endpoints": ONE, "health_check": {}}, "exactly one of http: /path, tcp: true and redis: true"),
         ({"endpoints": ONE, "health_check": {"http": "/", "tcp": True}}, "exactly one of"),
         ({"endpoints": ONE, "health_check": {"http": "healthz"}}, "expected a path such as /healthz"),
         ({"endpoints": ONE, "health_check": {"http": "/a b"}}, "expected a path such as /healthz"),

@@ -1,7 +1,7 @@
 """The configuration as frozen values; `Config` is the whole of it."""
 
 from twisted_mesh.model.cluster import Cluster, Dns, Endpoint, HealthCheck, Pool
-from twisted_mesh.model.config import Config, Drain, Node
+from twisted_mesh.model.config import Config, Drain
 from twisted_mesh.model.filters import FilterUse
 from twisted_mesh.model.listener import (
     AccessLog,
@@ -13,6 +13,8 @@ from twisted_mesh.model.listener import (
     Normalise,
     TcpOptions,
 )
+from twisted_mesh.model.node import Node
+from twisted_mesh.model.registry import Registry
 from twisted_mesh.model.route import (
     Backoff,
     FixedReply,
@@ -51,6 +53,7 @@ __all__ = [
     "Pool",
     "Rate",
     "Redirect",
+    "Registry",
     "Retry",
     "Route",
     "Size",

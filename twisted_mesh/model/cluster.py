@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional
 from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
-from twisted_mesh.model.base import ONE_OR_LIST, Model, NotEmpty, Short, one_of
+from twisted_mesh.model.base import ONE_OR_LIST, Model, Name, NotEmpty, Short, one_of
 from twisted_mesh.model.fields import StatusRange
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Address, Duration, Interval
@@ -22,7 +22,11 @@ def _endpoint(value: Any) -> Any:
     return value if isinstance(value, (dict, Model)) else {"address": value}
 
 
-def _connectable(address: Address) -> Address:
+def connectable(address: Address) -> Address:
+    """Return `address` if one can connect to it.
+
+    :raises ValueError: its port is 0.
+    """
     if not address.path and address.port == 0:
         raise expected("a port from 1 to 65535", str(address))
     return address
@@ -31,7 +35,7 @@ def _connectable(address: Address) -> Address:
 class Endpoint(Model):
     """One address of a cluster."""
 
-    address: Annotated[Address, AfterValidator(_connectable)] = Field(
+    address: Annotated[Address, AfterValidator(connectable)] = Field(
         description="Where it listens: host:port (a name is resolved, all its addresses are used) or unix:/path."
     )
     weight: int = Field(
@@ -52,6 +56,7 @@ class HealthCheck(Model):
 
     http: Optional[Annotated[str, AfterValidator(_http_path)]] = Field(default=None, description="Ask for this path.")
     tcp: bool = Field(default=False, description="Connect, and no more.")
+    redis: bool = Field(default=False, description="Send a PING; any answer that is no sign of trouble will do.")
     interval: Interval = Field(default=5.0, description="From one check to the next.")
     timeout: Interval = Field(default=1.0, description="How long an answer may take.")
     jitter: float = Field(
@@ -71,8 +76,8 @@ class HealthCheck(Model):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if (self.http is None) == (not self.tcp):
-            raise ValueError("expected exactly one of http: /path and tcp: true")
+        if (self.http is not None) + self.tcp + self.redis != 1:
+            raise ValueError("expected exactly one of http: /path, tcp: true and redis: true")
         return self
 
 
@@ -106,11 +111,26 @@ class Cluster(Model):
     """A named set of endpoints that serve the same."""
 
     later: ClassVar[frozenset[str]] = frozenset(
-        ["http", "identity", "limits", "locality", "outlier", "priority", "redis", "service", "subset", "tls"]
+        ["http", "identity", "limits", "locality", "outlier", "priority", "redis", "tls"]
     )
 
-    endpoints: Annotated[tuple[Annotated[Endpoint, Short(_endpoint, ADDRESS)], ...], NotEmpty()] = Field(
-        description="The addresses: host:port, unix:/path, or objects."
+    endpoints: tuple[Annotated[Endpoint, Short(_endpoint, ADDRESS)], ...] = Field(
+        default=(), description="The addresses: host:port, unix:/path, or objects. Either these or a service."
+    )
+    service: Optional[Name] = Field(
+        default=None, description="The service whose instances the endpoints are, as the registry knows them."
+    )
+    subset: dict[str, str] = Field(
+        default={},
+        description="Only the instances with all of these labels; version, zone and id count as labels.",
+    )
+    port: str = Field(
+        default="",
+        description="Which port of an instance, by its protocol; its only one, or http, tcp or redis if not given.",
+    )
+    keep_last_good: Duration = Field(
+        default=60.0,
+        description="How long the last endpoints are kept when the registry suddenly knows none; 0 is not at all.",
     )
     balance: Annotated[
         str,
@@ -131,3 +151,14 @@ class Cluster(Model):
     pool: Pool = Field(default=Pool.model_construct(), description="The connections kept to each endpoint.")
     dns: Dns = Field(default=Dns.model_construct(), description="How names are resolved.")
     require_ready: bool = Field(default=False, description="Whether /ready waits until an endpoint can be used.")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if self.service is None:
+            if self.subset:
+                raise ValueError("subset chooses among the instances of a service, and no service is given")
+            if not self.endpoints:
+                raise ValueError("expected endpoints, at least one, or a service")
+        elif self.endpoints:
+            raise ValueError("expected either endpoints or a service, not both")
+        return self

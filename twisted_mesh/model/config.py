@@ -9,7 +9,9 @@ from pydantic import BeforeValidator, Field
 from twisted_mesh.model.base import NOT_YET, Model, Name, OrOff
 from twisted_mesh.model.cluster import Cluster
 from twisted_mesh.model.listener import AccessLog, Listener
+from twisted_mesh.model.node import Node
 from twisted_mesh.model.redis import RedisSetting
+from twisted_mesh.model.registry import Registry
 from twisted_mesh.model.route import Route
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Address, Duration
@@ -21,15 +23,6 @@ def _one_worker(value: Any) -> int:
     if value != 1:
         raise ValueError(NOT_YET)
     return 1
-
-
-class Node(Model):
-    """Who this sidecar is, for logs, metrics and zone-aware choices."""
-
-    id: str = Field(default="", description="Its name; the host's name if empty.")
-    service: str = Field(default="", description="The service it stands in front of.")
-    zone: str = Field(default="", description="Where it runs.")
-    labels: dict[str, str] = Field(default={}, description="What else is known of it.")
 
 
 class Drain(Model):
@@ -52,6 +45,7 @@ class Config(Model):
         default=Address("127.0.0.1", 9901), description="Where the admin answers; or off."
     )
     redis: RedisSetting = None
+    registry: Registry = Field(default=Registry.model_construct(), description="How the registry is looked after.")
     access_log: Annotated[Optional[AccessLog], OrOff()] = Field(
         default=AccessLog.model_construct(), description="Where calls are logged, and how; or off."
     )

@@ -31,7 +31,7 @@ def test_a_line_becomes_a_field() -> None:
         (b"X-Forwarded-For: a", sorts.FORWARDED),
         (b"X-Request-ID: a", sorts.REQUEST_ID),
         (b"Keep-Alive: timeout=5", sorts.HOP),
-        (b"Proxy-Authorization: Basic eA==", sorts.HOP),
+        (b"Proxy-Authorization: Basic eA==", sorts.HOP | sorts.SECRET),
         (b"HTTP2-Settings: a", sorts.HOP),
         (b"TE: trailers", sorts.TE),
         (b"Connection:", sorts.CONNECTION),

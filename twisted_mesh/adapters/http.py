@@ -97,6 +97,8 @@ class HttpAdapter:
         self._watch.add(self._look)
         if self.open:
             self._watch.wake()
+        for each in self.open:
+            each.forget_head()
 
     # --- what the listener calls
 

@@ -19,9 +19,9 @@ from twisted_mesh.adapters.http_body import RequestBody
 from twisted_mesh.adapters.http_deadlines import NEVER
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver
-from twisted_mesh.codec import lines as sorts
 from twisted_mesh.codec.forwarded import Hop, extended, fresh
 from twisted_mesh.codec.grammar import HttpError
+from twisted_mesh.codec.lines import CLOSE, FORWARDED, KEEP, REQUEST_ID, SECRET
 from twisted_mesh.codec.request import RequestHead
 from twisted_mesh.codec.target import host_name
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
@@ -38,6 +38,8 @@ PIPELINE_LIMIT = 64 * 1024
 # less than a client would mind, and more than a request takes that is under way.  A client that asks all the time would
 # otherwise lose one to the close that crosses it.
 NEXT_REQUEST = 1.0
+# Bytes of a head that a connection keeps.
+_REPEAT_LIMIT = 1024
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
@@ -45,7 +47,7 @@ _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 class HttpConnection(Answering):
     """A client connection; a Twisted protocol by shape."""
 
-    __slots__ = ("_authority", "_forward", "_host", "_host_field", "_partial")
+    __slots__ = ("_authority", "_forward", "_head", "_host", "_host_field", "_partial", "_repeat")
 
     def __init__(self, adapter: HttpAdapter, peer: str, peer_host: str) -> None:
         super().__init__(adapter, peer, peer_host)
@@ -53,6 +55,10 @@ class HttpConnection(Answering):
         self._host_field: Optional[Field] = None
         self._authority = self._host = ""
         self._forward: Optional[list[Field]] = None
+        # The head that was read last, and the bytes that it was read from: a client that polls, or calls one function
+        # again and again, repeats them, and to see that costs a twentieth of reading them.
+        self._repeat = b""
+        self._head: Optional[RequestHead] = None
 
     def __repr__(self) -> str:
         state = "gone" if self._gone else "ending" if self._ending else repr(self.call) if self.call else "idle"
@@ -134,19 +140,28 @@ class HttpConnection(Answering):
         self._reading = True
         try:
             while data and self.call is None and not self._ending and not self._full:
-                end = data.find(b"\r\n\r\n")
-                if end <= 0 or data[0] == 13:
-                    data = self._no_head(data, end)
-                    continue
-                try:
-                    head = self.adapter.reader.read(data[:end])
-                except HttpError as error:
-                    self._refuse(error)
-                    return
-                if head[3]:
-                    data = self._take(head, data, end + 4)
+                repeat = self._repeat
+                if repeat and data.startswith(repeat):
+                    head: RequestHead = self._head  # type: ignore[assignment]
+                    start = len(repeat)
                 else:
-                    data = data[end + 4 :]
+                    end = data.find(b"\r\n\r\n")
+                    if end <= 0 or data[0] == 13:
+                        data = self._no_head(data, end)
+                        continue
+                    try:
+                        head = self.adapter.reader.read(data[:end])
+                    except HttpError as error:
+                        self._refuse(error)
+                        return
+                    start = end + 4
+                    if start <= _REPEAT_LIMIT and not head[4] & SECRET:
+                        self._repeat = data[:start]
+                        self._head = head
+                if head[3]:
+                    data = self._take(head, data, start)
+                else:
+                    data = data[start:]
                     self._begin(head, b"")
         finally:
             self._reading = False
@@ -272,6 +287,8 @@ class HttpConnection(Answering):
         line, fields, host, length, seen, upgrade = head
         now = adapter.now()
         operation, target, path, query, _, minor, _ = line
+        # A copy, as the head may come again.
+        fields = fields.copy()
         call = Call("http", adapter.name, operation, Headers(fields))
         call.started = now
         call._target = target
@@ -293,18 +310,18 @@ class HttpConnection(Answering):
         else:
             self.body = reading
             call.bytes_in = body.size  # type: ignore[union-attr]
-        if seen & sorts.REQUEST_ID:
+        if seen & REQUEST_ID:
             call.id = call.headers.get("x-request-id") or self._new_id(call)
         else:
             call.id = request_id = adapter.new_id()
             wire = request_id.encode("ascii")
-            fields.append((b"x-request-id", wire, b"x-request-id: " + wire, sorts.REQUEST_ID))
-        if seen & sorts.FORWARDED:
+            fields.append((b"x-request-id", wire, b"x-request-id: " + wire, REQUEST_ID))
+        if seen & FORWARDED:
             self._extend(call, minor)
         else:
             fields += self._forward or ()
         self._minor = minor
-        self._keep = not seen & sorts.CLOSE if minor else bool(seen & sorts.KEEP)
+        self._keep = not seen & CLOSE if minor else bool(seen & KEEP)
         if not minor:
             call.version = "1.0"
         if adapter.body_limit is not None:
@@ -360,6 +377,11 @@ class HttpConnection(Answering):
         call.headers.remove("expect")
         if not self.body.stream.size:
             self._interim(Reply(100))
+
+    def forget_head(self) -> None:
+        """Heads are read by other rules from now on."""
+        self._repeat = b""
+        self._head = None
 
     # --- time, drain
 

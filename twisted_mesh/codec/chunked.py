@@ -13,7 +13,7 @@ import re
 from enum import Enum
 
 from twisted_mesh.codec.grammar import FIELD_LINE, HttpError, shown
-from twisted_mesh.codec.lines import parse_field
+from twisted_mesh.codec.lines import SECRET, parse_field
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
@@ -140,7 +140,7 @@ class ChunkDecoder:
         if self._trailer_bytes > TRAILERS_LIMIT or len(self.trailers) >= TRAILER_COUNT_LIMIT:
             raise HttpError(400, f"trailers are over {TRAILERS_LIMIT} bytes or {TRAILER_COUNT_LIMIT} fields")
         field = parse_field(line[:-2])
-        if field[3]:
+        if field[3] & ~SECRET:
             raise HttpError(400, f"a field that may not be a trailer: {shown(field[0])}")
         self.trailers.append((field[2].partition(b":")[0], field[1]))
 

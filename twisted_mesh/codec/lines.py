@@ -28,6 +28,7 @@ CLOSE = 1024
 KEEP = 2048
 NOMINATES = 4096
 UPGRADES = 8192
+SECRET = 16384
 
 # May stand once only: two of them are two opinions about where the message ends or whom it is for.
 SINGLE = HOST | LENGTH | CODING
@@ -51,9 +52,13 @@ _SORTS: dict[bytes, int] = {
     b"keep-alive": HOP,
     b"proxy-connection": HOP,
     b"proxy-authenticate": HOP,
-    b"proxy-authorization": HOP,
+    b"proxy-authorization": HOP | SECRET,
     b"http2-settings": HOP,
     b"te": TE,
+    # Parsed each time, and in no head that is kept, so that nothing secret stays in memory.
+    b"authorization": SECRET,
+    b"cookie": SECRET,
+    b"set-cookie": SECRET,
 }
 # Some servers read these as the field with the dash: two names for the message's end are one too many.
 _LOOKALIKES = {b"content_length", b"transfer_encoding"}
@@ -71,8 +76,6 @@ _NOT_NOMINATED = {
     b"authorization",
     b"cookie",
 }
-# What is secret is parsed each time, so that it does not stay in memory.
-_SECRET = {b"authorization", b"cookie", b"set-cookie", b"proxy-authorization"}
 
 _LINE_KEPT = 512
 _LINES_KEPT = 2048
@@ -113,7 +116,7 @@ class LineTable:
         field = self._older.get(line)
         if field is None:
             field = parse_field(line)
-        if len(line) <= _LINE_KEPT and field[0] not in _SECRET:
+        if len(line) <= _LINE_KEPT and not field[3] & SECRET:
             if len(self.known) >= _LINES_KEPT:
                 self._older = self.known
                 self.known = {}

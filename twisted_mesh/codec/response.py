@@ -29,13 +29,13 @@ class StatusLine(NamedTuple):
     counted: bool
 
 
-# A response head that was accepted: (line, fields, length, keep, upgrade).
+# A response head that was accepted: (line, fields, length, keep, upgrade, seen).
 #
 # `length` is the length of the body, or `CHUNKED` or `UNTIL_CLOSE`; `keep` says whether the connection may be used
-# again; `upgrade` is the protocol of a 101, in lower case.  Framing and hop-by-hop fields are not in `fields`, but the
+# again; `upgrade` is the protocol of a 101, in lower case; `seen` as in `RequestHead`.  Framing and hop-by-hop fields are not in `fields`, but the
 # Content-Length of an answer without a body (to HEAD, or 304) is: there it is information.  A plain tuple for the same
 # reason as `RequestHead`.
-ResponseHead = tuple[StatusLine, list[Field], int, bool, bytes]
+ResponseHead = tuple[StatusLine, list[Field], int, bool, bytes, int]
 
 
 class ResponseReader:
@@ -82,7 +82,7 @@ class ResponseReader:
             elif sort == sorts.LENGTH:
                 length = int(field[1])
         if seen & _MORE == sorts.LENGTH and line.counted and operation != "HEAD":
-            return line, fields, length, True, b""
+            return line, fields, length, True, b"", seen
         return self._special(line, fields, length, seen, texts, operation)
 
     def check_partial(self, data: bytearray, start: int) -> None:
@@ -136,7 +136,7 @@ class ResponseReader:
             keep = False
         if seen & sorts.NOMINATES:
             fields = without_nominated(fields, values_of(texts, b"connection"))
-        return line, fields, length, keep, _upgrade(line, seen, texts)
+        return line, fields, length, keep, _upgrade(line, seen, texts), seen
 
 
 def _upgrade(line: StatusLine, seen: int, texts: list[bytes]) -> bytes:

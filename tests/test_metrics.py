@@ -106,7 +106,7 @@ def test_what_is_gone_is_forgotten_and_makes_room(monkeypatch: pytest.MonkeyPatc
     family = registry.gauge("members", "Members.", ("cluster", "state"))
     family.labels("a", "healthy").value = 1
     kept = family.labels("b", "healthy")
-    family.forget("cluster", "a")
+    family.forget("cluster", {"a"})
     assert [values for values, _ in family.series()] == [("b", "healthy")]
     assert family.labels("b", "healthy") is kept
     family.labels("c", "healthy").value = 1

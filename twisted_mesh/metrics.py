@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from typing import Callable, Generic, Iterator, Optional, Protocol, Sequence, TypeVar, Union
+from typing import Callable, Container, Generic, Iterable, Iterator, Optional, Protocol, Sequence, TypeVar, Union
 from weakref import WeakSet
 
 from twisted.logger import Logger
@@ -108,13 +108,13 @@ class Family(Generic[C]):
         cell = self._cells.get(values)
         return self._new(values) if cell is None else cell
 
-    def forget(self, label: str, value: str) -> None:
-        """Drop every series whose `label` has this value: a listener or cluster that is gone.
+    def forget(self, label: str, gone: Container[str]) -> None:
+        """Drop every series whose `label` has one of these values: listeners or clusters that are gone.
 
         A cell that somebody still holds may be counted on, but nobody sees it any more.
         """
         at = self.label_names.index(label)
-        for values in [each for each in self._cells if each[at] == value]:
+        for values in [each for each in self._cells if each[at] in gone]:
             del self._cells[values]
 
     def series(self) -> list[tuple[tuple[str, ...], C]]:
@@ -220,14 +220,21 @@ class Registry:
             if each.folded:
                 self._folded.labels(each.name).value = each.folded
 
-    def forget(self, label: str, value: str) -> None:
+    def forget(self, label: str, *values: str) -> None:
         """Drop the series of what is gone from the configuration: ``forget("cluster", "api")``.
 
         Those who registered with `on_forget` let go of the cells that they keep.
         """
+        for _ in self.forget_steps(label, values):
+            continue
+
+    def forget_steps(self, label: str, values: Iterable[str]) -> Iterator[None]:
+        """Do as `forget` does, in steps that are each short, however many there are."""
+        gone = frozenset(values)
         for each in self.families():
             if label in each.label_names:
-                each.forget(label, value)
+                each.forget(label, gone)
+                yield
         for keeper in list(self._keepers):
             keeper.forget_cells()
 

@@ -8,22 +8,43 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support import ROOT
-from twisted_mesh.control.load import load
-from twisted_mesh.errors import Problem
+from twisted_mesh.control.judge import Request, Verdict, result
+from twisted_mesh.control.load import Files, load
+from twisted_mesh.control.merge import Offer
+from twisted_mesh.control.parcels import Unpacking, unframed
+from twisted_mesh.errors import ConfigError, Problem
+from twisted_mesh.model import Config
 
 
-def run(*arguments: str, path: str = "") -> subprocess.CompletedProcess[bytes]:
+def run(*arguments: str, path: str = "", stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([path, str(ROOT)]) if path else str(ROOT)}
     command = [sys.executable, "-m", "twisted_mesh.control.check", *arguments]
-    return subprocess.run(command, env=env, capture_output=True, timeout=60, check=False)
+    return subprocess.run(command, env=env, input=stdin, capture_output=True, timeout=60, check=False)
+
+
+def unpacked(parcels: list[bytes]) -> tuple[Config, Verdict]:
+    unpacking = Unpacking(parcels, None)
+    for _ in unpacking.steps():
+        continue
+    return unpacking.config, unpacking.more
+
+
+def problems_in(parcels: list[bytes]) -> list[Problem]:
+    with pytest.raises(ConfigError) as caught:
+        unpacked(parcels)
+    return caught.value.problems
 
 
 def test_a_good_configuration_comes_back() -> None:
     path = str(ROOT / "config" / "complete.yaml")
     done = run(path)
     assert done.returncode == 0
-    assert pickle.loads(done.stdout) == load(path, {})
+    config, verdict = unpacked(unframed(done.stdout))
+    assert config == load(path, {})
+    assert (verdict.in_force, verdict.refused) == ([], [])
 
 
 def test_problems_come_back(tmp_path: Path) -> None:
@@ -31,7 +52,7 @@ def test_problems_come_back(tmp_path: Path) -> None:
     path = str(tmp_path / "mesh.yaml")
     done = run(path)
     assert done.returncode == 0
-    assert [(type(each), each.file, each.line, each.path) for each in pickle.loads(done.stdout)] == [
+    assert [(type(each), each.file, each.line, each.path) for each in problems_in(unframed(done.stdout))] == [
         (Problem, path, 1, "mesh"),
         (Problem, path, 2, "nod"),
     ]
@@ -45,11 +66,26 @@ def test_what_a_plugin_prints_is_not_taken_for_the_result(tmp_path: Path) -> Non
     done = run(str(tmp_path / "mesh.yaml"), path=str(tmp_path))
     assert b"hello" in done.stderr
     assert b"there" in done.stderr
-    [problem] = pickle.loads(done.stdout)
+    [problem] = problems_in(unframed(done.stdout))
     assert 'there is no filter "loud"' in problem.message
 
 
-def test_it_wants_one_path() -> None:
-    done = run()
+def test_it_wants_one_path_at_most() -> None:
+    done = run("a", "b")
     assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr == b"usage: python -m twisted_mesh.control.check PATH\n"
+    assert done.stderr == b"usage: python -m twisted_mesh.control.check [PATH]\n"
+
+
+FILES = Files("mesh.yaml", (("mesh.yaml", "clusters: {web: {endpoints: [127.0.0.1:1]}}"),))
+
+
+def test_what_the_bus_offers_comes_back_with_what_was_refused() -> None:
+    offers = [Offer.of("clusters/web", 5, {"endpoints": 7}), Offer.of("clusters/new", 5, {"endpoints": ["a:1"]})]
+    request = Request("mesh.yaml", FILES, offers, [Offer.of("clusters/web", 4, {"endpoints": ["b:1"]})])
+    done = run(stdin=pickle.dumps(request))
+    config, verdict = unpacked(unframed(done.stdout))
+    assert (config, verdict) == unpacked(list(result(request)))
+    assert sorted((each.name, each.version) for each in verdict.in_force) == [("clusters/new", 5), ("clusters/web", 4)]
+    assert [(each.name, each.version) for each in verdict.refused] == [("clusters/web", 5)]
+    assert str(config.clusters["web"].endpoints[0].address) == "b:1"
+    assert verdict.files == FILES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Awaitable, Optional, Sequence
+from typing import Any, Awaitable, Generator, Optional, Sequence
 
 import pytest
 from twisted.internet.task import Clock
@@ -93,9 +93,19 @@ class World:
             {"listeners": {"edge": listener}, "clusters": CLUSTERS, "access_log": log, "routes": tables or {}}
         )
         self.chains = Chains(self.clusters, self.env, find=find, before=self.chains)  # type: ignore[arg-type]
-        chain = self.chains.listener("edge", config)
+        chain = finished(self.chains.listener("edge", config))
         self.chains.settled()
         return chain
+
+
+def finished(steps: Generator[None, None, Chain]) -> Chain:
+    """Take every step, and return what the last one does."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            chain: Chain = stop.value
+            return chain
 
 
 def run(chain: Chain, call: Optional[Call] = None) -> Any:

@@ -160,9 +160,18 @@ class SlowChange:
     def give_up(self) -> None:
         SlowChange.given_up += 1
 
-    def commit(self) -> None:
+    def open(self) -> None:
         if self.fails:
             raise ConfigError([Problem("listeners.edge.bind[0]", 0, 0, "", "taken")])
+
+    def begin(self) -> Iterator[None]:
+        yield
+
+    def swap(self) -> None:
+        """Nothing to swap."""
+
+    def tidy(self) -> Iterator[None]:
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from typing import Any, Callable
 import pytest
 from twisted.internet.defer import Deferred
 
+from twisted_mesh.control.judge import Request
+from twisted_mesh.control.parcels import Unpacking
 from twisted_mesh.errors import ConfigError
 from twisted_mesh.model import Config
 from twisted_mesh.server import child
@@ -46,14 +48,16 @@ def read(path: Path) -> Config:
         nonlocal result
         result = value
 
-    deferred: Deferred[Config] = child.read_in_child(FakeReactor(), str(path))
+    deferred: Deferred[list[bytes]] = child.judge_in_child(FakeReactor(), Request(str(path)))
     deferred.addCallback(got)
     errors: list[Any] = []
     deferred.addErrback(errors.append)
     if errors:
         errors[0].raiseException()
-    assert isinstance(result, Config)
-    return result
+    unpacking = Unpacking(result, None)
+    for _ in unpacking.steps():
+        continue
+    return unpacking.config
 
 
 def test_a_configuration_comes_back_as_a_value(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_a_new_world_is_set_aside_too() -> None:
     memory.settle_first()
     before = gc.get_freeze_count()
     world = [[each] for each in range(1000)]
-    memory.settle_again()
+    memory.set_aside()
     assert gc.get_freeze_count() >= before + len(world)
 
 

@@ -1,9 +1,14 @@
-"""From what runs now to another configuration, in two steps.
+"""From what runs now to another configuration.
 
-`Change.steps` builds the new world beside the old, a little at a time, and touches nothing that runs.  `Change.commit`
-then swaps all of it between two turns of the loop, or nothing if a socket cannot be opened; `Change.give_up` is then
-called, as for whatever else goes wrong.  What is equal in both worlds stays the same object: sockets, pools, endpoint
-state, filters.
+1. `Change.steps` builds the new world beside the old and touches nothing that runs; `warm` looks up its names.
+2. `open` opens the new sockets, the last thing that may fail; clients wait in them.
+3. `begin` has the new clusters start.
+4. `swap` makes all of it what runs, between two turns of the loop.
+5. `tidy` ends what ran before and lets it go.
+
+All but 2 and 4 are long for large configurations and come in steps, between which calls may run; those two take longer
+with the number of listeners only.  Whatever goes wrong before the swap, `give_up` leaves everything as it was.  What is
+equal in both worlds stays the same object: sockets, pools, endpoint state, filters.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from twisted_mesh.control.compile import Chain, Chains
 from twisted_mesh.control.listener import LiveListener
 from twisted_mesh.control.world import World
 from twisted_mesh.errors import ConfigError, Problem
-from twisted_mesh.net.accept import Port
+from twisted_mesh.net.accept import Accepted, Port
 from twisted_mesh.upstream.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -31,8 +36,14 @@ class Change:
         self._listeners: dict[str, LiveListener] = {}
         self._chains: dict[str, Chain] = {}
         self._all_chains: Optional[Chains] = None
-        # Clusters that resolve already, before the swap.
+        self._logs: set[str] = set()
+        # Clusters that resolve already, before they begin.
         self._warmed: list[Cluster] = []
+        self._ports: dict[str, dict[str, Port]] = {}
+        self._opened: list[Port] = []
+        self._swapped = False
+        # What ran before, once it does not any more.
+        self._left: list[Iterator[None]] = []
 
     def steps(self) -> Iterator[None]:
         """Build the new world.  Each step is short; what runs is not touched.
@@ -55,10 +66,13 @@ class Change:
             if live is None or live.config.protocol != listener.protocol:
                 live = world.new_listener(name, listener, self.config.node.id)
             self._listeners[name] = live
-            self._chains[name] = chains.listener(name, self.config)
-            yield
+            self._chains[name] = yield from chains.listener(name, self.config)
         chains.settled()
         self._all_chains = chains
+        for path in _log_paths(self.config):
+            if path is not None:
+                self._logs.add(path)
+            yield
 
     async def warm(self) -> None:
         """Look up the names of clusters that have no endpoint yet, so that the first calls to them find one."""
@@ -73,29 +87,60 @@ class Change:
 
     def give_up(self) -> None:
         """Nothing comes of this change: end what was begun."""
+        if self._swapped:
+            return
+        for port in self._opened:
+            port.accepted = _turned_away
+            port.stop_accepting()
         for name, cluster in self._clusters.items():
             if self.world.clusters.get(name) is not cluster:
                 self.world.retire(cluster)
 
     def commit(self) -> None:
-        """Swap to the new world, in one go.
+        """Do all that follows `warm` in one go.
 
         :raises ConfigError: a socket could not be opened; what ran goes on as it was.
         """
+        self.open()
+        for _ in self.begin():
+            continue
+        self.swap()
+        for _ in self.tidy():
+            continue
+
+    def begin(self) -> Iterator[None]:
+        """Have the clusters start that are new or have changed; calls still go to those before them."""
         world = self.world
-        before = world.listeners
-        ports = self._open_ports()
-        self._swap_clusters()
+        for name, cluster in self._clusters.items():
+            old = world.clusters.get(name)
+            if old is cluster:
+                continue
+            if cluster not in self._warmed:
+                if old is not None:
+                    cluster.adopt(old)
+                if world.running:
+                    cluster.start()
+            world.take_over(cluster)
+            yield
+
+    def swap(self) -> None:
+        """From now on this is what runs."""
+        world = self.world
+        self._swapped = True
+        before, clusters, config, chains = world.listeners, world.clusters, world.config, world.chains
         for name, live in self._listeners.items():
             live.configure(self.config.listeners[name], self._chains[name])
         gone = {key: port for live in before.values() for key, port in live.ports.items()}
         for name, live in self._listeners.items():
-            live.ports = ports[name]
+            live.ports = self._ports[name]
             for key, port in live.ports.items():
                 port.accepted = live.accepted
                 gone.pop(key, None)
         for port in gone.values():
             port.stop_accepting()
+        for port in self._opened:
+            port.resume()
+        world.clusters = self._clusters
         world.listeners = self._listeners
         world.config = self.config
         world.chains = self._all_chains
@@ -103,18 +148,41 @@ class Change:
         for name, live in before.items():
             if self._listeners.get(name) is not live:
                 world.leave(live, self.config.drain.limit)
-        world.env.logs.keep(_log_paths(self.config))
+        world.env.logs.keep(self._logs)
+        self._left = [self._retire(clusters), _let_go(config)]
+        if chains is not None:
+            self._left.append(chains.let_go())
+
+    def tidy(self) -> Iterator[None]:
+        """End what ran before, and let go of it a little at a time: freeing it takes some milliseconds."""
+        for each in self._left:
+            yield from each
+        self._left = []
+
+    def _retire(self, before: dict[str, Cluster]) -> Iterator[None]:
+        gone = []
+        while before:
+            name, old = before.popitem()
+            if self._clusters.get(name) is not old:
+                self.world.retire(old)
+            if name not in self._clusters:
+                gone.append(name)
+            del old
+            yield
+        if gone:
+            yield from self.world.forget_clusters(gone)
 
     # --- sockets
 
-    def _open_ports(self) -> dict[str, dict[str, Port]]:
-        """Return the ports of every listener: those that are open already, and new ones, open now."""
+    def open(self) -> None:
+        """Find the ports of every listener: those that are open already, and new ones, open from now on but held.
+
+        :raises ConfigError: one could not be opened; nothing has changed.
+        """
         known = {key: port for live in self.world.listeners.values() for key, port in live.ports.items()}
-        found: dict[str, dict[str, Port]] = {}
-        opened: list[Port] = []
         problems: list[Problem] = []
         for name, live in self._listeners.items():
-            found[name] = {}
+            self._ports[name] = {}
             for at, bind in enumerate(self.config.listeners[name].bind):
                 key = _key(name, at, bind)
                 port = known.get(key)
@@ -125,34 +193,11 @@ class Change:
                     except OSError as error:
                         problems.append(Problem(f"listeners.{name}.bind[{at}]", 0, 0, "", error.strerror or str(error)))
                         continue
-                    opened.append(port)
-                found[name][key] = port
+                    port.hold()
+                    self._opened.append(port)
+                self._ports[name][key] = port
         if problems:
-            for port in opened:
-                port.stop_accepting()
             raise ConfigError(problems)
-        return found
-
-    # --- clusters
-
-    def _swap_clusters(self) -> None:
-        world = self.world
-        before, world.clusters = world.clusters, self._clusters
-        for name, cluster in self._clusters.items():
-            old = before.get(name)
-            if old is cluster:
-                continue
-            if cluster not in self._warmed:
-                if old is not None:
-                    cluster.adopt(old)
-                if world.running:
-                    cluster.start()
-            world.take_over(cluster)
-        for name, old in before.items():
-            if self._clusters.get(name) is not old:
-                world.retire(old)
-            if name not in self._clusters:
-                world.forget_cluster(name)
 
 
 def _key(listener: str, at: int, bind: model.Bind) -> str:
@@ -164,11 +209,35 @@ def _key(listener: str, at: int, bind: model.Bind) -> str:
     return text if bind.address.path or bind.address.port else f"{text} {listener}[{at}]"
 
 
-def _log_paths(config: model.Config) -> set[str]:
-    """Every file that an access log of this configuration writes to."""
-    logs = [config.access_log, *(config.access_log_of(each) for each in config.listeners.values())]
-    uses: list[Any] = [use for each in config.listeners.values() for use in each.filters]
+def _log_paths(config: model.Config) -> Iterator[Optional[str]]:
+    """Yield every file that an access log of this configuration writes to, and None for the steps to one."""
+    logs: list[Any] = [config.access_log, *(config.access_log_of(each) for each in config.listeners.values())]
+    yield from (each.path for each in logs if each is not None and hasattr(each, "path"))
+    yield from (_log_path(use) for each in config.listeners.values() for use in each.filters)
     tables = [*config.routes.values(), *(each.routes for each in config.listeners.values())]
-    uses += [use for table in tables if not isinstance(table, str) for route in table for use in route.filters]
-    own = [use.settings for use in uses if use.name == "access_log"]
-    return {each.path for each in [*logs, *own] if each is not None and hasattr(each, "path")}
+    for table in tables:
+        for route in table if not isinstance(table, str) else ():
+            yield None
+            yield from (_log_path(use) for use in route.filters)
+
+
+def _log_path(use: model.FilterUse) -> Optional[str]:
+    path: Optional[str] = getattr(use.settings, "path", None) if use.name == "access_log" else None
+    return path
+
+
+def _let_go(config: Optional[model.Config]) -> Iterator[None]:
+    """Let go of a configuration, resource by resource."""
+    if config is None:
+        return
+    resources: list[object] = [*config.listeners.values(), *config.clusters.values()]
+    for table in config.routes.values():
+        resources.extend(table)
+    del config
+    while resources:
+        resources.pop()
+        yield
+
+
+def _turned_away(accepted: Accepted) -> None:
+    accepted.sock.close()

@@ -17,7 +17,7 @@ What is equal in two configurations is the same object in both worlds: a filter 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Generator, Iterator, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
 from twisted_mesh.chain import compose
 from twisted_mesh.control.env import MeshEnv
@@ -87,15 +87,24 @@ class Chains:
         self._before = {} if before is None else before._made
         self._parts: Optional[list[Key]] = None
 
-    def listener(self, name: str, config: model.Config) -> Chain:
-        """Return the whole chain of a listener.
+    def listener(self, name: str, config: model.Config) -> Generator[None, None, Chain]:
+        """Make the whole chain of a listener, in steps that are each short; the last returns it.
 
         :raises ConfigError: a filter could not be built.
         """
         place = _Place(name, f"listeners/{name}", f"listeners.{name}")
         observers = [*self._access_log(place, config.access_log_of(config.listeners[name])), self._metrics(place)]
         filters = self._filters(place, config.listeners[name].filters)
-        return Chain(compose([*observers, *filters], self._table(name, config).proceed), observers)
+        table = yield from self._table(name, config)
+        return Chain(compose([*observers, *filters], table.proceed), observers)
+
+    def let_go(self) -> Iterator[None]:
+        """Let go of everything that was made, a little at a time."""
+        made = list(self._made.values())
+        self._made = {}
+        while made:
+            made.pop()
+            yield
 
     def settled(self) -> None:
         """All chains are made: let go of those before."""
@@ -164,7 +173,7 @@ class Chains:
 
     # --- routes
 
-    def _table(self, listener: str, config: model.Config) -> Table:
+    def _table(self, listener: str, config: model.Config) -> Generator[None, None, Table]:
         live = config.listeners[listener]
         if isinstance(live.routes, str):
             place = _Place(live.routes, f"routes/{live.routes}", f"routes.{live.routes}")
@@ -172,7 +181,11 @@ class Chains:
         else:
             place = _Place(listener, f"listeners/{listener}/routes", f"listeners.{listener}.routes")
             routes = live.routes
-        return Table([self._route(place, at, each, live.protocol) for at, each in enumerate(routes)])
+        found = []
+        for at, each in enumerate(routes):
+            found.append(self._route(place, at, each, live.protocol))
+            yield
+        return Table(found)
 
     def _route(self, table: _Place, at: int, config: model.Route, protocol: str) -> Route:
         name = config.name or f"{table.name}[{at}]"

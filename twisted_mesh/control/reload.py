@@ -6,13 +6,14 @@ plain values.  Building takes a few milliseconds for each hundred, so it is done
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from twisted_mesh.control.change import Change
+from twisted_mesh.control.parcels import is_same
 from twisted_mesh.control.world import World
 from twisted_mesh.errors import ConfigError
 from twisted_mesh.families import Families
@@ -36,13 +37,22 @@ class Reload:
     :param read: reads and checks; fires with the configuration, or fails with `ConfigError`.
     :param outside: changes what lies outside the world; returns what takes that back, or raises `ConfigError`.
     :param applied: called after each change that was applied.
+    :param between: called at each pause of a change, before calls get their turn.
     """
 
-    def __init__(self, world: World, read: Read, outside: Outside, applied: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        read: Read,
+        outside: Outside,
+        applied: Callable[[], None],
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
         self._world = world
         self._read = read
         self._outside = outside
         self._applied = applied
+        self._between = between
         self._families = Families(world.env.metrics)
         self._running: Optional[Deferred[None]] = None
         self._again = ""
@@ -69,9 +79,18 @@ class Reload:
         :raises ConfigError: it cannot be applied.
         """
         change = Change(self._world, config)
-        for _ in change.steps():
-            continue
-        self._commit(change)
+        try:
+            for _ in change.steps():
+                continue
+            undo = self._outside(config)
+            try:
+                change.commit()
+            except ConfigError:
+                undo()
+                raise
+        except ConfigError:
+            change.give_up()
+            raise
         self._succeeded("applied")
 
     def _start(self, reason: str) -> None:
@@ -94,7 +113,7 @@ class Reload:
     async def _run(self) -> None:
         try:
             config = await self._read()
-            if config == self._world.config:
+            if is_same(config, self._world.config):
                 self._succeeded("unchanged")
                 log.info("the configuration is as it was")
                 return
@@ -108,38 +127,50 @@ class Reload:
     async def _apply(self, config: model.Config) -> None:
         world = self._world
         change = Change(world, config)
-        applied = False
-        try:
-            await self._build(change)
-            if not self._stopped:
-                self._commit(change)
-                applied = True
-        finally:
-            if not applied:
-                change.give_up()
-        if applied:
-            self._succeeded("applied")
-            log.info("applied configuration {version}: {world!r}", version=world.version, world=world)
-            self._applied()
+        if not await self._swapped(change):
+            return
+        self._succeeded("applied")
+        log.info("applied configuration {version}: {world!r}", version=world.version, world=world)
+        await self.in_slices(change.tidy())
+        self._applied()
 
-    async def _build(self, change: Change) -> None:
-        """Take the steps of a change in slices."""
+    async def _swapped(self, change: Change) -> bool:
+        """Bring a change into force; returns whether it is, as the end may overtake it.
+
+        :raises ConfigError: it cannot; what ran goes on as it was.
+        """
+        undo: Optional[Undo] = None
+        swapped = False
+        try:
+            await self.in_slices(change.steps())
+            await change.warm()
+            if not self._is_stopped():
+                undo = self._outside(change.config)
+                change.open()
+                await self.in_slices(change.begin())
+            # It may have been stopped in a pause.
+            if not self._is_stopped():
+                change.swap()
+                swapped = True
+        finally:
+            if not swapped:
+                change.give_up()
+                if undo is not None:
+                    undo()
+        return swapped
+
+    def _is_stopped(self) -> bool:
+        return self._stopped
+
+    async def in_slices(self, steps: Iterable[None]) -> None:
+        """Take steps, with pauses in which calls have their turn."""
         env = self._world.env
         began = env.now()
-        for _ in change.steps():
+        for _ in steps:
             if env.now() - began >= SLICE:
+                self._between()
                 await deferLater(env.clock, 0.0)
                 began = env.now()
-        await change.warm()
-
-    def _commit(self, change: Change) -> None:
-        """All of it, or nothing."""
-        undo = self._outside(change.config)
-        try:
-            change.commit()
-        except ConfigError:
-            undo()
-            raise
 
     def _succeeded(self, result: str) -> None:
         self.refused = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Awaitable, Optional, Protocol
+from typing import TYPE_CHECKING, Awaitable, Iterable, Iterator, Optional, Protocol
 
 from twisted.internet.defer import DeferredList
 
@@ -55,6 +55,8 @@ class World:
         self.leaving: list[LiveListener] = []
         self.connector = Connector(loop)
         self.running = False
+        # How many clusters have been retired, for whoever looks after the memory.
+        self.retired = 0
         self._forwards: dict[Cluster, list[Forward]] = {}
 
     def __repr__(self) -> str:
@@ -156,6 +158,7 @@ class World:
 
     def retire(self, cluster: Cluster) -> None:
         """A cluster takes no more calls."""
+        self.retired += 1
         cluster.stop()
         for each in self._forwards.pop(cluster, ()):
             each.stop()
@@ -205,9 +208,9 @@ class World:
 
         look()
 
-    def forget_cluster(self, name: str) -> None:
-        """Drop the metrics of a cluster that is gone."""
-        self.env.metrics.forget("cluster", name)
+    def forget_clusters(self, names: Iterable[str]) -> Iterator[None]:
+        """Drop the metrics of clusters that are gone, in short steps."""
+        return self.env.metrics.forget_steps("cluster", names)
 
 
 def _resume(results: object, ports: list[Port]) -> None:

@@ -29,13 +29,12 @@ def settle_first() -> None:
     gc.enable()
 
 
-def settle_again() -> None:
-    """A new world has been swapped in: set it aside.
+def set_aside() -> None:
+    """Part of a new world has been built: set it aside.
 
-    A full collection would stop everything, so garbage of the old world that hangs in cycles stays until
-    `settle_idle`.
+    This takes no time.  A collection would look at all that is new, again and again while a large world is built; so
+    garbage that hangs in cycles stays until `settle_idle`.
     """
-    gc.collect(1)
     gc.freeze()
 
 

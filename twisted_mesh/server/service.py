@@ -17,9 +17,12 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from twisted_mesh import __version__
+from twisted_mesh.bus.tally import Tally
 from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.found import find_filter
+from twisted_mesh.control.judge import Request
 from twisted_mesh.control.load import load
+from twisted_mesh.control.parcels import Unpacking
 from twisted_mesh.control.reload import Reload, Undo
 from twisted_mesh.control.world import World
 from twisted_mesh.errors import ConfigError, Problem
@@ -29,7 +32,7 @@ from twisted_mesh.metrics import Registry
 from twisted_mesh.net.loop import loop_of
 from twisted_mesh.server import memory, signals
 from twisted_mesh.server.admin import Admin
-from twisted_mesh.server.child import read_in_child
+from twisted_mesh.server.child import judge_in_child
 from twisted_mesh.server.drain import Drain
 from twisted_mesh.server.ending import ending
 from twisted_mesh.server.leaving import Leaving
@@ -40,8 +43,10 @@ if TYPE_CHECKING:
     from twisted_mesh import model
     from twisted_mesh.server.options import Options
 
-# Seconds from a reload to the first look whether nobody waits, and between such looks.
+# Seconds without a call after which nobody is taken to wait; a look for garbage may stop everything for 0.1 s then.
 QUIET = 10.0
+# Clusters that went since the last such look, some 100 MiB at the most; it does not wait for quiet then.
+MOST_RETIRED = 10_000
 
 log = Logger("twisted_mesh.sidecar")
 
@@ -71,7 +76,7 @@ class Sidecar(MultiService):
             loop=loop_of(reactor),
         )
         self.world = World(self._env, loop_of(reactor), find_filter)
-        self.reloading = Reload(self.world, self._read, self._move_admin, self._applied)
+        self.reloading = Reload(self.world, self._read, self._move_admin, self._applied, memory.set_aside)
         self._watch = Watch(path, reactor, self._changed)
         self._drain = Drain(self.world, reactor, self._drained)
         self._leaving = Leaving(self.world, reactor)
@@ -79,6 +84,7 @@ class Sidecar(MultiService):
         self._admin = Admin(self, self._env, loop_of(reactor))
         self._admin.setServiceParent(self)
         self._settling: Optional[IDelayedCall] = None
+        self._tally = Tally(self._families)
         self.registry.on_collect(self._show)
 
     def prepare(self) -> None:
@@ -222,7 +228,13 @@ class Sidecar(MultiService):
     # --- the configuration
 
     def _read(self) -> Deferred[model.Config]:
-        return read_in_child(self._reactor, self.path).addCallback(self._over)
+        return Deferred.fromCoroutine(self._judged())
+
+    async def _judged(self) -> model.Config:
+        parcels = await judge_in_child(self._reactor, Request(self.path))
+        unpacking = Unpacking(parcels, self.world.config)
+        await self.reloading.in_slices(unpacking.steps())
+        return self._over(unpacking.config)
 
     def _changed(self) -> None:
         self.reloading.request("it has changed")
@@ -236,17 +248,21 @@ class Sidecar(MultiService):
         return partial(self._admin.serve_at, before)
 
     def _applied(self) -> None:
-        memory.settle_again()
+        memory.set_aside()
         if self._settling is None:
             self._settling = self._reactor.callLater(QUIET, self._settle)
 
     def _settle(self) -> None:
         """Look for what the world before left behind, at a moment when nobody waits."""
         self._settling = None
-        if self.world.active:
-            self._settling = self._reactor.callLater(QUIET, self._settle)
-        else:
+        before = self._tally.calls
+        self._tally.look()
+        quiet = not self.world.active and self._tally.calls == before
+        if quiet or self.world.retired >= MOST_RETIRED:
+            self.world.retired = 0
             memory.settle_idle()
+        else:
+            self._settling = self._reactor.callLater(QUIET, self._settle)
 
     def _show(self) -> None:
         self._families.ready.labels().value = int(self.ready()[0])

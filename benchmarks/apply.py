@@ -1,0 +1,195 @@
+"""How long calls wait while a large configuration is applied: the largest gap between two turns of the loop.
+
+usage: apply.py [--resources 1000] [--tables 1] [--rounds 5] [--rate 1000]
+
+A sidecar under load gets a configuration in which every route and every cluster has changed, back and forth.  A filter
+in it (``turns/``) notes how late a timer of one millisecond is, and how much of that the process computed itself: on a
+machine that does other things meanwhile only the second says something.  Both are watched from just before the change
+until some seconds after it is in force, so that what the sidecar tidies up later is in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from proc import LOAD_CORE, PATH, PROXY_CORE, Group, free_port, stay_on, wait_for_answer
+
+HERE = Path(__file__).resolve().parent
+# Seconds that are watched after a change: the sidecar looks for garbage ten seconds after it.
+QUIET_END = 14.0
+LIMIT = 60.0
+
+
+def configuration(resources: int, tables: int, round_: int, ports: dict[str, int]) -> dict[str, Any]:
+    """Return a configuration in which everything but the listeners depends on the round."""
+    seconds = f"{10 + round_ % 50}s"
+    clusters: dict[str, Any] = {
+        f"c{at}": {
+            "endpoints": [f"127.0.0.1:{20000 + at % 9000}", f"127.0.0.2:{20000 + at % 9000}"],
+            "connect_timeout": seconds,
+        }
+        for at in range(resources)
+    }
+    clusters["backend"] = {"endpoints": [f"127.0.0.1:{ports['backend']}"]}
+    share = resources // tables
+    first = [
+        {"match": {"path": {"exact": "/"}}, "to": "backend"},
+        {"match": {"path": {"exact": "/round"}}, "reply": {"status": 200, "body": str(round_)}},
+    ]
+    routes = {
+        f"t{table}": [
+            *first,
+            *(
+                {
+                    "name": f"r{table}-{at}",
+                    "match": {"path": {"prefix": f"/p{at}/"}, "method": ["GET", "HEAD"]},
+                    "to": f"c{table * share + at}",
+                    "timeout": seconds,
+                    "retry": {"attempts": 3, "when": ["connect_failed", "5xx"]},
+                }
+                for at in range(share)
+            ),
+        ]
+        for table in range(tables)
+    }
+    listeners: dict[str, Any] = {
+        f"l{table}": {"bind": f"127.0.0.1:{ports['edge'] if table == 0 else 0}", "routes": f"t{table}"}
+        for table in range(tables)
+    }
+    listeners["turns"] = {
+        "bind": f"127.0.0.1:{ports['turns']}",
+        "filters": [{"turns": {}}],
+        "routes": [{"reply": {"status": 200}}],
+    }
+    return {
+        "admin": f"127.0.0.1:{ports['admin']}",
+        "access_log": "off",
+        "listeners": listeners,
+        "routes": routes,
+        "clusters": clusters,
+    }
+
+
+def ask(port: int, path: str = "/") -> bytes:
+    """Return the body of an answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as sock:
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n".encode())
+        data = b""
+        while True:
+            more = sock.recv(65536)
+            if not more:
+                return data.partition(b"\r\n\r\n")[2]
+            data += more
+
+
+def gaps(port: int) -> dict[str, list[float]]:
+    """Return the largest gaps since the last time, and what of them was computing, in milliseconds."""
+    found: dict[str, list[float]] = json.loads(ask(port))
+    return found
+
+
+class Bench:
+    """A sidecar, its backend and its load."""
+
+    def __init__(self, options: argparse.Namespace, directory: Path) -> None:
+        self.options = options
+        self.directory = directory
+        self.ports = {name: free_port() for name in ("edge", "turns", "admin", "backend")}
+        self.config = directory / "mesh.yaml"
+        self.write(0)
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE / "turns"), os.environ.get("PYTHONPATH", "")])
+        import proc
+
+        proc.PATH = os.pathsep.join([str(HERE / "turns"), PATH])
+        mesh = [sys.executable, "-m", "twisted_mesh", "--config", str(self.config)]
+        self.backend = Group(
+            [sys.executable, str(HERE / "backend.py"), str(self.ports["backend"])], LOAD_CORE, directory / "backend.out"
+        )
+        self.mesh = Group(mesh, PROXY_CORE, directory / "mesh.out")
+
+    def write(self, round_: int) -> None:
+        """Write the configuration of a round as editors do."""
+        text = json.dumps(configuration(self.options.resources, self.options.tables, round_, self.ports), indent=1)
+        other = self.config.with_suffix(".new")
+        other.write_text(text)
+        os.replace(other, self.config)
+
+    def change(self, round_: int) -> float:
+        """Change everything; returns the seconds until it is in force."""
+        self.write(round_)
+        begun = time.monotonic()
+        os.kill(self.mesh.pids()[0], signal.SIGHUP)
+        while time.monotonic() - begun < LIMIT:
+            if ask(self.ports["edge"], "/round") == str(round_).encode():
+                return time.monotonic() - begun
+            time.sleep(0.01)
+        raise RuntimeError(f"not in force after {LIMIT:g} s: {self.mesh.said()}")
+
+    def run(self) -> None:
+        """Measure, and print."""
+        wait_for_answer(self.ports["backend"], self.backend)
+        wait_for_answer(self.ports["edge"], self.mesh)
+        seconds = 6 + self.options.rounds * (QUIET_END + 3)
+        command = [
+            sys.executable,
+            str(HERE / "steady.py"),
+            str(self.ports["edge"]),
+            str(self.options.rate),
+            str(seconds),
+        ]
+        load = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            time.sleep(2)
+            gaps(self.ports["turns"])
+            time.sleep(3)
+            print(f"before: {gaps(self.ports['turns'])} ms", flush=True)
+            worst = {"gaps": 0.0, "cpu": 0.0}
+            for round_ in range(1, self.options.rounds + 1):
+                gaps(self.ports["turns"])
+                took = self.change(round_)
+                during = gaps(self.ports["turns"])
+                time.sleep(self.options.after)
+                after = gaps(self.ports["turns"])
+                for kind, before in worst.items():
+                    worst[kind] = max(before, *during[kind], *after[kind])
+                print(f"change {round_}: in force after {took:.3f} s; {during} ms, and later {after} ms", flush=True)
+            print(f"largest gap: {worst['gaps']:.2f} ms; most computed in one: {worst['cpu']:.2f} ms", flush=True)
+        finally:
+            load.terminate()
+            load.wait()
+
+
+def main() -> int:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--resources", type=int, default=1000, help="as many routes, and as many clusters")
+    parser.add_argument("--tables", type=int, default=1, help="over how many tables the routes are spread")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rate", type=int, default=1000, help="calls a second meanwhile")
+    parser.add_argument("--after", type=float, default=QUIET_END, help="seconds that are watched after a change")
+    options = parser.parse_args()
+    stay_on(LOAD_CORE)
+    with tempfile.TemporaryDirectory() as directory:
+        bench = Bench(options, Path(directory))
+        try:
+            bench.backend.start()
+            bench.mesh.start()
+            bench.run()
+        finally:
+            bench.mesh.stop()
+            bench.backend.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

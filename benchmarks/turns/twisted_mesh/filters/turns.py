@@ -1,0 +1,64 @@
+"""For benchmarks: how long the loop of a running sidecar stood still.
+
+A timer of one millisecond notes the time since the one before, and the CPU time that the process used meanwhile, in all
+its threads.  Every call is answered with the largest of both since the call before, in milliseconds, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from heapq import nlargest
+from typing import Any
+
+from zope.interface import implementer
+
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, IPlugin, Proceed
+
+INTERVAL = 0.001
+SHOWN = 5
+MOST = 1000
+
+
+@dataclass(frozen=True)
+class TurnsSettings:
+    """There are none."""
+
+
+class Turns:
+    """Watches the loop for as long as the process lives."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._last = time.monotonic(), time.process_time()
+        self._gaps: tuple[list[float], list[float]] = ([], [])
+        self._tick()
+
+    def _tick(self) -> None:
+        now = time.monotonic(), time.process_time()
+        for gaps, before, after in zip(self._gaps, self._last, now, strict=True):
+            gaps.append(after - before)
+            if len(gaps) > MOST:
+                gaps[:] = nlargest(SHOWN, gaps)
+        self._last = now
+        self._env.clock.callLater(INTERVAL, self._tick)
+
+    async def __call__(self, call: Call, proceed: Proceed) -> Reply:
+        found = [[round(each * 1000, 2) for each in nlargest(SHOWN, gaps)] for gaps in self._gaps]
+        self._gaps = ([], [])
+        return Reply(200, body=json.dumps({"gaps": found[0], "cpu": found[1]}).encode(), local=True)
+
+
+@implementer(IFilterPlugin, IPlugin)
+class _Plugin:
+    name = "turns"
+    protocols = ("http",)
+    settings = TurnsSettings
+
+    def build(self, settings: Any, env: Env) -> Filter:
+        return Turns(env)
+
+
+turns = _Plugin()

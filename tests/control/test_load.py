@@ -123,8 +123,6 @@ def test_all_problems_are_said_at_once_with_their_places() -> None:
         'f.yaml:21:15: routes.shop[0].to: there is no cluster "nope"; known are api, web',
         "f.yaml:23:33: clusters.web.balance: known, not supported yet",
         'f.yaml:23:41: clusters.web.conect_timeout: unknown name; did you mean "connect_timeout"?',
-        "f.yaml:24:8: clusters.api: endpoints is missing",
-        "f.yaml:24:9: clusters.api.service: known, not supported yet",
     ]
 
 

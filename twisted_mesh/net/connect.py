@@ -157,7 +157,9 @@ class _Attempt:
         if isinstance(error, OSError):
             number, why = error.errno, (error.strerror or why).lower()
         origin = Origin.MESH if number in _OURS else Origin.UPSTREAM
-        self.parked.fail(MeshError(Kind.CONNECT_FAILED, f"{self._address}: {why}", origin=origin, retryable=True))
+        failed = MeshError(Kind.CONNECT_FAILED, f"{self._address}: {why}", origin=origin, retryable=True)
+        failed.__cause__ = error
+        self.parked.fail(failed)
 
 
 class _ForSocket(_Attempt):

@@ -12,10 +12,13 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Proceed
 from twisted_mesh.policy.balance import BALANCES
 from twisted_mesh.policy.health import usable
-from twisted_mesh.upstream.endpoint import Endpoint
+from twisted_mesh.upstream.discovered import Discovered, Services, Stoppable
+from twisted_mesh.upstream.endpoint import DRAINING, Endpoint
 from twisted_mesh.upstream.health import HealthChecks
 from twisted_mesh.upstream.names import NameWatch, at
+from twisted_mesh.upstream.overruled import Overrides, overrule, under_maintenance
 from twisted_mesh.upstream.resolve import Resolver, SystemResolver
+from twisted_mesh.upstream.resting import Resting
 
 if TYPE_CHECKING:
     from twisted_mesh.model import Cluster as ClusterConfig
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 # The group of the endpoints that the configuration gives as addresses; those of a name have the name's own.
 STATIC = ""
+# The group of those that the registry knows; no address looks like that.
+SERVICE = "service"
 
 
 class Cluster:
@@ -38,7 +43,14 @@ class Cluster:
     """
 
     def __init__(
-        self, name: str, config: ClusterConfig, env: Env, connector: Connector, resolver: Optional[Resolver] = None
+        self,
+        name: str,
+        config: ClusterConfig,
+        env: Env,
+        connector: Connector,
+        resolver: Optional[Resolver] = None,
+        services: Optional[Services] = None,
+        overrides: Optional[Overrides] = None,
     ) -> None:
         self.name = name
         self.config = config
@@ -50,6 +62,7 @@ class Cluster:
         self.usable: tuple[Endpoint, ...] = ()
         self.panicking = False
         self._balance = BALANCES[config.balance]
+        self._resting = Resting(env.clock, self._choose)
         self._next: Callable[[], Endpoint] = self._none
         self._known: dict[str, Endpoint] = {}
         self._held: set[Endpoint] = set()
@@ -68,6 +81,12 @@ class Cluster:
                 self._groups[key] = ()
                 watch = NameWatch(name, each.address, config.dns, env, connector, shared, self._found, self._failures)
                 self._watches[key] = watch
+        self._discovered: Optional[Discovered] = None
+        if config.service is not None:
+            assert services is not None, "a cluster of a service needs the registry"
+            self._discovered = Discovered(name, config, services, env, lambda found: self.replace(SERVICE, found))
+        self._overrides = overrides
+        self._overruling: Optional[Stoppable] = None
         self._settle()
 
     def __repr__(self) -> str:
@@ -95,8 +114,13 @@ class Cluster:
         picked = self._next()
         if picked not in call.tried:
             return picked
-        rest = [each for each in self.usable if each not in call.tried]
+        rest = self._resting.awake([each for each in self.usable if each not in call.tried])
         return self._balance(rest, self.env.random.random)() if rest else picked
+
+    def unreachable(self, endpoint: Endpoint) -> None:
+        """`endpoint` could not be connected to: for a moment the others take its calls, if there are any."""
+        if self._running and len(self.usable) > 1:
+            self._resting.add(endpoint)
 
     def _none(self) -> Endpoint:
         raise MeshError(Kind.NO_ENDPOINT, f"cluster {self.name}: {self.trouble}", origin=Origin.UPSTREAM)
@@ -122,22 +146,38 @@ class Cluster:
             if before is not None:
                 watch.addresses = before.addresses
                 self._groups[key] = self._resolved(watch)
+        if self._discovered is not None and old._discovered is not None:
+            self._discovered.adopt(old._discovered)
+            self._groups[SERVICE] = self._discovered.endpoints
         self._settle()
 
     def start(self) -> Deferred[None]:
-        """Begin resolving and checking; what is returned fires when every name was looked up once, well or not."""
+        """Begin resolving, following and checking.
+
+        What is returned fires when every name was looked up once, well or not, and the service is known.
+        """
         self._running = True
+        if self._overrides is not None:
+            self._overruling = self._overrides.follow(self._overruled)
         self._settle()
-        looked_up = DeferredList([each.start() for each in self._watches.values()])
-        return looked_up.addCallback(lambda results: None)
+        begun = [each.start() for each in self._watches.values()]
+        if self._discovered is not None:
+            begun.append(self._discovered.start())
+        return DeferredList(begun).addCallback(lambda results: None)
 
     def stop(self) -> None:
         """End resolving and checking; endpoints that no other cluster has adopted drain."""
         if not self._running:
             return
         self._running = False
+        self._resting.stop()
         for each in self._watches.values():
             each.stop()
+        if self._discovered is not None:
+            self._discovered.stop()
+        if self._overruling is not None:
+            self._overruling.stop()
+            self._overruling = None
         if self._checks is not None:
             self._checks.stop()
         for endpoint in self._held:
@@ -156,8 +196,12 @@ class Cluster:
         """Why no call can be sent, for people; "" while one can."""
         if self.usable:
             return ""
+        if self.endpoints and all(each.out for each in self.endpoints):
+            return f"all of {len(self.endpoints)} endpoints are out: {self.endpoints[0].out}"
         if self.endpoints:
             return f"none of {len(self.endpoints)} endpoints is healthy"
+        if self._discovered is not None:
+            return self._discovered.trouble
         return "; ".join(each.problem for each in self._watches.values() if each.problem) or "no endpoint"
 
     def describe(self) -> dict[str, object]:
@@ -173,6 +217,7 @@ class Cluster:
             "names": {
                 key: {"addresses": list(each.addresses), "problem": each.problem} for key, each in self._watches.items()
             },
+            "registry": None if self._discovered is None else self._discovered.describe(),
         }
 
     # --- the endpoints
@@ -180,8 +225,8 @@ class Cluster:
     def replace(self, group: str, endpoints: Sequence[Endpoint]) -> None:
         """Have exactly these endpoints of `group`, beside those of other groups.
 
-        One whose address is known stays the object it is, with its state, and takes over weight, zone and labels.  An
-        address in several groups belongs to the first.
+        One whose address is known stays the object it is, with its state, and takes over what is declared.  An address
+        in several groups belongs to the first.
         """
         self._groups[group] = endpoints
         self._settle()
@@ -196,6 +241,11 @@ class Cluster:
     def _failures(self, address: str) -> int:
         known = self._known.get(address)
         return known.failures if known is not None else 0
+
+    def _overruled(self) -> None:
+        """What operators say at run time has changed."""
+        if self._running:
+            self._settle()
 
     def _settle(self) -> None:
         """Bring the endpoints in line with the groups."""
@@ -213,6 +263,8 @@ class Cluster:
         self.endpoints = tuple(found.values())
         self._known = found
         if self._running:
+            reweighted = overrule(self.name, self.config.service, self.endpoints, self._overrides) or reweighted
+            self._cells.overridden.value = sum(each.override is not None for each in self.endpoints)
             self._take_care(before)
         self.refresh(reweighted)
 
@@ -227,7 +279,7 @@ class Cluster:
         if now != set(before):
             self._cells.changes.value += 1
         if self._checks is not None:
-            self._checks.watch(self.endpoints)
+            self._checks.watch([each for each in self.endpoints if not under_maintenance(each)])
             return
         for each in self.endpoints:
             each.forget_health()
@@ -237,7 +289,10 @@ class Cluster:
 
         :param rebuild: a weight has changed too.
         """
-        chosen, panicking = usable(self.endpoints, self.config.panic_threshold)
+        wanted = [each for each in self.endpoints if not each.out]
+        # An endpoint that is about to end still serves, and is better than none.
+        wanted = wanted or [each for each in self.endpoints if each.out == DRAINING]
+        chosen, panicking = usable(wanted, self.config.panic_threshold)
         if self._running:
             self._cells.endpoints.value = len(self.endpoints)
             self._cells.healthy.value = sum(each.healthy for each in self.endpoints)
@@ -246,10 +301,15 @@ class Cluster:
             return
         self.usable = chosen
         self.panicking = panicking
-        pick = self._balance(chosen, self.env.random.random) if chosen else self._none
-        self._next = self._counted(pick) if panicking else pick
+        self._choose()
         for each in list(self.on_change):
             each(self)
+
+    def _choose(self) -> None:
+        """Prepare the next picks."""
+        chosen = self._resting.awake(self.usable)
+        pick = self._balance(chosen, self.env.random.random) if chosen else self._none
+        self._next = self._counted(pick) if self.panicking else pick
 
     def _say(self, chosen: Sequence[Endpoint], panicking: bool) -> None:
         """Log what an operator should know, once each time it begins and ends."""
@@ -284,10 +344,11 @@ def _endpoint(config: EndpointConfig, host: str = "") -> Endpoint:
 class _Cells:
     """What a cluster counts."""
 
-    __slots__ = ("changes", "endpoints", "healthy", "panic_picks")
+    __slots__ = ("changes", "endpoints", "healthy", "overridden", "panic_picks")
 
     def __init__(self, families: Families, cluster: str) -> None:
         self.endpoints = families.endpoints.labels(cluster)
         self.healthy = families.endpoints_healthy.labels(cluster)
         self.panic_picks = families.panic_picks.labels(cluster)
         self.changes = families.membership_changes.labels(cluster)
+        self.overridden = families.overridden.labels(cluster)

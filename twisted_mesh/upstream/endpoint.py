@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Mapping, Optional, Protocol
+import errno
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Protocol
 
 if TYPE_CHECKING:
+    from twisted_mesh.errors import MeshError
     from twisted_mesh.model import Address
+
+# Why an endpoint that is about to end takes no calls; where nothing else is left it does.
+DRAINING = "draining"
 
 
 class Pool(Protocol):
@@ -15,13 +20,31 @@ class Pool(Protocol):
         """Lend no more, close what is idle now and the rest when it comes back."""
 
 
+class OverrideLike(Protocol):
+    """What an operator said of an endpoint at run time."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def weight(self) -> int: ...
+    @property
+    def author(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def expires(self) -> int: ...
+
+
 class Endpoint:
     """One address of a cluster.
 
     - `address` is the text for people, logs and metrics, and what tells endpoints of one cluster apart; `target` is
       what to connect to, always a literal IP address or a unix path.  `name` is the host and port that were resolved
       into it, "" if the configuration gives the address itself.
-    - `weight`, `zone` and `labels` are configured.
+    - `zone`, `labels` and `declared_weight` are configured, or what the registry says; `unused` is why the registry
+      wants no calls to go there (a status, or ""), `instance` its id there, `doubt` what else is to be known.
+    - `override` is what an operator said at run time.  `weight` and `out` are what follows from all that: its share,
+      and why it takes no calls ("" if it does).
     - `active` counts the calls in flight: whoever sends one adds 1 and takes it away when the call completes.
       `successes` and `failures` count what became of them.
     - `checked` and `healthy` are what active checks found; `health_reason` says it for people, `health_since` since
@@ -37,17 +60,24 @@ class Endpoint:
         "active",
         "address",
         "checked",
+        "declared_weight",
+        "doubt",
         "draining",
         "failures",
         "health_reason",
         "health_since",
         "healthy",
         "held",
+        "instance",
         "labels",
         "name",
+        "on_refused",
+        "out",
+        "override",
         "pools",
         "successes",
         "target",
+        "unused",
         "weight",
         "zone",
     )
@@ -60,7 +90,15 @@ class Endpoint:
         weight: int = 1,
         zone: str = "",
         labels: Optional[Mapping[str, str]] = None,
+        instance: str = "",
+        unused: str = "",
     ) -> None:
+        self.instance = instance
+        self.declared_weight = weight
+        self.unused = self.out = unused
+        self.override: Optional[OverrideLike] = None
+        self.doubt = ""
+        self.on_refused: Optional[Callable[[Endpoint], None]] = None
         self.address = str(target)
         self.target = target
         self.name = name
@@ -92,13 +130,38 @@ class Endpoint:
         return "healthy" if self.healthy else "unhealthy"
 
     def configure(self, other: Endpoint) -> bool:
-        """Take over what is configured from `other`; returns whether the weight changed."""
-        changed = self.weight != other.weight
+        """Take over what is declared from `other`; returns whether calls are spread otherwise now."""
         self.name = other.name
-        self.weight = other.weight
         self.zone = other.zone
         self.labels = other.labels
-        return changed
+        self.declared_weight = other.declared_weight
+        self.instance = other.instance
+        self.unused = other.unused
+        self.doubt = other.doubt
+        self.on_refused = other.on_refused
+        return self._weigh()
+
+    def overrule(self, override: Optional[OverrideLike]) -> bool:
+        """Go by what an operator says, or by what is declared again; returns whether calls are spread otherwise now."""
+        self.override = override
+        return self._weigh()
+
+    def _weigh(self) -> bool:
+        before = self.weight, self.out
+        self.weight, self.out = self.declared_weight, self.unused
+        override = self.override
+        if override is not None:
+            if override.kind == "weight" and override.weight > 0:
+                self.weight = override.weight
+            else:
+                self.out = f"{override.kind} by {override.author}"
+        return before != (self.weight, self.out)
+
+    def not_connected(self, error: MeshError) -> None:
+        """A connection to it could not be made."""
+        cause = error.__cause__
+        if self.on_refused is not None and isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
+            self.on_refused(self)
 
     def forget_health(self) -> None:
         """Nobody checks this endpoint any more."""
@@ -131,8 +194,22 @@ class Endpoint:
             "weight": self.weight,
             "zone": self.zone,
             "labels": dict(self.labels),
+            "declared": {"weight": self.declared_weight, "instance": self.instance, "status": self.unused or "up"},
+            "override": None if self.override is None else _overridden(self.override),
+            "out": self.out,
+            "doubt": self.doubt,
             "active": self.active,
             "successes": self.successes,
             "failures": self.failures,
             "connections": {protocol: repr(pool) for protocol, pool in self.pools.items()},
         }
+
+
+def _overridden(override: OverrideLike) -> dict[str, object]:
+    return {
+        "kind": override.kind,
+        "weight": override.weight,
+        "author": override.author,
+        "reason": override.reason,
+        "until": override.expires / 1000,
+    }

@@ -11,7 +11,7 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
 from twisted_mesh.policy.health import Tally
 from twisted_mesh.upstream.endpoint import Endpoint
-from twisted_mesh.upstream.probe import SUCCESS, HttpProbe, Probe, TcpProbe, Verdict
+from twisted_mesh.upstream.probe import SUCCESS, HttpProbe, Probe, RedisProbe, TcpProbe, Verdict
 
 if TYPE_CHECKING:
     from twisted_mesh.model import HealthCheck
@@ -105,6 +105,8 @@ class HealthChecks:
     def ask(self, endpoint: Endpoint, verdict: Verdict) -> Probe:
         """Begin one check."""
         config, clock = self.config, self.env.clock
+        if config.redis:
+            return RedisProbe(clock, self.connector, endpoint.target, config.timeout, verdict)
         if config.http is None:
             return TcpProbe(clock, self.connector, endpoint.target, config.timeout, verdict)
         # A unix socket has no host that a server would know.

@@ -138,6 +138,7 @@ class HttpPool:
             self.cells.connect_timeouts.value += 1
         else:
             self.cells.connect_failures.value += 1
+            self.endpoint.not_connected(error)
 
     # --- what connections call
 

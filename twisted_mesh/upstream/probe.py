@@ -210,3 +210,62 @@ class _Answer(Protocol):
         transport: Any = self.transport
         self._probe.ended(why)
         transport.abortConnection()
+
+
+# What a Redis server says to PING when it is well; one that wants a password first is, for whoever has it.
+_WELL = (b"+PONG", b"-NOAUTH", b"-NOPERM")
+_LONGEST_LINE = 512
+
+
+class RedisProbe(Probe):
+    """Sends a PING and looks at the answer."""
+
+    def __init__(
+        self, clock: IReactorTime, connector: Connector, target: Address, timeout: float, verdict: Verdict
+    ) -> None:
+        super().__init__(clock, timeout, verdict)
+        self._answer = _Line(self)
+        self.wait(connector.connect(target, self._answer, timeout))
+
+    def connected(self, value: Any) -> None:
+        transport: Any = self._answer.transport
+        if transport is None:
+            self.ended("the connection was closed before an answer")
+        else:
+            transport.write(b"*1\r\n$4\r\nPING\r\n")
+
+    def close(self) -> None:
+        transport: Any = self._answer.transport
+        if transport is not None:
+            transport.abortConnection()
+
+    def said(self, line: bytes) -> None:
+        """The first line of the answer is known."""
+        self.finish()
+        shown = line.decode("latin-1")[:80]
+        self.tell(SUCCESS if line.startswith(_WELL) else FAILURE, f"PING answered {shown}")
+        self.close()
+
+    def ended(self, reason: str) -> None:
+        """Nothing more comes."""
+        self.finish()
+        self.tell(FAILURE, reason)
+
+
+class _Line(Protocol):
+    """Reads one line."""
+
+    def __init__(self, probe: RedisProbe) -> None:
+        self._probe = probe
+        self._buffer = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self._buffer += data
+        line, end, _ = self._buffer.partition(b"\r\n")
+        if end or len(self._buffer) > _LONGEST_LINE:
+            self._buffer = b""
+            self._probe.said(line)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.transport = None
+        self._probe.ended("the connection was closed before an answer")

@@ -67,10 +67,12 @@ class TcpForward:
     def _count(self, endpoint: Endpoint, error: MeshError) -> None:
         if error.origin is Origin.UPSTREAM:
             endpoint.failures += 1
+            self.cluster.unreachable(endpoint)
         if error.kind is Kind.CONNECT_TIMEOUT:
             self._cells.connect_timeouts.value += 1
         else:
             self._cells.connect_failures.value += 1
+            endpoint.not_connected(error)
 
     def start(self) -> None:
         """Nothing is there that would have to be taken over."""

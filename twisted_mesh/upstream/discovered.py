@@ -1,0 +1,316 @@
+"""The endpoints of a cluster whose instances the registry knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Protocol, Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from twisted_mesh.families import Families
+from twisted_mesh.interfaces import Env
+from twisted_mesh.model.address import Address
+from twisted_mesh.upstream.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from twisted_mesh.model import Cluster as ClusterConfig
+
+# How long a cluster that is new waits to hear of its service before calls go on without; seconds.
+FIRST_VIEW = 2.0
+
+
+class InstanceLike(Protocol):
+    """One instance of a service, as the registry knows it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def zone(self) -> str: ...
+    @property
+    def weight(self) -> int: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+
+    def label(self, name: str) -> str:
+        """Return a label's value, "" if it has none."""
+
+    def target(self, protocol: str = "") -> str:
+        """Return ``host:port``, "" if there is no such port."""
+
+
+class ViewLike(Protocol):
+    """What is known of a service now."""
+
+    version: int
+    synced: bool
+    known: bool
+    stale_since: Optional[float]
+
+    @property
+    def records(self) -> Mapping[str, Any]: ...
+    @property
+    def suspects(self) -> Mapping[str, Any]: ...
+
+
+class Stoppable(Protocol):
+    """What ends when it is told to."""
+
+    def stop(self) -> None:
+        """End."""
+
+
+class Services(Protocol):
+    """The service registry, as clusters see it."""
+
+    def follow(self, service: str, changed: Callable[[Any], None]) -> Stoppable:
+        """Call `changed` with the view of a service whenever it has changed, and at once if anything is known."""
+
+    def refused(self, service: str, id: str) -> Deferred[bool]:
+        """A connection to an instance was refused: if it is a suspect, it is gone."""
+
+
+class Discovered:
+    """Turns what the registry knows of one service into endpoints, and calls `replace` with all of them.
+
+    When the registry suddenly knows none, the last ones are kept for `keep_last_good` seconds.  A kept endpoint and a
+    suspect are gone as soon as one connection to them is refused.
+    """
+
+    def __init__(
+        self,
+        cluster: str,
+        config: ClusterConfig,
+        services: Services,
+        env: Env,
+        replace: Callable[[Sequence[Endpoint]], None],
+    ) -> None:
+        assert config.service is not None
+        self.cluster = cluster
+        self.service: str = config.service
+        self.endpoints: Sequence[Endpoint] = ()
+        self.kept_until: Optional[float] = None
+        self._config = config
+        self._services = services
+        self._env = env
+        self._replace = replace
+        self._view: Optional[ViewLike] = None
+        self._following: Optional[Stoppable] = None
+        self._first: Optional[Deferred[None]] = None
+        self._first_timer: Optional[IDelayedCall] = None
+        self._keeping: Optional[IDelayedCall] = None
+        # Suspects that have refused a connection; the registry is told, and may be slow to hear.
+        self._refused: set[str] = set()
+        self._useless: set[str] = set()
+        families = Families(env.metrics)
+        self._suspects = families.suspects.labels(cluster)
+        self._kept = families.kept.labels(cluster)
+
+    def __repr__(self) -> str:
+        kept = " kept" if self.kept_until is not None else ""
+        return f"<Discovered {self.service} for {self.cluster}: {len(self.endpoints)} endpoints{kept}>"
+
+    # --- its life
+
+    def adopt(self, old: Discovered) -> None:
+        """Begin with what the one before knows, as far as it is wanted here too."""
+        if old.service == self.service and old._view is not None:
+            self._view = old._view
+            self.endpoints = self._wanted(old._view) or list(old.endpoints)
+
+    def start(self) -> Deferred[None]:
+        """Begin to follow; what is returned fires when the service is known, or after `FIRST_VIEW` seconds."""
+        first: Deferred[None] = Deferred()
+        self._first = first
+        self._first_timer = self._env.clock.callLater(FIRST_VIEW, self._waited)
+        self._following = self._services.follow(self.service, self._changed)
+        return first
+
+    def stop(self) -> None:
+        """Follow no more."""
+        if self._following is not None:
+            self._following.stop()
+            self._following = None
+        self._end_keeping()
+        self._waited()
+
+    def _waited(self) -> None:
+        first, self._first = self._first, None
+        timer, self._first_timer = self._first_timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        if first is not None:
+            first.callback(None)
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no endpoint, for people."""
+        if self._view is None or not (self._view.known or self._view.records):
+            return f"nothing is known of service {self.service} yet"
+        if self._view.records:
+            said = ", ".join(f"{name}: {value}" for name, value in self._config.subset.items())
+            return f"service {self.service} has no instance with {said or 'such a port'}"
+        return f"service {self.service} has no instance"
+
+    def describe(self) -> dict[str, object]:
+        """Everything worth showing to an operator."""
+        view = self._view
+        return {
+            "service": self.service,
+            "subset": dict(self._config.subset),
+            "version": 0 if view is None else view.version,
+            "synced": view is not None and view.synced,
+            "stale_since": None if view is None else view.stale_since,
+            "kept_until": self.kept_until,
+            "suspects": {}
+            if view is None
+            else {id: {"until": each.until, "reason": each.why} for id, each in view.suspects.items()},
+        }
+
+    # --- changes
+
+    def _changed(self, view: ViewLike) -> None:
+        self._view = view
+        self._refused &= view.suspects.keys()
+        wanted = self._wanted(view)
+        self._suspects.value = len(view.suspects)
+        if wanted or not self._should_keep():
+            self._end_keeping()
+            self._use(wanted)
+        if view.known or view.records:
+            self._waited()
+
+    def _use(self, endpoints: Sequence[Endpoint]) -> None:
+        self.endpoints = endpoints
+        self._replace(endpoints)
+
+    def _wanted(self, view: ViewLike) -> list[Endpoint]:
+        found: list[Endpoint] = []
+        useless: set[str] = set()
+        for id in sorted(view.records):
+            instance: InstanceLike = view.records[id]
+            if id in self._refused or not self._matches(instance):
+                continue
+            made = self._endpoint(instance, view.suspects.get(id))
+            if made is None:
+                useless.add(id)
+            else:
+                found.append(made)
+        for id in useless - self._useless:
+            self._env.log.warn(
+                "cluster {cluster}: instance {service}/{id} has no {port} at an IP address, so it is passed over",
+                cluster=self.cluster,
+                service=self.service,
+                id=id,
+                port=f"port for {self._config.port}" if self._config.port else "port",
+            )
+        self._useless = useless
+        return found
+
+    def _matches(self, instance: InstanceLike) -> bool:
+        return all(instance.label(name) == value for name, value in self._config.subset.items())
+
+    def _endpoint(self, instance: InstanceLike, suspect: Any) -> Optional[Endpoint]:
+        target = instance.target(self._config.port)
+        address = Address.parse(_literal(target)) if target else None
+        if address is None or address.family is None:
+            return None
+        made = Endpoint(
+            address,
+            weight=instance.weight,
+            zone=instance.zone,
+            labels=instance.labels,
+            instance=instance.id,
+            unused="" if instance.status == "up" else instance.status,
+        )
+        if suspect is not None:
+            made.doubt = f"a suspect: {suspect.why}"
+            made.on_refused = self._suspect_refused
+        return made
+
+    # --- a service that is suddenly empty
+
+    def _should_keep(self) -> bool:
+        """Whether the endpoints are kept although none is wanted any more."""
+        if self.kept_until is not None:
+            return True
+        keep = self._config.keep_last_good
+        if not self.endpoints or keep <= 0:
+            return False
+        self.kept_until = self._env.wall() + keep
+        self._keeping = self._env.clock.callLater(keep, self._kept_long_enough)
+        self._kept.value = len(self.endpoints)
+        self._env.log.warn(
+            "cluster {cluster}: service {service} has suddenly no instance; the last {count} are kept for {keep:g} s",
+            cluster=self.cluster,
+            service=self.service,
+            count=len(self.endpoints),
+            keep=keep,
+        )
+        for each in self.endpoints:
+            each.doubt = "kept: the registry knows no instance any more"
+            each.on_refused = self._kept_refused
+        # What is in use are the objects of earlier times, which learn of it this way.
+        self._replace(self.endpoints)
+        return True
+
+    def _end_keeping(self) -> None:
+        if self._keeping is not None and self._keeping.active():
+            self._keeping.cancel()
+        self._keeping = None
+        self._kept.value = 0
+        if self.kept_until is not None:
+            self.kept_until = None
+            self._env.log.info("cluster {cluster}: its last endpoints are not kept any more", cluster=self.cluster)
+
+    def _kept_long_enough(self) -> None:
+        self._end_keeping()
+        self._use([])
+
+    # --- what calls have found
+
+    def _kept_refused(self, endpoint: Endpoint) -> None:
+        if self.kept_until is None or endpoint.address not in {each.address for each in self.endpoints}:
+            return
+        self._said_no(endpoint)
+        left = [each for each in self.endpoints if each.address != endpoint.address]
+        self._kept.value = len(left)
+        if not left:
+            self._end_keeping()
+        self._use(left)
+
+    def _suspect_refused(self, endpoint: Endpoint) -> None:
+        view, id = self._view, endpoint.instance
+        if view is None or id not in view.suspects or id in self._refused:
+            return
+        self._said_no(endpoint)
+        self._refused.add(id)
+        self._services.refused(self.service, id).addErrback(self._not_told, id)
+        self._changed(view)
+
+    def _not_told(self, failure: Any, id: str) -> None:
+        self._env.log.warn(
+            "cluster {cluster}: the registry could not be told that {service}/{id} is gone: {why}",
+            cluster=self.cluster,
+            service=self.service,
+            id=id,
+            why=failure.getErrorMessage(),
+        )
+
+    def _said_no(self, endpoint: Endpoint) -> None:
+        self._env.log.warn(
+            "cluster {cluster}: {service}/{id} at {address} refused a connection and is gone; it was {doubt}",
+            cluster=self.cluster,
+            service=self.service,
+            id=endpoint.instance,
+            address=endpoint.address,
+            doubt=endpoint.doubt,
+        )
+
+
+def _literal(target: str) -> str:
+    """A loopback name needs no resolver (RFC 6761, section 6.3)."""
+    return "127.0.0.1" + target[9:] if target.startswith("localhost:") else target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random as _random
-from typing import Any, Awaitable, Callable, Optional
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Optional
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -13,6 +13,10 @@ from twisted_mesh.logfile import LogFiles
 from twisted_mesh.metrics import Registry
 from twisted_mesh.park import Parked
 from twisted_mesh.tasks import in_task, understand_deferreds
+
+if TYPE_CHECKING:
+    from twisted_mesh.upstream.discovered import Services
+    from twisted_mesh.upstream.overruled import Overrides
 
 
 class MeshEnv:
@@ -96,6 +100,21 @@ class MeshEnv:
         return self._world.http()
 
     @property
+    def services(self) -> Optional[Services]:
+        """The service registry; None where the configuration names no Redis."""
+        return self._world.services
+
+    @property
+    def overrides(self) -> Optional[Overrides]:
+        """What operators say of endpoints at run time; None where the configuration names no Redis."""
+        return self._world.overrides
+
+    def discover(self, services: Services, overrides: Overrides) -> None:
+        """Have clusters find services and overrides here, whatever this world is called."""
+        self._world.services = services
+        self._world.overrides = overrides
+
+    @property
     def redis(self) -> Any:
         """The mesh's Redis connection: none is configured."""
         return None
@@ -107,6 +126,8 @@ class _World:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._http: Any = None
+        self.services: Optional[Services] = None
+        self.overrides: Optional[Overrides] = None
         # The loop itself holds tasks weakly.
         self.tasks: set[asyncio.Task[Any]] = set()
 

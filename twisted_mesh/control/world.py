@@ -11,6 +11,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.control.compile import Chains, Find
 from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.listener import ListenerAdapter, LiveListener
+from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.net.accept import Port
 from twisted_mesh.net.connect import Connector
 from twisted_mesh.upstream.cluster import Cluster
@@ -131,8 +132,22 @@ class World:
     # --- parts of a change
 
     def new_cluster(self, name: str, config: model.Cluster) -> Cluster:
-        """Make a cluster; `reach` says by which protocols calls are sent to it."""
-        return Cluster(name, config, self.env.named(f"clusters/{name}"), self.connector)
+        """Make a cluster; `reach` says by which protocols calls are sent to it.
+
+        :raises ConfigError: it is one of a service, and there is no registry.
+        """
+        env = self.env
+        if config.service is not None and env.services is None:
+            message = f"service {config.service} needs the registry: say where it is with redis:, --redis or MESH_REDIS"
+            raise ConfigError([Problem(f"clusters.{name}.service", 0, 0, "", message)])
+        return Cluster(
+            name,
+            config,
+            env.named(f"clusters/{name}"),
+            self.connector,
+            services=env.services,
+            overrides=env.overrides,
+        )
 
     def reach(self, cluster: Cluster, protocol: str) -> None:
         """Have the cluster take calls of this protocol."""

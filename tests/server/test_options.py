@@ -55,6 +55,31 @@ def test_the_admin_can_be_moved_or_left_out(said: str, admin: Any) -> None:
     assert parse("--admin", said).over(CONFIG).admin == admin
 
 
+def test_redis_is_named_on_the_command_line_or_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line comes first; both come before the configuration."""
+    monkeypatch.delenv("MESH_REDIS", raising=False)
+    assert parse().over(CONFIG).redis is None
+    monkeypatch.setenv("MESH_REDIS", "redis://:secret@a/2")
+    made = parse().over(CONFIG).redis
+    assert made is not None
+    assert (str(made.url), made.login) == ("redis://:secret@a:6379/2", ("", "secret"))
+    given = parse("--redis", "embedded").over(CONFIG).redis
+    assert given is not None
+    assert given.embedded
+    monkeypatch.setenv("MESH_REDIS", "")
+    assert parse().over(CONFIG).redis is None
+
+
+def test_a_mistake_in_the_environment_is_said_without_the_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MESH_REDIS", "redis://:secret@a:port/2")
+    with pytest.raises(SystemExit):
+        parse()
+    said = capsys.readouterr().err
+    assert said.startswith("mesh: MESH_REDIS: redis://:***@a:port/2: expected a port from 0 to 65535 after the colon")
+
+
 @pytest.mark.parametrize("arguments", [["--nope"], ["x"], ["--redis", "x"], ["--admin", "x"], ["--config"]])
 def test_mistakes_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

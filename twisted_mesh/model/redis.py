@@ -27,7 +27,6 @@ _FORMS = (
     "sentinel://host:26379,host2:26379/NAME/0 or embedded"
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.ASCII | re.DOTALL)
-_HAS_PORT = re.compile(r".*(\]|[^:\]]):\d*", re.ASCII)
 _DATABASE = re.compile(r"\d{1,5}", re.ASCII)
 _MASTER = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 
@@ -108,7 +107,10 @@ def _without_password(text: str) -> str:
 def _parse(scheme: str, rest: str) -> RedisUrl:
     login, at, place = rest.rpartition("@")
     if scheme == EMBEDDED:
-        return RedisUrl(scheme, _addresses(rest, PORT)[:1])
+        addresses = _addresses(rest, PORT)
+        if len(addresses) > 1:
+            raise ValueError("expected one address to listen at, such as embedded://127.0.0.1:6379")
+        return RedisUrl(scheme, addresses)
     username, _, password = login.partition(":")
     who = {"username": unquote(username), "password": unquote(password)} if at else {}
     if scheme == "unix":
@@ -130,7 +132,8 @@ def _addresses(text: str, port: int) -> tuple[Address, ...]:
     parts = text.split(",")
     if len(parts) > MOST_ADDRESSES:
         raise ValueError(f"expected at most {MOST_ADDRESSES} addresses")
-    found = [Address.parse(each if _HAS_PORT.fullmatch(each) else f"{each}:{port}") for each in parts]
+    bare = [":" not in each or each.endswith("]") for each in parts]
+    found = [Address.parse(f"{each}:{port}" if alone else each) for each, alone in zip(parts, bare, strict=True)]
     if any(each.path or each.port == 0 for each in found):
         raise ValueError("expected hosts, each with a port from 1 to 65535")
     return tuple(found)

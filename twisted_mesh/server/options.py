@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, NoReturn, Optional, Sequence
 
 from twisted.python import usage
 
@@ -43,7 +43,12 @@ class Options(usage.Options):
         ["node", None, None, "The name of this sidecar, over what the configuration says."],
         ["service", None, None, "The service it stands in front of, over what the configuration says."],
         ["zone", None, None, "Where it runs, over what the configuration says."],
-        ["redis", None, None, "Known, not supported yet."],
+        [
+            "redis",
+            None,
+            None,
+            "The mesh's Redis, over what the configuration says; everybody sees a password in it, so better MESH_REDIS.",
+        ],
     ]
     # Whom twistd will make the process belong to, with --uid and --gid; None if it stays as it is.
     owner: Optional[tuple[int, int]] = None
@@ -72,8 +77,7 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Check what can be checked without the configuration."""
         self._check_twistd()
-        if self["redis"] is not None:
-            raise usage.UsageError("--redis is known, not supported yet")
+        self["redis"] = self._redis(os.environ)
         # A daemon changes its directory; SIGHUP and the watch must still find the file.
         self["config"] = os.path.abspath(self["config"])
         if self["admin"] is not None:
@@ -96,6 +100,18 @@ class Options(usage.Options):
             raise usage.UsageError(f"--uid: there is no user {uid}") from None
         self.owner = uid, user.pw_gid if gid is None else gid
 
+    def _redis(self, env: Mapping[str, str]) -> Optional[model.Redis]:
+        """Return what --redis says, or MESH_REDIS where it says nothing."""
+        name, text = ("MESH_REDIS", env.get("MESH_REDIS")) if self["redis"] is None else ("--redis", self["redis"])
+        if not text:
+            return None
+        from twisted_mesh.model.redis import parse
+
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise usage.UsageError(f"{name}: {error}") from None
+
     def _admin(self, text: str) -> Any:
         if text == "off":
             return "off"
@@ -115,4 +131,6 @@ class Options(usage.Options):
             changes["node"] = config.node.model_copy(update=given)
         if self["admin"] is not None:
             changes["admin"] = None if self["admin"] == "off" else self["admin"]
+        if self["redis"] is not None:
+            changes["redis"] = self["redis"]
         return config.model_copy(update=changes) if changes else config

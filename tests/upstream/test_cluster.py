@@ -72,6 +72,34 @@ def test_what_was_tried_is_avoided_while_there_is_another() -> None:
     assert cluster.pick(a_call((one, two, three))) in cluster.endpoints
 
 
+@pytest.mark.parametrize("balance", ["round_robin", "random", "least_request"])
+def test_one_that_cannot_be_connected_to_rests(balance: str) -> None:
+    """Nor is it the next choice of a call that has failed elsewhere, while there is another."""
+    env = FakeEnv()
+    cluster = a_cluster(A, B, C, env=env, balance=balance)
+    cluster.start()
+    one, two, three = cluster.endpoints
+    cluster.unreachable(one)
+    two.active = three.active = 50
+    assert {cluster.pick(a_call()).address for _ in range(50)} == {B, C}
+    assert {cluster.pick(a_call((two,))).address for _ in range(50)} == {C}
+    assert cluster.pick(a_call((two, three))).address == A
+    env.clock.advance(1.0)
+    assert A in {cluster.pick(a_call()).address for _ in range(50)}
+    cluster.unreachable(two)
+    cluster.stop()
+    assert env.clock.getDelayedCalls() == []
+
+
+def test_the_only_endpoint_does_not_rest() -> None:
+    env = FakeEnv()
+    cluster = a_cluster(A, env=env)
+    cluster.start()
+    cluster.unreachable(cluster.endpoints[0])
+    assert env.clock.getDelayedCalls() == []
+    assert cluster.pick(a_call()).address == A
+
+
 def test_a_single_endpoint_is_tried_again() -> None:
     cluster = a_cluster(A)
     assert cluster.pick(a_call(cluster.endpoints)).address == A

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Optional
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.codec.response import ResponseReader
-from twisted_mesh.errors import MeshError, Origin
+from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
 from twisted_mesh.stream import ByteStream
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from twisted_mesh.upstream.cluster import Cluster
     from twisted_mesh.upstream.endpoint import Endpoint
 
+# What says that an endpoint cannot be connected to.
+UNREACHABLE = (Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT)
 PROTOCOL = "http"
 # Seconds between two looks for connections that have been idle for too long.
 _IDLE_LOOK = 1.0
@@ -87,6 +89,8 @@ class HttpForward:
             flag = error.flag
             if error.origin is Origin.UPSTREAM:
                 endpoint.failures += 1
+                if error.kind in UNREACHABLE:
+                    self.cluster.unreachable(endpoint)
             raise
         except BaseException:
             # Cancelled: nobody waits for this reply any more, so the server need not go on with it.

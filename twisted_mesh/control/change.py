@@ -64,7 +64,7 @@ class Change:
         for name, listener in self.config.listeners.items():
             live = world.listeners.get(name)
             if live is None or live.config.protocol != listener.protocol:
-                live = world.new_listener(name, listener, self.config.node.id)
+                live = world.new_listener(name, listener)
             self._listeners[name] = live
             self._chains[name] = yield from chains.listener(name, self.config)
         chains.settled()
@@ -73,15 +73,20 @@ class Change:
             if path is not None:
                 self._logs.add(path)
             yield
+        yield from self._adopt()
 
-    async def warm(self) -> None:
-        """Look up the names of clusters that have no endpoint yet, so that the first calls to them find one."""
+    def _adopt(self) -> Iterator[None]:
+        """Have changed clusters know the endpoints of those before them, and note which must be looked up."""
         for name, cluster in self._clusters.items():
             old = self.world.clusters.get(name)
             if old is not None and old is not cluster:
                 cluster.adopt(old)
             if old is not cluster and not cluster.usable:
                 self._warmed.append(cluster)
+            yield
+
+    async def warm(self) -> None:
+        """Look up the names of clusters that have no endpoint yet, so that the first calls to them find one."""
         for looked_up in [each.start() for each in self._warmed]:
             await looked_up
 
@@ -129,7 +134,7 @@ class Change:
         self._swapped = True
         before, clusters, config, chains = world.listeners, world.clusters, world.config, world.chains
         for name, live in self._listeners.items():
-            live.configure(self.config.listeners[name], self._chains[name])
+            live.configure(self.config.listeners[name], self._chains[name], self.config.node.id)
         gone = {key: port for live in before.values() for key, port in live.ports.items()}
         for name, live in self._listeners.items():
             live.ports = self._ports[name]

@@ -47,7 +47,7 @@ class Options(usage.Options):
             "redis",
             None,
             None,
-            "The mesh's Redis, over what the configuration says; everybody sees a password in it, so better MESH_REDIS.",
+            "The mesh's Redis, over what the configuration says; a password is seen there, so better MESH_REDIS.",
         ],
     ]
     # Whom twistd will make the process belong to, with --uid and --gid; None if it stays as it is.

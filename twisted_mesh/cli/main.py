@@ -9,14 +9,25 @@ import sys
 from typing import Optional, Sequence
 
 from twisted_mesh import __version__
-from twisted_mesh.cli import check, completion, docs, run, schema
+from twisted_mesh.cli import check, completion, deregister, docs, drain, endpoints, register, run, schema, services
 from twisted_mesh.cli.failure import Failure
 from twisted_mesh.cli.parser import Parser, output, where
 from twisted_mesh.cli.words import words_of
 
 # A command is a module with `NAME`, `HELP`, `options(parser)` and `run(arguments) -> status`; its docstring is the
 # longer text of its help.  They stand in the order in which one meets them.
-COMMANDS = (check, schema, docs, run, completion)
+COMMANDS = (
+    check,
+    run,
+    services,
+    endpoints,
+    register,
+    deregister,
+    drain,
+    schema,
+    docs,
+    completion,
+)
 
 
 def parser() -> Parser:

@@ -10,6 +10,8 @@ from twisted_mesh.cli.failure import USAGE
 
 _WORD = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)?", re.ASCII)
 
+MOST_WEIGHT = 1_000_000
+
 
 class Paragraphs(argparse.HelpFormatter):
     """Keeps the paragraphs of a description apart."""
@@ -91,8 +93,8 @@ def share(text: str) -> float:
 @typed
 def weight(text: str) -> int:
     """Read a weight."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 0 <= int(text) <= 1000):
-        raise ValueError(f'expected a whole number from 0 to 1000, got "{text}"')
+    if not (text.isascii() and text.isdigit() and len(text) <= 7 and 1 <= int(text) <= MOST_WEIGHT):
+        raise ValueError(f'expected a whole number from 1 to {MOST_WEIGHT:,}, got "{text}"')
     return int(text)
 
 
@@ -144,6 +146,21 @@ def where(parser: argparse.ArgumentParser, default: Optional[str] = None) -> Non
     parser.add_argument(
         "--mesh", metavar="NAME", default=default, help='the mesh; MESHCTL_MESH stands in for it, else "default"'
     )
+    for name, what in (
+        ("ca", "who signs the certificate of a rediss:// server"),
+        ("certificate", "meshctl's own certificate for a rediss:// server"),
+        ("key", "the key of that certificate"),
+    ):
+        variable = f"MESHCTL_{name.upper()}"
+        parser.add_argument(
+            f"--{name}", metavar="FILE", default=default, help=f"{what}, PEM; {variable} stands in for it"
+        )
+
+
+def instance(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name one instance."""
+    parser.add_argument("service", metavar="SERVICE", help="the name of the service")
+    parser.add_argument("instance", metavar="INSTANCE", help="its id, or HOST:PORT")
 
 
 def author(parser: argparse.ArgumentParser, *, reason: bool = True) -> None:

@@ -1,0 +1,23 @@
+"""``meshctl endpoints``."""
+
+from __future__ import annotations
+
+from tests.cli.conftest import Meshctl
+
+
+def test_the_instances_of_all_services_or_of_some(meshctl: Meshctl) -> None:
+    meshctl("register", "web", "127.0.0.1:80", "--label", "a=1", "--label", "b=2", "--zone", "z", "--lease", "2h")
+    meshctl("register", "api", "[::1]:81", "--id", "one", "--version", "v2", "--lease", "90s")
+    rows = meshctl("endpoints").rows
+    assert rows == [
+        ["api", "one", "[::1]:81/http", "up", "-", "1", "v2", "-", "1m"],
+        ["web", "127.0.0.1:80", "127.0.0.1:80/http", "up", "z", "1", "-", "a=1,b=2", "1h"],
+    ]
+    assert meshctl("endpoints", "web").rows == rows[1:]
+
+
+def test_a_service_without_instances_is_a_no(meshctl: Meshctl) -> None:
+    meshctl("register", "web", "127.0.0.1:80")
+    said = meshctl("endpoints", "web", "nope", status=1)
+    assert (len(said.rows), said.err) == (1, "meshctl: nope has no instance\n")
+    assert meshctl("endpoints").status == 0

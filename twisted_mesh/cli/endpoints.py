@@ -1,0 +1,58 @@
+"""List the instances of a service, or of all: where each is, its status, and how long its lease still holds."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from twisted_mesh.cli import parser as options_of
+from twisted_mesh.cli.failure import Failure
+from twisted_mesh.cli.output import age, labels_text, show, table
+from twisted_mesh.cli.session import Session, with_mesh
+
+if TYPE_CHECKING:
+    from twisted_mesh.bus.instance import Instance
+    from twisted_mesh.bus.registry import ServiceView
+
+NAME = "endpoints"
+HELP = "list the instances of a service"
+
+_HEAD = ["SERVICE", "ID", "ADDRESS", "STATUS", "ZONE", "WEIGHT", "VERSION", "LABELS", "LEASE"]
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("services", metavar="SERVICE", nargs="*", help="services; all if none is given")
+    options_of.bus(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List them."""
+    return with_mesh(arguments, lambda session: _endpoints(session, arguments))
+
+
+async def _endpoints(session: Session, arguments: argparse.Namespace) -> int:
+    from twisted_mesh.cli.instances import as_json
+
+    names = arguments.services or [each.name for each in await session.registry.services()]
+    views = [await session.registry.instances(name) for name in names]
+    empty = [each.name for each in views if not each.records] if arguments.services else []
+    now = session.wall()
+    value = [as_json(each, view, now) for view in views for each in view.instances]
+    rows = [_row(each, view, now) for view in views for each in view.instances]
+    show(arguments, value, lambda: table(_HEAD, rows))
+    if empty:
+        raise Failure("\n".join(f"{name} has no instance" for name in empty))
+    return 0
+
+
+def _row(instance: Instance, view: ServiceView, now: float) -> list[object]:
+    suspect = view.suspects.get(instance.id)
+    status = instance.status
+    if suspect is not None:
+        status = f"suspect ({suspect.why}; until {age(suspect.until - now)} from now)"
+    host = f"[{instance.address}]" if ":" in instance.address else instance.address
+    ports = ",".join(f"{port}/{protocol}" for protocol, port in instance.ports.items())
+    lease = age(instance.expires / 1000 - now) if suspect is None else "over"
+    left = [instance.zone, instance.weight, instance.version, labels_text(instance.labels), lease]
+    return [instance.service, instance.id, f"{host}:{ports}", status, *left]

@@ -1,0 +1,160 @@
+"""One command's talk with the Redis of its mesh."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import random
+import socket
+import time
+from typing import Any, Callable, Coroutine, Mapping, NamedTuple, Optional
+
+from twisted_mesh.bus.client import Redis
+from twisted_mesh.bus.errors import BusError
+from twisted_mesh.bus.keys import Keys
+from twisted_mesh.bus.registry import ServiceRegistry
+from twisted_mesh.bus.store import ConfigStore
+from twisted_mesh.bus.store_errors import CanaryOpen, Conflict, StoreError
+from twisted_mesh.cli.failure import BUS, NO, USAGE, Failure
+from twisted_mesh.metrics import Registry
+from twisted_mesh.model import redis as settings_of
+
+# Seconds to get a connection: a Redis that is slower than this is away.
+CONNECT_LIMIT = 3.0
+
+
+class Session(NamedTuple):
+    """What a command works with, while the reactor runs."""
+
+    name: str
+    keys: Keys
+    redis: Redis
+    registry: ServiceRegistry
+    store: ConfigStore
+    reactor: Any
+    wall: Callable[[], float]
+
+
+Work = Callable[[Session], Coroutine[Any, Any, int]]
+
+
+def with_mesh(arguments: argparse.Namespace, work: Work) -> int:
+    """Connect, do `work`, and return its status.
+
+    :raises Failure: the Redis cannot be reached or refuses, or the store says no.
+    """
+    settings, name = mesh_of(arguments, os.environ)
+    done: list[int] = []
+    trouble: list[BaseException] = []
+
+    async def begin(reactor: Any) -> None:
+        try:
+            done.append(await _in_session(reactor, settings, name, work))
+        except Exception as error:
+            trouble.append(error)
+
+    on_reactor(begin)
+    if trouble:
+        raise _failure(trouble[0])
+    if not done:
+        raise KeyboardInterrupt
+    return done[0]
+
+
+def on_reactor(begin: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+    """Run the reactor until `begin` has ended, or until SIGINT or SIGTERM."""
+    from twisted.internet.defer import Deferred
+    from twisted.internet.task import react
+
+    try:
+        react(lambda reactor: Deferred.fromCoroutine(begin(reactor)))
+    except SystemExit:
+        # react ends a process; here the command does.
+        return
+
+
+async def _in_session(reactor: Any, settings: settings_of.Redis, name: str, work: Work) -> int:
+    metrics, dice, keys = Registry(), random.Random(), Keys(name)
+    redis = Redis(settings, reactor=reactor, random=dice, metrics=metrics, now=reactor.seconds, mesh=name)
+    wall = time.time  # noqa: TID251 (an edge: here the time comes in)
+    registry = ServiceRegistry(redis, None, keys, clock=reactor, random=dice, wall=wall, metrics=metrics)
+    store = ConfigStore(redis, keys, clock=reactor)
+    redis.start()
+    try:
+        await redis.up(CONNECT_LIMIT)
+        return await work(Session(name, keys, redis, registry, store, reactor, wall))
+    finally:
+        await redis.stop()
+
+
+def _failure(error: BaseException) -> BaseException:
+    """Return what ends the command: a line and a status for what is known to happen, else the error itself."""
+    if isinstance(error, BusError):
+        return Failure(str(error), BUS, {"error": str(error), "kind": error.kind, "code": error.code})
+    if isinstance(error, Conflict):
+        clashes = [{name: getattr(each, name) for name in each.__struct_fields__} for each in error.clashes]
+        return Failure(str(error), NO, {"error": str(error), "conflict": clashes})
+    if isinstance(error, CanaryOpen):
+        return Failure(str(error), NO, {"error": str(error), "canary": True})
+    if isinstance(error, (StoreError, ValueError)):
+        return Failure(str(error), NO, {"error": str(error)})
+    return error
+
+
+# --- which mesh, and who asks
+
+
+def mesh_of(arguments: argparse.Namespace, env: Mapping[str, str]) -> tuple[settings_of.Redis, str]:
+    """Return where the Redis is, and the name of the mesh.
+
+    :raises Failure: the command line does not say, or what it says makes no sense.
+    """
+    from twisted_mesh.model.base import check_name
+
+    given, source = arguments.redis, "--redis"
+    if not given:
+        given, source = env.get("MESHCTL_REDIS"), "MESHCTL_REDIS"
+    if not given:
+        raise Failure("say where the Redis of the mesh is: --redis URL, or MESHCTL_REDIS in the environment", USAGE)
+    name = arguments.mesh or env.get("MESHCTL_MESH") or "default"
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise Failure(f"{'--mesh' if arguments.mesh else 'MESHCTL_MESH'}: {error}", USAGE) from None
+    try:
+        settings = settings_of.parse(given)
+        over = {key: value for key, value in _tls(arguments, env).items() if value}
+        if over:
+            settings = settings_of.Redis.model_validate({"url": settings.url, **over}, strict=False)
+    except ValueError as error:
+        raise Failure(f"{source}: {_first_line(error)}", USAGE) from None
+    return settings, name
+
+
+def _tls(arguments: argparse.Namespace, env: Mapping[str, str]) -> dict[str, Optional[str]]:
+    found = {}
+    for name in ("ca", "certificate", "key"):
+        path = getattr(arguments, name) or env.get(f"MESHCTL_{name.upper()}")
+        found[name] = os.path.abspath(path) if path else None
+    return found
+
+
+def _first_line(error: ValueError) -> str:
+    problems: Any = getattr(error, "errors", None)
+    if problems is None:
+        return str(error)
+    return str(problems()[0]["msg"]).removeprefix("Value error, ")
+
+
+def author_of(arguments: argparse.Namespace, env: Mapping[str, str]) -> str:
+    """Return who changes something."""
+    given = arguments.author or env.get("MESHCTL_AUTHOR")
+    if given:
+        return str(given)
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A user without a name, as in a container.
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

@@ -18,6 +18,11 @@ ELSEWHERE = {
     "net/pair.py": "tests/net/test_relay.py",
     # A connection is made by its adapter, which is what its tests talk to.
     "adapters/tcp_connection.py": "tests/adapters/test_tcp.py",
+    # What the store answers, in words and values, and where it keeps it.
+    "bus/store_answers.py": "tests/bus/test_store.py",
+    "bus/store_errors.py": "tests/bus/test_store.py",
+    "bus/store_keys.py": "tests/bus/test_store.py",
+    "bus/reading.py": "tests/bus/test_store.py",
     # Runs as a process of its own.
     "__main__.py": "tests/server/test_process.py",
 }

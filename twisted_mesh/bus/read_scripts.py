@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from twisted_mesh.bus.store_scripts import COMMON
 
 # A page of what changed after a version, in the order of the changes, so that what changes while pages are read comes
@@ -11,7 +9,7 @@ from twisted_mesh.bus.store_scripts import COMMON
 #
 # ARGV: channel, the life that the reader knows ('*' for any), the version it has, version and name of the last record
 # of the page before ('' for the first page), records and bytes of a page.
-CHANGES: Final = (
+CHANGES = (
     COMMON
     + r"""
 local mine, last = epoch(), current()
@@ -46,7 +44,7 @@ return {'ok', mine, last, more and 1 or 0, redis.call('GET', K.canary), found}
 )
 
 # ARGV: channel, how many.  The newest versions, the newest last; and the version that can be gone back to at least.
-HISTORY: Final = (
+HISTORY = (
     COMMON
     + r"""
 local found = {}
@@ -59,7 +57,7 @@ return {redis.call('HGET', K.history, 'floor') or '0', redis.call('HGET', K.hist
 
 # ARGV: channel, a version.  What each resource that changed since was then, as name and record ('' for none); the
 # current version before it, so that the reader knows what it belongs to.
-BEFORE: Final = (
+BEFORE = (
     COMMON
     + r"""
 local to = tonumber(ARGV[2])
@@ -78,7 +76,7 @@ return {'ok', epoch(), current(), found}
 # ARGV: channel.  Everything about the sidecars that report: the time, the life and version of the store, its open
 # canary, what was counted of it, the version of a sidecar that is ahead and which, who offers its configuration, and
 # the records.  Those whose lease has ended are swept first.
-STATUS: Final = (
+STATUS = (
     COMMON
     + r"""
 local at = now()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from twisted_mesh.bus.store_scripts import COMMON
 
 # A report, under a lease; it also counts and judges the canary, since that must happen once however many look.
@@ -13,7 +11,7 @@ from twisted_mesh.bus.store_scripts import COMMON
 # the canary brought ('' if it does not), a token.
 # Returns life and version of the store, whether this sidecar should offer its configuration, and the version that ended
 # the canary (0 if none did).
-REPORT: Final = (
+REPORT = (
     COMMON
     + r"""
 local node, lease, theirs, version = ARGV[2], tonumber(ARGV[3]), ARGV[5], tonumber(ARGV[6])
@@ -77,7 +75,7 @@ return {epoch(), current(), offered, ended}
 )
 
 # ARGV: channel, node.
-LEAVE: Final = (
+LEAVE = (
     COMMON
     + r"""
 redis.call('ZREM', K.leases, ARGV[2])
@@ -87,7 +85,7 @@ return redis.call('HDEL', K.records, ARGV[2])
 
 # A part of what a sidecar has.  ARGV: channel, node, lease in milliseconds, life, version, whether this is the first
 # part, whether it is the last, then names and records.  Returns whether it was taken; if not, somebody else offers.
-OFFER: Final = (
+OFFER = (
     COMMON
     + r"""
 local node, lease, theirs, version = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
@@ -114,7 +112,7 @@ return 1
 # Puts what is offered in the place of what is there, in a new life of the store that all sidecars follow.
 #
 # ARGV: channel, token, author, reason, the node whose offer is wanted ('' for any).
-RESTORE: Final = (
+RESTORE = (
     COMMON
     + r"""
 local token, node = ARGV[2], ARGV[5]

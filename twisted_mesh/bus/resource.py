@@ -12,7 +12,7 @@ from typing import Any, Mapping, NamedTuple, Optional
 
 import msgspec
 
-from twisted_mesh.policy.selector import parse_group, parse_selector
+from twisted_mesh.policy.selector import CONDITIONS, NO_GROUPS, Groups, Selector, parse_group, parse_selector
 
 KINDS = ("listeners", "routes", "clusters", "groups")
 # Of one record: decoding one takes a few milliseconds then, between which calls wait.
@@ -146,6 +146,19 @@ def check_name(name: str) -> str:
     return name
 
 
+def parse_select(value: Any, groups: Groups = NO_GROUPS) -> Selector:
+    """Return the selector of a resource; what is wrong is said with its place in the resource.
+
+    :raises ValueError: one line.
+    """
+    try:
+        return parse_selector(value, groups)
+    except ValueError as error:
+        at, colon, _ = str(error).partition(":")
+        named = bool(colon) and at.partition(".")[0] in CONDITIONS
+        raise ValueError(f"select.{error}" if named else f"select: {error}") from None
+
+
 def encode(name: str, draft: Draft) -> bytes:
     """Return what follows the first line of the record.
 
@@ -156,7 +169,8 @@ def encode(name: str, draft: Draft) -> bytes:
         if name.startswith("groups/"):
             parse_group(draft.value)
         if draft.select is not None:
-            parse_selector({key: each for key, each in draft.select.items() if key != "group"})
+            # Whether there is such a group shows where it is looked for.
+            parse_select({key: each for key, each in draft.select.items() if key != "group"})
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     select = b"" if not draft.select else msgspec.json.encode(_plain(f"{name}: select", draft.select))
@@ -185,7 +199,7 @@ def _plain(where: str, value: Any) -> Any:
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, str):
-        return str(value)
+        return _text(where, value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{where}: {value} cannot be written as JSON")
@@ -197,7 +211,15 @@ def _plain(where: str, value: Any) -> Any:
     raise ValueError(f"{where}: a {type(value).__name__} cannot be written as JSON")
 
 
+def _text(where: str, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{where}: the text {value!r} has no bytes in UTF-8") from None
+    return str(value)
+
+
 def _key(where: str, key: Any) -> str:
     if isinstance(key, bool) or not isinstance(key, (str, int)):
         raise ValueError(f"{where}: expected a name, got {key!r}")
-    return str(key)
+    return _text(where, str(key))

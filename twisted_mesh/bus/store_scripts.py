@@ -6,9 +6,7 @@ that it refuses the whole, and nothing is half written.
 
 from __future__ import annotations
 
-from typing import Final
-
-COMMON: Final = r"""
+COMMON = r"""
 local K = {
   version = KEYS[1], epoch = KEYS[2], resources = KEYS[3], changed = KEYS[4], history = KEYS[5], versions = KEYS[6],
   canary = KEYS[7], traffic = KEYS[8], seen = KEYS[9], offer = KEYS[10], wanted = KEYS[11],
@@ -174,7 +172,7 @@ end
 
 # ARGV: channel, token, author, reason, force, canary, then for each resource: name, version seen ('' for any),
 # rest of the record ('' to delete).
-APPLY: Final = (
+APPLY = (
     COMMON
     + r"""
 local token, author, reason, force, trial = ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1', ARGV[6]
@@ -229,7 +227,7 @@ return {'written', version}
 )
 
 # ARGV: channel, token, author, reason, the canary's version ('' for any).
-PROMOTE: Final = (
+PROMOTE = (
     COMMON
     + r"""
 local before = done_before(ARGV[2])
@@ -253,7 +251,7 @@ return {'written', version}
 )
 
 # ARGV: channel, token, author, reason, the version to go back to ('' for the canary's end, else the one before).
-ROLLBACK: Final = (
+ROLLBACK = (
     COMMON
     + r"""
 local token, author, reason, to = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])

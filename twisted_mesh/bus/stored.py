@@ -6,9 +6,9 @@ from typing import Any, Mapping, NamedTuple, Optional
 
 import msgspec
 
-from twisted_mesh.bus.resource import TRIAL, Canary, Draft, Resource, decode, encode
+from twisted_mesh.bus.resource import TRIAL, Canary, Draft, Resource, decode, encode, parse_select
 from twisted_mesh.policy.canary import belongs
-from twisted_mesh.policy.selector import Selector, Who, parse_group, parse_selector
+from twisted_mesh.policy.selector import Selector, Who, parse_group
 
 
 class Nack(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -159,12 +159,7 @@ def _selector(resource: Resource, groups: Mapping[str, Any]) -> Optional[Selecto
     if resource.name.startswith("groups/"):
         parse_group(resource.value)
         return None
-    if resource.select is None:
-        return parse_selector(None)
-    try:
-        return parse_selector(resource.select, groups)
-    except ValueError as error:
-        raise ValueError(f"select.{error}" if ":" in str(error) else f"select: {error}") from None
+    return parse_select(resource.select, groups)
 
 
 def _groups(resources: Mapping[str, Resource]) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""What is kept on disk comes back whole or is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from twisted_mesh.bus.disk import SPOILT, Disk, DiskError, Good, Kept
+
+KEPT = Kept(
+    "shop", {"version": 3, "records": {}}, (Good("clusters/web", 3, '{"endpoints":[]}'),), {"web": ('{"id":"a"}',)}, 5.0
+)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(str(tmp_path / "state" / "shop" / "web-1.kept"))
+
+
+def test_it_comes_back(disk: Disk) -> None:
+    assert disk.load("shop") is None
+    disk.save(KEPT)
+    assert disk.load("shop") == KEPT
+    later = Kept("shop", at=6.0)
+    disk.save(later)
+    assert disk.load("shop") == later
+
+
+def test_only_the_owner_may_read_it_and_nothing_else_stays(disk: Disk) -> None:
+    disk.save(KEPT)
+    assert os.stat(disk.path).st_mode & 0o777 == 0o600
+    assert os.stat(os.path.dirname(disk.path)).st_mode & 0o777 == 0o700
+    assert os.listdir(os.path.dirname(disk.path)) == ["web-1.kept"]
+
+
+def test_what_was_left_half_written_is_no_hindrance(disk: Disk, tmp_path: Path) -> None:
+    disk.save(KEPT)
+    (tmp_path / "elsewhere").write_text("mine")
+    os.symlink(tmp_path / "elsewhere", disk.path + ".new")
+    disk.save(Kept("shop", at=7.0))
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+    assert disk.load("shop") == Kept("shop", at=7.0)
+
+
+def test_every_truncation_is_seen(disk: Disk) -> None:
+    disk.save(KEPT)
+    whole = Path(disk.path).read_bytes()
+    for length in range(len(whole)):
+        Path(disk.path).write_bytes(whole[:length])
+        with pytest.raises(DiskError, match=r"truncated|not a file of ours"):
+            disk.load("shop")
+
+
+def test_every_changed_byte_is_seen(disk: Disk) -> None:
+    disk.save(KEPT)
+    whole = Path(disk.path).read_bytes()
+    for at in range(len(whole)):
+        Path(disk.path).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(DiskError):
+            disk.load("shop")
+
+
+def test_what_is_spoilt_is_put_away_once(disk: Disk) -> None:
+    disk.save(KEPT)
+    Path(disk.path).write_bytes(Path(disk.path).read_bytes() + b"x")
+    with pytest.raises(DiskError, match=r"web-1\.kept: too long: .*; renamed to web-1\.kept\.spoilt"):
+        disk.load("shop")
+    assert os.path.exists(disk.path + SPOILT)
+    assert disk.load("shop") is None
+
+
+def test_another_format_is_named(disk: Disk) -> None:
+    os.makedirs(os.path.dirname(disk.path))
+    Path(disk.path).write_bytes(b'{"format":9,"bytes":0,"sha256":""}\n')
+    with pytest.raises(DiskError, match="written by another version of the mesh"):
+        disk.load("shop")
+
+
+def test_that_of_another_mesh_is_left_alone(disk: Disk) -> None:
+    disk.save(KEPT)
+    with pytest.raises(DiskError, match="of the mesh shop, not of other"):
+        disk.load("other")
+    assert disk.load("shop") == KEPT
+
+
+def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DiskError, match=r"cannot be written: "):
+        Disk(str(tmp_path / "file" / "kept")).save(KEPT)
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match=r"cannot be read: "):
+        Disk(str(tmp_path)).load("shop")

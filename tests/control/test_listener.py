@@ -90,12 +90,12 @@ def test_connections_go_to_the_adapter_up_to_a_limit() -> None:
 def test_another_configuration_swaps_the_chain_and_tells_the_adapter_what_changed() -> None:
     live = make()
     one, two = chain_of("one"), chain_of("two")
-    live.configure(config(), one)
+    live.configure(config(), one, "web-1")
     assert live.adapter.chain is one.proceed
     assert live.adapter.observers is one.observers
     assert live.adapter.options == []
     changed = config(http={"trusted_hops": 1})
-    live.configure(changed, two)
+    live.configure(changed, two, "web-2")
     assert live.adapter.chain is two.proceed
     assert live.adapter.options == [changed.http]
 
@@ -103,7 +103,7 @@ def test_another_configuration_swaps_the_chain_and_tells_the_adapter_what_change
 def test_a_tcp_listener_goes_by_the_tcp_options() -> None:
     live = make(protocol="tcp")
     changed = config(protocol="tcp", tcp={"idle_timeout": "1s"}, http={"trusted_hops": 1})
-    live.configure(changed, chain_of("one"))
+    live.configure(changed, chain_of("one"), "")
     assert live.adapter.options == [changed.tcp]
 
 

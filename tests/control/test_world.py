@@ -30,6 +30,10 @@ class FakePort:
         self.options = options
         self.listening = False
         self.held = False
+        self.adjusted: Any = None
+
+    def adjust(self, backlog: int, mode: Optional[int] = None) -> None:
+        self.adjusted = (backlog, mode)
 
     def hold(self) -> None:
         self.held = True
@@ -197,6 +201,23 @@ def test_a_unix_socket_has_its_mode(world: World) -> None:
     apply(world, {"a": {"bind": {"address": "unix:/tmp/x.sock", "mode": "0600", "backlog": 7}}})
     options = only_port(world, "a").options
     assert (options["mode"], options["backlog"], options["name"]) == (0o600, 7, "a")
+
+
+def test_backlog_and_mode_change_on_the_socket_that_stays(world: World) -> None:
+    apply(world, {"a": {"bind": {"address": "unix:/tmp/x.sock", "mode": "0600", "backlog": 7}}})
+    port = only_port(world, "a")
+    apply(world, {"a": {"bind": {"address": "unix:/tmp/x.sock", "mode": "0666", "backlog": 8}}})
+    assert only_port(world, "a") is port
+    assert port.adjusted == (8, 0o666)
+
+
+def test_another_name_of_the_sidecar_reaches_listeners_that_stay(world: World) -> None:
+    apply(world, {"a": A}, node={"id": "one"})
+    adapter: Any = world.listeners["a"].adapter
+    assert adapter.node == "one"
+    apply(world, {"a": A}, node={"id": "two"})
+    assert world.listeners["a"].adapter is adapter
+    assert adapter.node == "two"
 
 
 def test_one_bind_that_fails_refuses_all_of_it(world: World) -> None:

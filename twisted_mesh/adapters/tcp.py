@@ -45,6 +45,8 @@ class TcpAdapter:
 
     def __init__(self, name: str, options: TcpOptions, env: Env) -> None:
         self.name = name
+        # TCP has no place for it.
+        self.node = ""
         self.env = env
         self.now: Callable[[], float] = env.now
         self.chain: Proceed = _no_chain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Sequence
 
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Adapter, Env, Filter, Proceed
@@ -13,11 +13,22 @@ if TYPE_CHECKING:
     from twisted_mesh.control.compile import Chain
 
 
+# What Via says of a sidecar that has no name (RFC 9110, section 7.6.3).
+PSEUDONYM = "twisted-mesh"
+
+
+def mode_of(bind: model.Bind) -> Optional[int]:
+    """Return the permissions of a bind's file; None for what has none."""
+    return int(bind.mode, 8) if bind.address.path else None
+
+
 class ListenerAdapter(Adapter, Protocol):
     """What a listener asks of the adapter of any protocol, beside what the whole process asks of it."""
 
     chain: Proceed
     observers: Sequence[Filter]
+    # How it calls itself to the next hop, in protocols that have a way to.
+    node: str
 
     def configure(self, options: Any) -> None:
         """Go by these options from now on."""
@@ -44,13 +55,21 @@ class LiveListener:
         """Where it listens, with the real port numbers."""
         return [each.address for each in self.ports.values()]
 
-    def configure(self, config: model.Listener, chain: Chain) -> None:
-        """Go by this configuration from now on; calls in flight end on the chain that they began on."""
+    def configure(self, config: model.Listener, chain: Chain, node: str) -> None:
+        """Go by this configuration from now on; calls in flight end on the chain that they began on.
+
+        :param node: the name of the sidecar; "" if it has none.
+        """
         options = config.http if config.protocol == "http" else config.tcp
         before = self.config.http if self.config.protocol == "http" else self.config.tcp
         self.config = config
         if options != before:
             self.adapter.configure(options)
+        for bind in config.bind:
+            for port in self.ports.values():
+                if port.bind == bind.address:
+                    port.adjust(bind.backlog, mode_of(bind))
+        self.adapter.node = node or PSEUDONYM
         self.adapter.chain = chain.proceed
         self.adapter.observers = chain.observers
 

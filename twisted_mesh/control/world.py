@@ -10,7 +10,7 @@ from twisted.internet.defer import DeferredList
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.control.compile import Chains, Find
 from twisted_mesh.control.env import MeshEnv
-from twisted_mesh.control.listener import ListenerAdapter, LiveListener
+from twisted_mesh.control.listener import ListenerAdapter, LiveListener, mode_of
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.net.accept import Port
 from twisted_mesh.net.connect import Connector
@@ -18,9 +18,6 @@ from twisted_mesh.upstream.cluster import Cluster
 
 if TYPE_CHECKING:
     from twisted_mesh import model
-
-# What Via says of a sidecar that has no name (RFC 9110, section 7.6.3).
-PSEUDONYM = "twisted-mesh"
 
 
 class Forward(Protocol):
@@ -178,14 +175,14 @@ class World:
         for each in self._forwards.pop(cluster, ()):
             each.stop()
 
-    def new_listener(self, name: str, config: model.Listener, node: str) -> LiveListener:
-        """Make a listener without sockets; `node` is how it calls itself in Via."""
+    def new_listener(self, name: str, config: model.Listener) -> LiveListener:
+        """Make a listener without sockets."""
         env = self.env.named(f"listeners/{name}")
         adapter: ListenerAdapter
         if config.protocol == "http":
             from twisted_mesh.adapters.http import HttpAdapter
 
-            adapter = HttpAdapter(name, config.http, env, node or PSEUDONYM)
+            adapter = HttpAdapter(name, config.http, env)
         else:
             from twisted_mesh.adapters.tcp import TcpAdapter
 
@@ -194,7 +191,6 @@ class World:
 
     def new_port(self, listener: LiveListener, bind: model.Bind) -> Port:
         """Make a port of a listener; it is not open yet."""
-        mode = int(bind.mode, 8) if bind.address.path else None
         return Port(
             self.loop,
             bind.address,
@@ -203,7 +199,7 @@ class World:
             metrics=self.env.metrics,
             protocol=listener.config.protocol,
             backlog=bind.backlog,
-            mode=mode,
+            mode=mode_of(bind),
         )
 
     def leave(self, listener: LiveListener, limit: float) -> None:

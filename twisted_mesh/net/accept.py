@@ -15,6 +15,7 @@ import socket
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
+from weakref import WeakSet
 
 from twisted.logger import Logger
 
@@ -105,6 +106,10 @@ def _attached(coroutine: Any, waiter: Any) -> None:
         log.debug("a connection ended while it was being set up")
 
 
+# The ports of this process that are open: one that comes may take the port number of one that is about to go.
+_OPEN: WeakSet[Port] = WeakSet()
+
+
 class Port:
     """A bound, listening socket that hands what it accepts to `accepted`.
 
@@ -171,10 +176,25 @@ class Port:
         :raises OSError: it cannot; ``strerror`` is one line that says what and why.
         """
         self._ceiling = _most_descriptors(self._reserve)
-        self._sock = listen_on(self.bind, self._backlog, self._mode)
+        others = [each._sock for each in _OPEN if each._sock is not None and not each.bind.path]
+        self._sock = listen_on(self.bind, self._backlog, self._mode, others)
+        _OPEN.add(self)
         if self.bind.path:
             self._inode = inode_of(self.bind.path)
         self._loop.add_reader(self._sock.fileno(), self._readable)
+
+    def adjust(self, backlog: int, mode: Optional[int] = None) -> None:
+        """Have another backlog, and a unix socket other permissions, from now on; the socket stays open."""
+        if self._sock is None or (backlog, mode) == (self._backlog, self._mode):
+            return
+        self._backlog, self._mode = backlog, mode
+        try:
+            # Listening again changes nothing but the backlog.
+            self._sock.listen(backlog)
+            if mode is not None and self._inode is not None and inode_of(self.bind.path) == self._inode:
+                os.chmod(self.bind.path, mode)
+        except OSError as error:
+            log.warn("{port!r}: backlog and mode stay as they were: {why}", port=self, why=error.strerror)
 
     def hold(self) -> None:
         """Leave new connections waiting in the backlog, until `resume`."""
@@ -191,6 +211,7 @@ class Port:
         sock = self._sock
         if sock is None:
             return
+        _OPEN.discard(self)
         self._loop.remove_reader(sock.fileno())
         self._end_pause()
         self._ceiling = sys.maxsize

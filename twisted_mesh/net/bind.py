@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence
 
 from twisted.logger import Logger
 
@@ -33,14 +33,18 @@ def shown(name: Any) -> str:
     return f"{name[0]}:{name[1]}" if len(name) == 2 else f"[{name[0]}]:{name[1]}"
 
 
-def listen_on(bind: Address, backlog: int, mode: Optional[int] = None) -> socket.socket:
+def listen_on(
+    bind: Address, backlog: int, mode: Optional[int] = None, beside: Iterable[socket.socket] = ()
+) -> socket.socket:
     """Return a non-blocking socket that listens.
 
     :param mode: permissions of a unix socket.  A file that a dead process left there is replaced.
+    :param beside: sockets of our own that listen on the same port of another address, one of both being a wildcard;
+        they may be open until they are closed as no longer wanted, and share the port until then (Linux).
     :raises OSError: it cannot; ``strerror`` is one line that says what and why.
     """
     try:
-        return _unix(bind.path, backlog, mode) if bind.path else _tcp(bind, backlog)
+        return _unix(bind.path, backlog, mode) if bind.path else _tcp(bind, backlog, list(beside))
     except OSError as error:
         raise explained(error, bind) from error
 
@@ -70,7 +74,7 @@ def explained(error: OSError, bind: Address) -> OSError:
     return OSError(error.errno, f"cannot listen on {bind}: {why}")
 
 
-def _tcp(bind: Address, backlog: int) -> socket.socket:
+def _tcp(bind: Address, backlog: int, beside: Sequence[socket.socket]) -> socket.socket:
     found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, name = found[0]
     # The protocol is said, as asyncio's transports switch Nagle's delay off only for sockets that say so.
@@ -81,11 +85,30 @@ def _tcp(bind: Address, backlog: int) -> socket.socket:
         if family == socket.AF_INET6:
             # [::] means IPv6, whatever the machine's default is; 0.0.0.0 can then be bound beside it.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(name)
+        _bind(sock, name, [each for each in beside if each.family == family and each.getsockname()[1] == name[1]])
         return _listening(sock, backlog)
     except OSError:
         sock.close()
         raise
+
+
+def _bind(sock: socket.socket, name: Any, beside: Sequence[socket.socket]) -> None:
+    try:
+        sock.bind(name)
+        return
+    except OSError as error:
+        same = any(each.getsockname()[0] == name[0] for each in beside)
+        if error.errno != errno.EADDRINUSE or not beside or same or not hasattr(socket, "SO_REUSEPORT"):
+            raise
+    # Sharing is allowed for the moment of this bind only, so that nobody else's process can join.
+    sharing = [sock, *beside]
+    try:
+        for each in sharing:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(name)
+    finally:
+        for each in sharing:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
 
 
 def _unix(path: str, backlog: int, mode: Optional[int]) -> socket.socket:

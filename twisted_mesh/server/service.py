@@ -95,8 +95,13 @@ class Sidecar(MultiService):
         self._watch.known(state_of(self.path))
         config = self._over(load(self.path, os.environ))
         self.reloading.first(config)
-        node = config.node
-        self._families.info.labels(__version__, node.id or socket.gethostname(), node.service, node.zone).value = 1
+        self._introduce(config.node)
+
+    def _introduce(self, node: model.Node) -> None:
+        """Say who this is, in a metric."""
+        info = self._families.info
+        info.forget("version", (__version__,))
+        info.labels(__version__, node.id or socket.gethostname(), node.service, node.zone).value = 1
 
     def give_sockets_to(self, uid: int, gid: int) -> None:
         """Have the files of unix sockets belong to whom the process will belong to, who removes them at its end.
@@ -248,6 +253,8 @@ class Sidecar(MultiService):
         return partial(self._admin.serve_at, before)
 
     def _applied(self) -> None:
+        assert self.world.config is not None
+        self._introduce(self.world.config.node)
         memory.set_aside()
         if self._settling is None:
             self._settling = self._reactor.callLater(QUIET, self._settle)

@@ -402,3 +402,54 @@ def test_interim_replies_are_counted_for_each_request() -> None:
         world.link.say(OK)
         assert sent.reply.status == 200
     world.check_over()
+
+
+# --- heads that a server repeats
+
+
+REPEATED = b"HTTP/1.1 200 OK\r\nX-One: 1\r\nContent-Length: 2\r\n\r\n"
+
+
+def test_a_repeated_head_makes_a_reply_of_its_own() -> None:
+    """What a filter does to one reply's headers is not seen by the next."""
+    world = World()
+    for body in (b"ab", b"cd", b"ef"):
+        world.send(a_call())
+        world.says(REPEATED + body)
+        assert (world.reply.body, world.reply.headers.get("x-one")) == (body, "1")
+        world.reply.headers.set("x-one", "2")
+
+
+def test_the_same_head_answers_another_method() -> None:
+    """To HEAD, the same bytes are an answer without a body; and the other way round."""
+    world = World()
+    for operation in ("GET", "HEAD", "GET", "HEAD"):
+        call = a_call()
+        call.operation = operation
+        world.send(call)
+        world.says(REPEATED + (b"" if operation == "HEAD" else b"ab"))
+        assert world.reply.body == (b"" if operation == "HEAD" else b"ab")
+    assert world.pool.odd == 0
+
+
+def test_a_repeated_head_in_pieces_and_with_more_behind_it() -> None:
+    """A head that comes in pieces, a body that comes later, and bytes that belong to nobody."""
+    world = World()
+    for cut in (3, len(REPEATED) - 2, len(REPEATED), len(REPEATED) + 1):
+        world.send(a_call())
+        data = REPEATED + b"ab"
+        world.says(data[:cut])
+        world.says(data[cut:])
+    assert world.pool.odd == 0
+    world.send(a_call())
+    world.says(REPEATED + b"ab" + REPEATED)
+    assert (world.reply.body, world.pool.odd) == (b"ab", 1)
+
+
+def test_a_cookie_is_not_kept() -> None:
+    """A connection that rests holds no secret of the last reply."""
+    world = World()
+    for _ in range(2):
+        world.send(a_call())
+        world.says(b"HTTP/1.1 200 OK\r\nSet-Cookie: id=1\r\nContent-Length: 1\r\n\r\na")
+    assert b"id=1" not in world.connection._repeat

@@ -32,9 +32,9 @@ class StatusLine(NamedTuple):
 # A response head that was accepted: (line, fields, length, keep, upgrade, seen).
 #
 # `length` is the length of the body, or `CHUNKED` or `UNTIL_CLOSE`; `keep` says whether the connection may be used
-# again; `upgrade` is the protocol of a 101, in lower case; `seen` as in `RequestHead`.  Framing and hop-by-hop fields are not in `fields`, but the
-# Content-Length of an answer without a body (to HEAD, or 304) is: there it is information.  A plain tuple for the same
-# reason as `RequestHead`.
+# again; `upgrade` is the protocol of a 101, in lower case; `seen` as in `RequestHead`.  Framing and hop-by-hop fields
+# are not in `fields`, but the Content-Length of an answer without a body (to HEAD, or 304) is: there it is information.
+# A plain tuple for the same reason as `RequestHead`.
 ResponseHead = tuple[StatusLine, list[Field], int, bool, bytes, int]
 
 

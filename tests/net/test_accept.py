@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import stat
+import sys
 from pathlib import Path
 from typing import Any, Optional
 
@@ -170,6 +171,62 @@ def test_address_in_use(run: Run) -> None:
         three = Listening("192.0.2.1:8080")
         with pytest.raises(OSError, match="this machine has no such address"):
             three.port.start()
+
+    run(go())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other kernels ask for it before the first bind")
+@pytest.mark.parametrize(("before", "after"), [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")])
+def test_the_same_port_of_a_wider_or_narrower_address(run: Run, before: str, after: str) -> None:
+    """Both are open for the moment in which one takes over from the other; nobody is refused, and nobody can join."""
+
+    async def go() -> None:
+        one = Listening(f"{before}:0")
+        one.port.start()
+        number = one.port.address.rpartition(":")[2]
+        waiting = connect(f"127.0.0.1:{number}")
+        two = Listening(f"{after}:{number}")
+        two.port.start()
+        one.port.stop_accepting()
+        assert len(one.got) == 1
+        client = connect(f"127.0.0.1:{number}")
+        await until(lambda: two.got)
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", int(number)))
+        for each in (waiting, client):
+            each.close()
+        one.end()
+        two.end()
+
+    run(go())
+
+
+def test_backlog_and_mode_of_an_open_socket(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+
+    async def go() -> None:
+        one = Listening(f"unix:{path}", mode=0o600, backlog=1)
+        one.port.start()
+        one.port.hold()
+        one.port.adjust(7, 0o666)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+        clients = []
+        for _ in range(7):
+            client = socket.socket(socket.AF_UNIX)
+            client.setblocking(False)
+            client.connect(str(path))
+            clients.append(client)
+        # A file that is somebody else's by now is left alone.
+        path.unlink()
+        path.write_text("")
+        path.chmod(0o600)
+        one.port.adjust(7, 0o640)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        for client in clients:
+            client.close()
+        one.end()
 
     run(go())
 

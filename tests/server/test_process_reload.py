@@ -200,3 +200,21 @@ def test_removed_listeners_and_clusters_leave_the_metrics(mesh: Any, http_upstre
     running.signal(signal.SIGHUP)
     until(lambda: 'listener="first"' not in running.get("/metrics").text)
     assert running.metric("twisted_mesh_downstream_calls_total", listener="second") == 1
+
+
+def test_a_bind_becomes_wider_and_the_sidecar_has_another_name(mesh: Any, http_upstream: Any) -> None:
+    """Both in one change, on the port that is in use, without a refused connection."""
+    port, upstream = free_port(), http_upstream("a")
+    text = """
+node: {{id: {node}}}
+listeners: {{edge: {{bind: '{host}:{port}', routes: [{{to: web}}]}}}}
+clusters: {{web: {{endpoints: ['{upstream}']}}}}
+"""
+    running = mesh(text.format(node="one", host="127.0.0.1", port=port, upstream=upstream.address))
+    request(port)
+    running.config.write_text(text.format(node="two", host="0.0.0.0", port=port, upstream=upstream.address))
+    running.signal(signal.SIGHUP)
+    until(lambda: running.metric("twisted_mesh_info", node="two") == 1)
+    assert running.metric("twisted_mesh_info", node="one") == 0
+    request(("127.0.0.2", port))
+    assert [each.header("via") for each in upstream.seen] == ["1.1 one", "1.1 two"]

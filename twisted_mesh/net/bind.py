@@ -85,27 +85,28 @@ def _tcp(bind: Address, backlog: int, beside: Sequence[socket.socket]) -> socket
         if family == socket.AF_INET6:
             # [::] means IPv6, whatever the machine's default is; 0.0.0.0 can then be bound beside it.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _bind(sock, name, [each for each in beside if each.family == family and each.getsockname()[1] == name[1]])
-        return _listening(sock, backlog)
+        return _take(sock, name, backlog, [each for each in beside if each.getsockname()[1] == name[1]])
     except OSError:
         sock.close()
         raise
 
 
-def _bind(sock: socket.socket, name: Any, beside: Sequence[socket.socket]) -> None:
+def _take(sock: socket.socket, name: Any, backlog: int, beside: Sequence[socket.socket]) -> socket.socket:
     try:
         sock.bind(name)
-        return
+        return _listening(sock, backlog)
     except OSError as error:
         same = any(each.getsockname()[0] == name[0] for each in beside)
         if error.errno != errno.EADDRINUSE or not beside or same or not hasattr(socket, "SO_REUSEPORT"):
             raise
-    # Sharing is allowed for the moment of this bind only, so that nobody else's process can join.
+    # Sharing is allowed only while this socket begins to listen, which looks at the address once more, so that nobody
+    # else's process can join.
     sharing = [sock, *beside]
     try:
         for each in sharing:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(name)
+        return _listening(sock, backlog)
     finally:
         for each in sharing:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)

@@ -11,13 +11,14 @@ from hashlib import blake2b
 from math import ceil
 from typing import Iterable
 
-_BYTES = 6
+# Twelve digits: a bound is written as text by whatever writes JSON, and some keep fourteen.
+_PLACES = 10**12
 
 
 def place(node: str) -> float:
     """Return where a sidecar stands, at least 0 and below 1, the same in every process and version."""
-    digest = blake2b(node.encode("utf-8", "surrogateescape"), digest_size=_BYTES).digest()
-    return int.from_bytes(digest, "big") / 2.0 ** (8 * _BYTES)
+    digest = blake2b(node.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+    return int.from_bytes(digest, "big") % _PLACES / _PLACES
 
 
 def bound_for(share: float, nodes: Iterable[str]) -> float:

@@ -83,7 +83,8 @@ class Followed(Generic[V]):
             if change.v <= view.version:
                 continue
             if change.v != view.version + 1 or not view.known:
-                self._cells.gaps.value += int(view.known)
+                # The first change of a set that was empty is no surprise.
+                self._cells.gaps.value += int(view.version > 0)
                 missing = True
                 break
             touched.update(view.apply(change))

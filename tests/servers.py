@@ -51,7 +51,6 @@ class Server:
         password: str = "",
         directory: Optional[str] = None,
         command: Optional[str] = None,
-        mode: Sequence[str] = (),
     ) -> None:
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
@@ -60,7 +59,8 @@ class Server:
         self.directory = directory or tempfile.mkdtemp(prefix="mesh-redis-")
         self.socket = os.path.join(self.directory, "redis.sock")
         self._command = command or binary()
-        self._mode = list(mode)
+        # What to run it with in place of the options of a plain server.
+        self.command_line: Sequence[str] = ()
         self._options = [str(each) for each in options]
         self.process: Optional[subprocess.Popen[bytes]] = None
 
@@ -89,7 +89,10 @@ class Server:
             base += ["--requirepass", self.password, "--masterauth", self.password]
         with open(os.path.join(self.directory, "out"), "ab") as out:
             self.process = subprocess.Popen(
-                [self._command, *self._mode, *base, *self._options], stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                [self._command, *(self.command_line or [*base, *self._options])],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
             )
         if wait:
             until(self._answers, f"the server at {self.address}")

@@ -260,6 +260,10 @@ class BusCells:
         self.failures: Cell = families.bus_failures.labels(link)
         self.messages: Cell = families.bus_messages.labels(link)
 
+    def failed(self) -> None:
+        """Count an attempt to connect that failed."""
+        self.failures.value += 1
+
     def result(self, name: str) -> None:
         """Count how a command ended."""
         self._families.bus_commands.labels(name).value += 1

@@ -83,7 +83,8 @@ class Redis:
             timeout=settings.timeout,
             opened=self._opened,
             closed=self._closed,
-            alive=self._alive,
+            failed=self._cells.failed,
+            alive=lambda: None,
         )
         self._finder.on_moved = self._upkeep.look_again
 
@@ -206,6 +207,3 @@ class Redis:
     def _closed(self, why: BusError) -> None:
         self._cells.connected.value = 0
         call_all(self.on_down)
-
-    def _alive(self) -> None:
-        """A PING was answered."""

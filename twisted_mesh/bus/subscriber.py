@@ -89,6 +89,7 @@ class Subscriber:
             timeout=settings.timeout,
             opened=self._opened,
             closed=self._closed,
+            failed=self._cells.failed,
             alive=self._alive,
         )
         self._finder.on_moved = self._upkeep.look_again

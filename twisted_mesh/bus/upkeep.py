@@ -32,6 +32,7 @@ class Upkeep:
     :param find: makes a connection, or raises `BusError`.
     :param opened: called with each new connection.
     :param closed: called when it is gone.
+    :param failed: called when an attempt has failed.
     :param alive: called when a PING was answered.
     :ivar link: the connection, None while there is none.
     :ivar trouble: why there is none, "" while there is one.
@@ -47,6 +48,7 @@ class Upkeep:
         timeout: float,
         opened: Callable[[Link], None],
         closed: Callable[[BusError], None],
+        failed: Callable[[], None],
         alive: Callable[[], None],
     ) -> None:
         self.name = name
@@ -58,6 +60,7 @@ class Upkeep:
         self._timeout = timeout
         self._opened = opened
         self._closed = closed
+        self._failed = failed
         self._alive = alive
         self._wait = SHORTEST_WAIT
         self._running: Optional[Deferred[None]] = None
@@ -110,6 +113,7 @@ class Upkeep:
         try:
             return await self._attempt
         except BusError as error:
+            self._failed()
             self._tell(error)
         except CancelledError:
             # By `look_again`, or the whole is to end.

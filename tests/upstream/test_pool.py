@@ -17,7 +17,7 @@ from twisted_mesh.families import Families
 from twisted_mesh.model import Address, Pool
 from twisted_mesh.park import Parked
 from twisted_mesh.upstream.endpoint import Endpoint
-from twisted_mesh.upstream.pool import HttpPool
+from twisted_mesh.upstream.pool import LOG_EVERY, HttpPool
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GONE = Cancelled(Kind.CLIENT_GONE)
@@ -68,6 +68,21 @@ def test_what_is_not_needed_is_closed_when_it_has_been_idle() -> None:
     world.advance(6)
     assert second.ended == "closed"
     assert world.pool.open == 0
+    world.check_over()
+
+
+def test_an_endpoint_that_always_sends_too_much_does_not_fill_the_log() -> None:
+    world = World()
+    for _ in range(5):
+        sent = world.send()
+        world.link.say(OK + b"more")
+        assert sent.reply.body == b"ok"
+        assert world.link.ended
+    assert len(world.env.said) == 1 and "sent bytes behind its answer" in world.env.said[0]
+    world.advance(LOG_EVERY)
+    world.send()
+    world.link.say(OK + b"more")
+    assert "(4 more since the last line)" in world.env.said[1]
     world.check_over()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Callable
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from twisted_mesh.model import Pool as PoolOptions
     from twisted_mesh.net.connect import Connector
     from twisted_mesh.upstream.endpoint import Endpoint
+
+# Seconds between two log lines about the same habit of an endpoint.
+LOG_EVERY = 10.0
 
 
 class HttpPool:
@@ -34,6 +38,8 @@ class HttpPool:
         "_max_idle",
         "_max_uses",
         "_reader",
+        "_surplus_at",
+        "_unsaid",
         "cells",
         "draining",
         "endpoint",
@@ -61,6 +67,8 @@ class HttpPool:
         self.waiting: deque[Parked[None]] = deque()
         self.draining = False
         self._handing_out = False
+        self._surplus_at = -math.inf
+        self._unsaid = 0
         self.now: Callable[[], float] = env.now
         self._env = env
         self._connector = connector
@@ -160,11 +168,18 @@ class HttpPool:
         self._next()
 
     def surplus(self, connection: HttpUpstream) -> None:
-        """An endpoint sent bytes that belong to no reply."""
+        """An endpoint sent bytes that belong to no reply; said once in `LOG_EVERY` seconds, as some do it each time."""
+        now = self.now()
+        if now - self._surplus_at < LOG_EVERY:
+            self._unsaid += 1
+            return
+        more, self._unsaid, self._surplus_at = self._unsaid, 0, now
         self._env.log.warn(
-            "cluster {cluster}: {endpoint} sent bytes behind its answer; the connection is closed",
+            "cluster {cluster}: {endpoint} sent bytes behind its answer; the connection is closed ({more} more since"
+            " the last line)",
             cluster=self._env.name,
             endpoint=self.endpoint.address,
+            more=more,
         )
 
     def _next(self) -> None:

@@ -143,6 +143,17 @@ A = {"bind": "127.0.0.1:1"}
 B = {"bind": "127.0.0.1:2"}
 
 
+def test_a_panicking_cluster_says_why_it_is_not_ready(world: World) -> None:
+    check = {"tcp": True, "interval": "1h"}
+    waited = {"endpoints": ["127.0.0.1:9"], "require_ready": True, "health_check": check}
+    apply(world, {"a": A}, clusters={"web": waited})
+    assert world.ready() == (False, "cluster web: not checked yet")
+    [endpoint] = world.clusters["web"].endpoints
+    endpoint.checked, endpoint.healthy = True, False
+    world.clusters["web"].refresh()
+    assert world.ready() == (False, "cluster web: none of 1 endpoints is healthy, so all are used")
+
+
 def test_an_empty_world_is_not_ready(world: World) -> None:
     assert world.ready() == (False, "no configuration was applied yet")
     apply(world, {"a": A})

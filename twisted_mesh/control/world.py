@@ -68,7 +68,7 @@ class World:
             return False, "no configuration was applied yet"
         waiting = [each for each in self.clusters.values() if each.config.require_ready and not each.ready]
         if waiting:
-            return False, "; ".join(f"cluster {each.name}: {each.trouble or 'not checked yet'}" for each in waiting)
+            return False, "; ".join(f"cluster {each.name}: {each.trouble or _unready(each)}" for each in waiting)
         return True, "ready"
 
     @property
@@ -227,3 +227,9 @@ class World:
 def _resume(results: object, ports: list[Port]) -> None:
     for port in ports:
         port.resume()
+
+
+def _unready(cluster: Cluster) -> str:
+    """Say why a cluster whose endpoints take calls is not ready."""
+    checked = sum(each.checked for each in cluster.endpoints)
+    return f"none of {checked} endpoints is healthy, so all are used" if checked else "not checked yet"

@@ -21,11 +21,13 @@ from twisted_mesh.metrics import Registry
 from twisted_mesh.model import Address
 from twisted_mesh.server import admin as module
 from twisted_mesh.server.admin import Admin
+from twisted_mesh.server.secrets import Secrets
 
 
 class Process:
     def __init__(self) -> None:
         self.registry = Registry()
+        self.secrets = Secrets("/no/such/mesh.yaml", {"SOME_TOKEN": "hunter2hunter2"})
         self.refused = ""
         self.drained: list[str] = []
         adapter = SimpleNamespace(active=1, connections=2)

@@ -18,6 +18,7 @@ from twisted_mesh.metrics import Registry
 from twisted_mesh.model import Config
 from twisted_mesh.server.levels import Levels
 from twisted_mesh.server.pages import Pages
+from twisted_mesh.server.secrets import Secrets
 from twisted_mesh.stream import ByteStream
 
 ENDPOINT = {
@@ -59,6 +60,7 @@ class Process:
 
     def __init__(self) -> None:
         self.registry = Registry()
+        self.secrets = Secrets("/no/such/mesh.yaml", {"SOME_TOKEN": "hunter2hunter2"})
         self.refused = ""
         self.state = (True, "ready")
         self.drained: list[str] = []

@@ -354,6 +354,21 @@ def test_more_clients_than_allowed_are_closed_at_once(mesh: Any, http_upstream: 
     until(lambda: request(port).status == 200)
 
 
+def test_what_came_from_elsewhere_is_not_shown(mesh: Any, tmp_path: Path) -> None:
+    """/config has a variable's name and a file's, not what they hold; what serves has the values."""
+    port = free_port()
+    (tmp_path / "body.txt").write_text("from a file\n")
+    headers = "{x-plain: '${PLAIN}', x-more: 'a-${PLAIN}'}"
+    reply = f"{{reply: {{body: 'file:body.txt', headers: {headers}}}}}"
+    running = mesh(f"listeners: {{edge: {{bind: '127.0.0.1:{port}', routes: [{reply}]}}}}", env={"PLAIN": "hunter2"})
+    answer = request(port)
+    assert (answer.text, answer.header("x-plain"), answer.header("x-more")) == ("from a file", "hunter2", "a-hunter2")
+    for form in ("json", "text"):
+        shown = running.get(f"/config?format={form}").text
+        assert "hunter2" not in shown and "from a file" not in shown
+        assert "${PLAIN}" in shown and "a-${PLAIN}" in shown and "file:body.txt" in shown
+
+
 def test_access_logs_are_reopened_at_sigusr1(mesh: Any, http_upstream: Any, tmp_path: Path) -> None:
     port, upstream, log = free_port(), http_upstream("a"), tmp_path / "access.log"
     running = mesh(config(port, upstream.address, access_log=f"{{path: {log}}}"))

@@ -27,6 +27,7 @@ from twisted_mesh.metrics import Registry
 from twisted_mesh.server import texts
 from twisted_mesh.server.levels import EVERYTHING, Levels
 from twisted_mesh.server.pieces import Pieces
+from twisted_mesh.server.secrets import Secrets
 
 READ = ("GET", "HEAD")
 
@@ -36,6 +37,7 @@ class Shown(Protocol):
 
     registry: Registry
     world: World
+    secrets: Secrets
 
     def ready(self) -> tuple[bool, str]:
         """Whether calls should be sent here, and why not."""
@@ -134,7 +136,8 @@ class Pages:
         about = {"version": world.version, "refused": self._shown.refused}
         # In a thread: a mesh of 2,000 resources takes a second to be written as YAML.  A configuration never changes.
         show = texts.config_as_json if asked.json else texts.config_as_text
-        body = await self._loop.run_in_executor(None, show, about, config)
+        secrets = self._shown.secrets
+        body = await self._loop.run_in_executor(None, lambda: show(about, config, secrets.hiding()))
         return as_body(body, asked.json)
 
     async def _clusters(self, asked: Asked) -> Reply:

@@ -9,10 +9,10 @@ import socket
 import sys
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -20,9 +20,8 @@ from twisted_mesh import __version__
 from twisted_mesh.bus.tally import Tally
 from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.found import find_filter
-from twisted_mesh.control.judge import Request
-from twisted_mesh.control.load import load
-from twisted_mesh.control.parcels import Unpacking
+from twisted_mesh.control.judge import bare, lacks_only
+from twisted_mesh.control.merge import Offer
 from twisted_mesh.control.reload import Reload, Undo
 from twisted_mesh.control.world import World
 from twisted_mesh.errors import ConfigError, Problem
@@ -32,21 +31,26 @@ from twisted_mesh.metrics import Registry
 from twisted_mesh.net.loop import loop_of
 from twisted_mesh.server import memory, signals
 from twisted_mesh.server.admin import Admin
-from twisted_mesh.server.child import judge_in_child
 from twisted_mesh.server.drain import Drain
 from twisted_mesh.server.ending import ending
 from twisted_mesh.server.leaving import Leaving
+from twisted_mesh.server.redis_process import EmbeddedError
+from twisted_mesh.server.secrets import Secrets
+from twisted_mesh.server.source import Source
 from twisted_mesh.server.supervised import Supervised, take_line
 from twisted_mesh.server.watch import Watch, state_of
 
 if TYPE_CHECKING:
     from twisted_mesh import model
+    from twisted_mesh.server.meshbus import MeshBus
     from twisted_mesh.server.options import Options
 
 # Seconds without a call after which nobody is taken to wait; a look for garbage may stop everything for 0.1 s then.
 QUIET = 10.0
 # Clusters that went since the last such look, some 100 MiB at the most; it does not wait for quiet then.
 MOST_RETIRED = 10_000
+# Seconds that a start waits for what only the bus can have.
+WAIT = 10.0
 
 log = Logger("twisted_mesh.sidecar")
 
@@ -61,6 +65,7 @@ class Sidecar(MultiService):
         super().__init__()
         self.setName("mesh")
         self.path = path
+        self.secrets = Secrets(path, os.environ)
         self.registry = Registry()
         self._reactor = reactor
         self._over = over
@@ -76,7 +81,15 @@ class Sidecar(MultiService):
             loop=loop_of(reactor),
         )
         self.world = World(self._env, loop_of(reactor), find_filter)
-        self.reloading = Reload(self.world, self._read, self._move_admin, self._applied, memory.set_aside)
+        self.reloading = Reload(
+            self.world, self._read, self._move_admin, self._applied, memory.set_aside, self._settled
+        )
+        self.source = Source(path, reactor, self.reloading.in_slices)
+        self.bus: Optional[MeshBus] = None
+        # What the files lack and the bus is to bring, and until when that is waited for.
+        self._waits: Optional[ConfigError] = None
+        self._waiting: Optional[IDelayedCall] = None
+        self._departing = ""
         self._watch = Watch(path, reactor, self._changed)
         self._drain = Drain(self.world, reactor, self._drained)
         self._leaving = Leaving(self.world, reactor)
@@ -93,9 +106,39 @@ class Sidecar(MultiService):
         :raises ConfigError: it does not load, or cannot be applied.
         """
         self._watch.known(state_of(self.path))
-        config = self._over(load(self.path, os.environ))
-        self.reloading.first(config)
+        self.reloading.first(self._first())
+        self.source.accepted()
+        config = self.world.config
+        assert config is not None
         self._introduce(config.node)
+        if self.bus is not None:
+            self.bus.prepare()
+            if self._waits is None:
+                self.bus.register(config, self.world.connector)
+
+    def _first(self) -> model.Config:
+        """Return what to start with: the files, with what was good when the process ran last over them.
+
+        Where the files ask for resources that only the bus can have, and nothing was kept, it is a configuration
+        without any: the process waits for the bus.
+        """
+        files = self.source.read_files()
+        config = self._over(bare(files, os.environ))
+        good: dict[str, Offer] = {}
+        if config.redis is not None:
+            # Late: what is not needed does not cost a start anything.
+            from twisted_mesh.server.meshbus import MeshBus
+
+            self.bus = MeshBus(config, self._env, self._reactor, self.source, self._news, self.path)
+            self._env.discover(self.bus.registry, self.bus.overrides, self.bus.redis)
+            good = self.bus.kept_good
+        try:
+            return self._over(self.source.first(files, good))
+        except ConfigError as error:
+            if self.bus is None or not lacks_only(files, os.environ, error):
+                raise
+            self._waits = error
+            return config
 
     def _introduce(self, node: model.Node) -> None:
         """Say who this is, in a metric."""
@@ -125,6 +168,7 @@ class Sidecar(MultiService):
         """Begin to serve."""
         super().startService()
         self.world.start()
+        self._start_bus()
         self._watch.start()
         self._reactor.callWhenRunning(self._running)
 
@@ -135,6 +179,9 @@ class Sidecar(MultiService):
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
         self.world.stop()
         self._leaving.stop()
         if self._supervised is not None:
@@ -142,9 +189,37 @@ class Sidecar(MultiService):
         stopped = super().stopService()
         return Deferred.fromCoroutine(self._close(stopped))
 
+    def _start_bus(self) -> None:
+        if self.bus is None:
+            return
+        try:
+            self.bus.start()
+        except EmbeddedError as error:
+            self._give_up([Problem("redis", 0, 0, "", str(error))])
+            return
+        if self._waits is not None:
+            self._waiting = self._reactor.callLater(WAIT, self._waited)
+
+    def _waited(self) -> None:
+        """The bus did not bring in time what the files lack."""
+        self._waiting = None
+        if self._waits is not None and self.bus is not None:
+            why = self.bus.trouble or "what Redis has does not help"
+            self._give_up([*self._waits.problems, Problem("redis", 0, 0, "", why)])
+
+    def _give_up(self, problems: Sequence[Problem]) -> None:
+        """There is nothing to serve: say why and end."""
+        for each in problems:
+            log.critical("{problem}", problem=each)
+            sys.stderr.write(f"{each}\n")
+        ending.status = 1
+        self._reactor.callWhenRunning(self._reactor.stop)
+
     async def _close(self, stopped: Any) -> None:
         if stopped is not None:
             await stopped
+        if self.bus is not None:
+            await self.bus.stop()
         await self._logs.close()
 
     # --- what happens to it
@@ -152,6 +227,7 @@ class Sidecar(MultiService):
     def reload(self, reason: str) -> None:
         """Read the configuration again, and apply it if it is sound."""
         self._watch.known(state_of(self.path))
+        self.source.changed()
         self.reloading.request(reason)
 
     def drain(self, reason: str) -> None:
@@ -162,14 +238,21 @@ class Sidecar(MultiService):
         self.reloading.stop()
         assert self.world.config is not None
         times = self.world.config.drain
-        self._drain.begin(reason, limit=times.limit, wait=times.wait)
+        self._departing = self._departing or reason
+        # First of all nobody is to find the application any more.
+        self._left().addCallback(lambda _: self._drain.begin(reason, limit=times.limit, wait=times.wait))
+
+    def _left(self) -> Deferred[None]:
+        return self.bus.leave() if self.bus is not None else succeed(None)
 
     def ready(self) -> tuple[bool, str]:
         """Whether calls should be sent here, and why not."""
-        if self._drain.begun:
+        if self._drain.begun or self._departing:
             return False, "draining"
         if self._leaving.begun:
             return False, "leaving"
+        if self._waits is not None:
+            return False, f"waiting for the bus: {self._waits.problems[0]}"
         return self.world.ready()
 
     @property
@@ -194,7 +277,14 @@ class Sidecar(MultiService):
         """Take the instance out of the mesh and let the calls that come in finish; then `left` is called."""
         self.reloading.stop()
         assert self.world.config is not None
-        self._leaving.begin((), left, limit=self.leave_limit, wait=self.world.config.drain.wait)
+        config, ports = self.world.config, self._inbound()
+        begin = partial(self._leaving.begin, ports, left, limit=self.leave_limit, wait=config.drain.wait)
+        self._left().addCallback(lambda _: begin())
+
+    def _inbound(self) -> Sequence[int]:
+        """Return the ports that the registry tells others."""
+        registration = self.bus.registration if self.bus is not None else None
+        return () if registration is None else tuple(registration.instance.ports.values())
 
     def end(self, reason: str) -> None:
         """Drain and stop the process without a wait: the application is not there any more."""
@@ -204,7 +294,7 @@ class Sidecar(MultiService):
 
     def _terminated(self, reason: str) -> None:
         """The first time end gently, the second time at once."""
-        if self._drain.begun:
+        if self._drain.begun or self._departing:
             self._drain.end_now(f"{reason} again")
         else:
             self.drain(reason)
@@ -236,13 +326,48 @@ class Sidecar(MultiService):
         return Deferred.fromCoroutine(self._judged())
 
     async def _judged(self) -> model.Config:
-        parcels = await judge_in_child(self._reactor, Request(self.path))
-        unpacking = Unpacking(parcels, self.world.config)
-        await self.reloading.in_slices(unpacking.steps())
-        return self._over(unpacking.config)
+        config = self._over(await self.source.read(self.world.config))
+        self._check_bus(config)
+        return config
+
+    def _check_bus(self, config: model.Config) -> None:
+        """Refuse what cannot change while the process runs."""
+        before = self.world.config
+        assert before is not None
+        for name in ("redis", "mesh"):
+            if getattr(config, name) != getattr(before, name) and (config.redis or before.redis):
+                raise ConfigError([Problem(name, 0, 0, "", "it has changed, which takes a restart")])
 
     def _changed(self) -> None:
+        self.source.changed()
         self.reloading.request("it has changed")
+
+    def _news(self) -> None:
+        self.reloading.request("news from the bus")
+
+    def _settled(self, error: Optional[ConfigError]) -> None:
+        """What was read last is in force, or why it is not."""
+        if error is not None:
+            if self.source.rejected(error):
+                self.reloading.request("without what cannot be applied")
+            elif self.bus is not None:
+                self.bus.rejected(error)
+            return
+        self.source.accepted()
+        if self.bus is None:
+            return
+        for each in self.source.refused:
+            log.error("refused: {refusal}; what was in force before stays", refusal=each)
+        if self._waits is not None:
+            self._waits = None
+            log.info("the bus has what the files lack")
+        config = self.world.config
+        assert config is not None
+        try:
+            self.bus.register(config, self.world.connector)
+        except ConfigError as problem:
+            log.error("the application is registered as before: {problem}", problem=problem)
+        self.bus.applied()
 
     def _move_admin(self, config: model.Config) -> Undo:
         before = self.world.config.admin if self.world.config is not None else None

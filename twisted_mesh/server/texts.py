@@ -6,12 +6,12 @@ import json
 import re
 from typing import Any, Mapping, Sequence
 
+from twisted_mesh.server.secrets import NAMES, Hide
+
 REDACTED = "***"
-# Settings, header fields and parameters whose values are secrets, by their names.
-_NAMES = r"passw|secret|token|credential|auth(?!or(?!iz))|cookie|api[-_]?key|private[-_]?key"
-_SECRET = re.compile(_NAMES, re.IGNORECASE)
+_SECRET = re.compile(NAMES, re.IGNORECASE)
 _PASSWORD_IN_URL = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/@:]*):[^\s/]*@", re.IGNORECASE)
-_SECRET_PARAMETER = re.compile(rf"([?&;][^\s=&;]*(?:{_NAMES})[^\s=&;]*=)[^\s&;#]*", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(rf"([?&;][^\s=&;]*(?:{NAMES})[^\s=&;]*=)[^\s&;#]*", re.IGNORECASE)
 
 
 def table(rows: Sequence[Sequence[object]]) -> str:
@@ -86,31 +86,46 @@ def listeners(described: Sequence[Mapping[str, Any]]) -> str:
 # --- the configuration
 
 
-def config_as_json(about: Mapping[str, object], config: Any) -> str:
-    """Return a configuration as JSON, without its secrets."""
-    return json_text({**about, "config": None if config is None else redacted(config.model_dump(mode="json"))})
+def config_as_json(about: Mapping[str, object], config: Any, hide: Hide = str) -> str:
+    """Return a configuration as JSON, without its secrets.
+
+    :param hide: takes out of a text what else must not be shown.
+    """
+    return json_text(
+        {
+            **redacted(about, hide=hide),
+            "config": None if config is None else redacted(config.model_dump(mode="json"), hide=hide),
+        }
+    )
 
 
-def config_as_text(about: Mapping[str, object], config: Any) -> str:
-    """Return a configuration as YAML, without its secrets."""
+def config_as_text(about: Mapping[str, object], config: Any, hide: Hide = str) -> str:
+    """Return a configuration as YAML, without its secrets.
+
+    :param hide: takes out of a text what else must not be shown.
+    """
     import yaml
 
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    head = "".join(f"# {name}: {line}\n" for name, value in about.items() for line in str(value or "no").splitlines())
+    notes = redacted(about, hide=hide)
+    head = "".join(f"# {name}: {line}\n" for name, value in notes.items() for line in str(value or "no").splitlines())
     if config is None:
         return head
-    text: str = yaml.dump(redacted(config.model_dump(mode="json")), Dumper=dumper, sort_keys=False, allow_unicode=True)
+    text: str = yaml.dump(
+        redacted(config.model_dump(mode="json"), hide=hide), Dumper=dumper, sort_keys=False, allow_unicode=True
+    )
     return head + text
 
 
-def redacted(value: Any, name: str = "") -> Any:
+def redacted(value: Any, name: str = "", hide: Hide = str) -> Any:
     """Return a copy in which secrets are `REDACTED`: what has the name of one, and passwords in URLs."""
     if isinstance(value, dict):
-        return {key: redacted(each, str(key)) for key, each in value.items()}
+        return {key: redacted(each, str(key), hide) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [redacted(each, name) for each in value]
+        return [redacted(each, name, hide) for each in value]
     if not isinstance(value, str) or not value:
         return value
     if _SECRET.search(name):
         return REDACTED
-    return _SECRET_PARAMETER.sub(rf"\1{REDACTED}", _PASSWORD_IN_URL.sub(rf"\1:{REDACTED}@", value))
+    hidden = hide(value)
+    return _SECRET_PARAMETER.sub(rf"\1{REDACTED}", _PASSWORD_IN_URL.sub(rf"\1:{REDACTED}@", hidden))

@@ -9,7 +9,29 @@ import sys
 from typing import Optional, Sequence
 
 from twisted_mesh import __version__
-from twisted_mesh.cli import check, completion, deregister, docs, drain, endpoints, register, run, schema, services
+from twisted_mesh.cli import (
+    apply,
+    check,
+    completion,
+    delete,
+    deregister,
+    diff,
+    docs,
+    drain,
+    edit,
+    endpoints,
+    get,
+    history,
+    override,
+    promote,
+    register,
+    restore,
+    rollback,
+    run,
+    schema,
+    services,
+    status,
+)
 from twisted_mesh.cli.failure import Failure
 from twisted_mesh.cli.parser import Parser, output, where
 from twisted_mesh.cli.words import words_of
@@ -19,11 +41,22 @@ from twisted_mesh.cli.words import words_of
 COMMANDS = (
     check,
     run,
+    apply,
+    diff,
+    get,
+    edit,
+    delete,
+    history,
+    rollback,
+    promote,
+    status,
+    restore,
     services,
     endpoints,
     register,
     deregister,
     drain,
+    override,
     schema,
     docs,
     completion,

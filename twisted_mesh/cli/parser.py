@@ -8,7 +8,7 @@ from typing import Any, Callable, NoReturn, Optional, Sequence
 
 from twisted_mesh.cli.failure import USAGE
 
-_WORD = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)?", re.ASCII)
+_RESOURCE = re.compile(r"[a-z]+/[A-Za-z0-9_.-]+(?:@[A-Za-z0-9_.-]+)?", re.ASCII)
 
 MOST_WEIGHT = 1_000_000
 
@@ -99,6 +99,14 @@ def weight(text: str) -> int:
 
 
 @typed
+def count(text: str) -> int:
+    """Read a number of things, 1 at least."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):
+        raise ValueError(f'expected a whole number, 1 or more, got "{text}"')
+    return int(text)
+
+
+@typed
 def version(text: str) -> int:
     """Read the version of a mesh's configuration."""
     if not (text.isascii() and text.isdigit() and len(text) <= 15):
@@ -163,6 +171,25 @@ def instance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("instance", metavar="INSTANCE", help="its id, or HOST:PORT")
 
 
+def files(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add the files that are to be applied, and what they are checked against."""
+    parser.add_argument(
+        "-f",
+        "--file",
+        metavar="FILE|DIR",
+        action="append",
+        default=[],
+        required=required,
+        help="a YAML file, or a directory of them; - for the standard input",
+    )
+    parser.add_argument(
+        "--base",
+        metavar="PATH",
+        help="a sidecar's own configuration, to check the whole as that sidecar will; without it, what is referred to "
+        "and not on the bus is taken to be in the sidecars' own files",
+    )
+
+
 def author(parser: argparse.ArgumentParser, *, reason: bool = True) -> None:
     """Add who changes something, and why."""
     parser.add_argument(
@@ -184,6 +211,6 @@ def waiting(parser: argparse.ArgumentParser) -> None:
 
 def resource(text: str) -> str:
     """Read the name of a resource, ``clusters/web``."""
-    if not _WORD.fullmatch(text):
+    if not _RESOURCE.fullmatch(text):
         raise argparse.ArgumentTypeError(f'expected a resource such as clusters/web, got "{text}"')
     return text

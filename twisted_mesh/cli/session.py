@@ -13,6 +13,7 @@ from typing import Any, Callable, Coroutine, Mapping, NamedTuple, Optional
 from twisted_mesh.bus.client import Redis
 from twisted_mesh.bus.errors import BusError
 from twisted_mesh.bus.keys import Keys
+from twisted_mesh.bus.overrides import Overrides
 from twisted_mesh.bus.registry import ServiceRegistry
 from twisted_mesh.bus.store import ConfigStore
 from twisted_mesh.bus.store_errors import CanaryOpen, Conflict, StoreError
@@ -32,6 +33,7 @@ class Session(NamedTuple):
     redis: Redis
     registry: ServiceRegistry
     store: ConfigStore
+    overrides: Overrides
     reactor: Any
     wall: Callable[[], float]
 
@@ -79,11 +81,12 @@ async def _in_session(reactor: Any, settings: settings_of.Redis, name: str, work
     redis = Redis(settings, reactor=reactor, random=dice, metrics=metrics, now=reactor.seconds, mesh=name)
     wall = time.time  # noqa: TID251 (an edge: here the time comes in)
     registry = ServiceRegistry(redis, None, keys, clock=reactor, random=dice, wall=wall, metrics=metrics)
+    overrides = Overrides(redis, None, keys, clock=reactor, random=dice, wall=wall, metrics=metrics)
     store = ConfigStore(redis, keys, clock=reactor)
     redis.start()
     try:
         await redis.up(CONNECT_LIMIT)
-        return await work(Session(name, keys, redis, registry, store, reactor, wall))
+        return await work(Session(name, keys, redis, registry, store, overrides, reactor, wall))
     finally:
         await redis.stop()
 

@@ -1,0 +1,41 @@
+"""Delete resources from the bus: what a sidecar's own file has under the name is in force there again."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from twisted_mesh.cli import parser as options_of
+from twisted_mesh.cli.output import counted
+from twisted_mesh.cli.session import Session, author_of, with_mesh
+
+NAME = "delete"
+HELP = "delete resources from the bus"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("names", metavar="RESOURCE", nargs="+", type=options_of.resource, help="such as clusters/web")
+    options_of.author(parser)
+    options_of.waiting(parser)
+    options_of.bus(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Delete them."""
+    return with_mesh(arguments, lambda session: _delete(session, arguments))
+
+
+async def _delete(session: Session, arguments: argparse.Namespace) -> int:
+    from twisted_mesh.cli.get import all_of, check_known
+    from twisted_mesh.cli.writing import finish
+
+    names = list(dict.fromkeys(arguments.names))
+    found = await all_of(session)
+    check_known(names, found)
+    author = author_of(arguments, os.environ)
+    expected = {name: found[name].version for name in names}
+    written = await session.store.delete(names, author=author, reason=arguments.reason, expected=expected)
+    return await finish(
+        session, arguments, written, names, f"{counted(len(names), 'resource')} deleted", {"names": names}
+    )

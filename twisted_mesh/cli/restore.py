@@ -1,0 +1,37 @@
+"""Write the configuration back to a Redis that has lost it, from a sidecar that still has it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from twisted_mesh.cli import parser as options_of
+from twisted_mesh.cli.session import Session, author_of, with_mesh
+
+NAME = "restore"
+HELP = "write back what the Redis has lost, from a sidecar"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument(
+        "--from", metavar="NODE", dest="node", default="", help="the sidecar; whichever has the newest if not given"
+    )
+    options_of.author(parser)
+    options_of.waiting(parser)
+    options_of.bus(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Restore it."""
+    return with_mesh(arguments, lambda session: _restore(session, arguments))
+
+
+async def _restore(session: Session, arguments: argparse.Namespace) -> int:
+    from twisted_mesh.cli.writing import changed_by, finish
+
+    author = author_of(arguments, os.environ)
+    reason = arguments.reason or "restored from a sidecar"
+    written = await session.store.restore(author=author, reason=reason, node=arguments.node, wait=arguments.timeout)
+    names = await changed_by(session, written)
+    return await finish(session, arguments, written, names, f"restored ({', '.join(names)})", {"names": names})

@@ -1,0 +1,90 @@
+"""What commands that change the configuration share: saying what was written, and waiting for the sidecars."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Collection, NamedTuple, Optional, Sequence
+
+from twisted_mesh.bus.status import Sidecar, Status
+from twisted_mesh.bus.store_answers import Written
+from twisted_mesh.cli.failure import NO
+from twisted_mesh.cli.output import complain, counted, plain, show
+from twisted_mesh.cli.session import Session
+
+
+class Awaited(NamedTuple):
+    """What the live sidecars have said of a version: who has not taken it, and who refuses something that it brings."""
+
+    sidecars: int
+    late: Sequence[Sidecar]
+    refused: Sequence[tuple[str, str, str]]
+
+    @property
+    def good(self) -> bool:
+        """Whether all have acknowledged."""
+        return not self.late and not self.refused
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "acknowledged": self.good,
+            "sidecars": self.sidecars,
+            "late": [{"node": each.node, "version": each.report.version, "step": each.step} for each in self.late],
+            "refused": [{"node": node, "name": name, "reason": reason} for node, name, reason in self.refused],
+        }
+
+    def lines(self) -> list[str]:
+        """Return who is to be seen to, a line each."""
+        late = [
+            f"{each.node} has not taken it: it has version {each.report.version}"
+            + (f"; {each.report.trouble}" if each.report.trouble else "")
+            for each in self.late
+        ]
+        return [plain(each) for each in (*late, *(f"{node} refuses {why}" for node, _, why in self.refused))]
+
+
+def awaited(status: Status, version: int, names: Collection[str]) -> Awaited:
+    """Return what the sidecars say of a version that changed these resources."""
+    bases = {each.partition("@")[0] for each in names}
+    refused = [
+        (node, nack.name, f"{nack.name}: {nack.reason}")
+        for node, nack in status.nacks
+        if nack.name.partition("@")[0] in bases or nack.version >= version
+    ]
+    return Awaited(len(status.sidecars), status.waiting_for(version), refused)
+
+
+async def finish(
+    session: Session,
+    arguments: argparse.Namespace,
+    written: Written,
+    names: Collection[str],
+    done: str,
+    more: Optional[dict[str, Any]] = None,
+) -> int:
+    """Say what was written, wait for the sidecars where that is wanted, and return the status.
+
+    :param done: what was done, as in ``applied``.
+    """
+    value: dict[str, Any] = {"version": written.version, "new": written.new, **(more or {})}
+    found: Optional[Awaited] = None
+    if arguments.wait:
+        found = awaited(await session.store.wait(written.version, arguments.timeout), written.version, names)
+        value["waited"] = found.as_json()
+    line = f"version {written.version}: {done}" if written.new else f"version {written.version}: nothing differs"
+    if found is not None and found.good:
+        line += f"; {counted(found.sidecars, 'sidecar')} acknowledged" if found.sidecars else "; no sidecar is live"
+    show(arguments, value, lambda: line)
+    if found is None or found.good:
+        return 0
+    for each in found.lines():
+        complain(each)
+    return NO
+
+
+async def changed_by(session: Session, written: Written) -> list[str]:
+    """Return the names of the resources that a version has changed."""
+    if not written.new:
+        return []
+    found = await session.store.history(20)
+    return [name for each in found if each.version == written.version for name in each.names]

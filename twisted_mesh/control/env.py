@@ -109,15 +109,19 @@ class MeshEnv:
         """What operators say of endpoints at run time; None where the configuration names no Redis."""
         return self._world.overrides
 
-    def discover(self, services: Services, overrides: Overrides) -> None:
-        """Have clusters find services and overrides here, whatever this world is called."""
+    def discover(self, services: Services, overrides: Overrides, redis: Any = None) -> None:
+        """Have clusters find services and overrides here, and filters Redis, whatever this world is called."""
         self._world.services = services
         self._world.overrides = overrides
+        self._world.redis = redis
 
     @property
     def redis(self) -> Any:
-        """The mesh's Redis connection: none is configured."""
-        return None
+        """The mesh's Redis (`bus.client.Redis`); None where the configuration names none.
+
+        While it is away a command fails at once; filters must go on without.
+        """
+        return self._world.redis
 
 
 class _World:
@@ -128,6 +132,7 @@ class _World:
         self._http: Any = None
         self.services: Optional[Services] = None
         self.overrides: Optional[Overrides] = None
+        self.redis: Any = None
         # The loop itself holds tasks weakly.
         self.tasks: set[asyncio.Task[Any]] = set()
 

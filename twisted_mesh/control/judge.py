@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence
 
-from twisted_mesh.control.load import Files, read_files, tree_of
-from twisted_mesh.control.merge import Offer, Refusal, merge
+from twisted_mesh.control.load import Files, checked, read_files, tree_of
+from twisted_mesh.control.merge import SECTIONS, Offer, Refusal, merge
 from twisted_mesh.control.parcels import pack, pack_problems
+from twisted_mesh.control.references import missing_references
 from twisted_mesh.control.substitute import Substitution
 from twisted_mesh.errors import ConfigError
 from twisted_mesh.model import Config
@@ -55,3 +56,19 @@ def result(request: Request) -> Iterator[bytes]:
         return pack(*judge(request, os.environ))
     except ConfigError as error:
         return pack_problems(error.problems)
+
+
+def bare(files: Files, env: Mapping[str, str]) -> Config:
+    """Return what the files say beside the resources, so that it is known where the bus is.
+
+    :raises ConfigError: that is wrong, or something cannot be read.
+    """
+    tree = tree_of(files, env)
+    for section in SECTIONS:
+        tree.pop(section, None)
+    return checked(tree)
+
+
+def lacks_only(files: Files, env: Mapping[str, str], error: ConfigError) -> bool:
+    """Whether all that is wrong is that resources are asked for that are not in the files: the bus may have them."""
+    return set(error.problems) <= set(missing_references(tree_of(files, env)))

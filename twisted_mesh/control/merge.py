@@ -155,8 +155,8 @@ class _Merging:
             config = checked(tree)
         except ConfigError as error:
             # What follows from a value that could not be read says nothing new.
-            unread = {_owner(each) for each in problems}
-            more = [each for each in error.problems if _owner(each) not in unread]
+            unread = {owner_of(each) for each in problems}
+            more = [each for each in error.problems if owner_of(each) not in unread]
             raise ConfigError(sorted({*problems, *more})) from None
         if problems:
             raise ConfigError(problems)
@@ -201,7 +201,7 @@ class _Merging:
         """Take back what is to blame; returns whether there was something to take back."""
         by_owner: dict[str, list[Problem]] = {}
         for each in problems:
-            by_owner.setdefault(_owner(each), []).append(each)
+            by_owner.setdefault(owner_of(each), []).append(each)
         stepped = False
         for owner, found in by_owner.items():
             if self._is_changed(owner):
@@ -271,9 +271,10 @@ def _place(stored: Stored) -> str:
     return f"bus version {stored.version}"
 
 
-def _owner(problem: Problem) -> str:
+def owner_of(problem: Problem) -> str:
     """Return the name of the resource that a problem stands in; "" if it stands in none."""
-    found = _OWNER.match(problem.path)
+    # What shows only when it is applied has its place where others have a file.
+    found = _OWNER.match(problem.path) or _OWNER.match(problem.file)
     if found is None:
         # A resource whose name is none has its whole name there.
         return problem.path

@@ -38,6 +38,7 @@ class Reload:
     :param outside: changes what lies outside the world; returns what takes that back, or raises `ConfigError`.
     :param applied: called after each change that was applied.
     :param between: called at each pause of a change, before calls get their turn.
+    :param settled: called at the end of each request, with None if what was read is in force, or why it is not.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Reload:
         outside: Outside,
         applied: Callable[[], None],
         between: Callable[[], None] = lambda: None,
+        settled: Callable[[Optional[ConfigError]], None] = lambda error: None,
     ) -> None:
         self._world = world
         self._read = read
         self._outside = outside
         self._applied = applied
         self._between = between
+        self._settled = settled
         self._families = Families(world.env.metrics)
         self._running: Optional[Deferred[None]] = None
         self._again = ""
@@ -116,6 +119,7 @@ class Reload:
             if is_same(config, self._world.config):
                 self._succeeded("unchanged")
                 log.info("the configuration is as it was")
+                self._settled(None)
                 return
             await self._apply(config)
         except ConfigError as error:
@@ -123,6 +127,7 @@ class Reload:
             for each in error.problems:
                 log.error("refused: {problem}", problem=each)
             log.error("the configuration was refused, {count} problems; what ran goes on", count=len(error.problems))
+            self._settled(error)
 
     async def _apply(self, config: model.Config) -> None:
         world = self._world
@@ -131,6 +136,7 @@ class Reload:
             return
         self._succeeded("applied")
         log.info("applied configuration {version}: {world!r}", version=world.version, world=world)
+        self._settled(None)
         await self.in_slices(change.tidy())
         self._applied()
 

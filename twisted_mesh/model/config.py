@@ -45,6 +45,11 @@ class Config(Model):
         default=Address("127.0.0.1", 9901), description="Where the admin answers; or off."
     )
     redis: RedisSetting = None
+    state: str = Field(
+        default="",
+        description="The directory for what is kept for a start while Redis is away, and for the data of an embedded "
+        "server; if empty, ~/.local/state/twisted_mesh/MESH, for root below /var/lib.",
+    )
     registry: Registry = Field(default=Registry.model_construct(), description="How the registry is looked after.")
     access_log: Annotated[Optional[AccessLog], OrOff()] = Field(
         default=AccessLog.model_construct(), description="Where calls are logged, and how; or off."

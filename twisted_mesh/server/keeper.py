@@ -1,0 +1,114 @@
+"""Writing what is good to disk, some time after it has changed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, Mapping, NamedTuple, Optional
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_mesh.bus.disk import Disk, DiskError, Good, Kept
+from twisted_mesh.bus.instance import Instance, encode
+from twisted_mesh.bus.stored import Stored
+from twisted_mesh.control.merge import Offer
+
+# Seconds from a change to its being written: a burst of changes is written once.
+DELAY = 1.0
+
+log = Logger("twisted_mesh.bus")
+
+
+class State(NamedTuple):
+    """What is worth keeping, as it is at a moment."""
+
+    stored: Stored
+    good: Mapping[str, Offer]
+    services: Mapping[str, tuple[Instance, ...]]
+
+
+class Keeper:
+    """Keeps the state of one sidecar.
+
+    :param state: what there is to keep now.
+    :ivar trouble: why the last write failed; "" if it did not.
+    """
+
+    def __init__(
+        self, disk: Disk, mesh: str, reactor: Any, wall: Callable[[], float], state: Callable[[], State]
+    ) -> None:
+        self.trouble = ""
+        self._disk = disk
+        self._mesh = mesh
+        self._reactor = reactor
+        self._wall = wall
+        self._state = state
+        self._timer: Optional[IDelayedCall] = None
+        self._writing: Optional[Deferred[None]] = None
+        self._again = False
+
+    def __repr__(self) -> str:
+        return f"<Keeper {self._disk.path} {self.trouble}>"
+
+    def changed(self) -> None:
+        """Something has changed."""
+        if self._writing is not None:
+            self._again = True
+        elif self._timer is None:
+            self._timer = self._reactor.callLater(DELAY, self._write)
+
+    def stop(self) -> Deferred[None]:
+        """Write what was not written yet; fires when that is done."""
+        pending = self._timer is not None or self._again
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._again = False
+        return Deferred.fromCoroutine(self._finish(pending))
+
+    async def _finish(self, pending: bool) -> None:
+        if self._writing is not None:
+            await self._writing
+        if pending:
+            await self._save()
+
+    def _write(self) -> None:
+        self._timer = None
+        self._writing = writing = Deferred.fromCoroutine(self._save())
+        writing.addCallback(self._written)
+
+    def _written(self, result: None) -> None:
+        self._writing = None
+        if self._again:
+            self._again = False
+            self.changed()
+
+    async def _save(self) -> None:
+        # In a thread: a disk may take seconds, and large configurations some milliseconds to be encoded.
+        save = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._save_here, self._state())
+        error = await save.addErrback(_error)
+        trouble = "" if error is None else str(error)
+        if trouble and trouble != self.trouble:
+            log.error("what is good is not kept for a start while Redis is away: {trouble}", trouble=trouble)
+        self.trouble = trouble
+
+    def _save_here(self, state: State) -> None:
+        self._disk.save(kept(self._mesh, state, self._wall()))
+
+
+def _error(failure: Failure) -> DiskError:
+    failure.trap(DiskError)
+    error: DiskError = failure.value
+    return error
+
+
+def kept(mesh: str, state: State, at: float) -> Kept:
+    """Return what a state is on disk."""
+    # As text: what was written past us may be no UTF-8, which JSON can only hold escaped.
+    store = json.dumps(state.stored.dump())
+    good = tuple(Good(each.name, each.version, each.body.decode("utf-8", "replace")) for each in state.good.values())
+    services = {name: tuple(encode(each).decode() for each in some) for name, some in state.services.items()}
+    return Kept(mesh, store, good, services, at)

@@ -23,6 +23,23 @@ _UNKNOWN = frozenset(["ERR", "NOPERM"])
 Deliver = Callable[[bytes, bytes], None]
 
 
+class _Progress:
+    """How far an attempt has got."""
+
+    def __init__(self, secure: bool) -> None:
+        self.link: Optional[Link] = None
+        self.asked = ""
+        self._secure = secure
+
+    def missing(self) -> str:
+        """Return what is waited for."""
+        if self.link is None:
+            return "no connection"
+        if self._secure and not self.link.secured:
+            return "no TLS handshake"
+        return f"no answer to {self.asked}"
+
+
 class Dialer:
     """Makes connections to addresses with one set of settings.
 
@@ -40,7 +57,7 @@ class Dialer:
         :raises BusError: there is none within the settings' timeout, however far it got.
         """
         timeout = self.settings.timeout
-        step = ["connect"]
+        progress = _Progress(self.settings.secure)
         late = False
 
         def on_late(value: Any, _: float) -> Any:
@@ -49,18 +66,18 @@ class Dialer:
             return value
 
         try:
-            dialling = Deferred.fromCoroutine(self._dial(address, step))
+            dialling = Deferred.fromCoroutine(self._dial(address, progress))
             return await dialling.addTimeout(timeout, self._reactor, onTimeoutCancel=on_late)
         except BusError as error:
             raise error if error.server else BusError(error.kind, error.detail, server=str(address)) from error
         except (CancelledError, ConnectingCancelledError) as error:
             if not late:
                 raise CancelledError from error
-            raise BusError("timeout", f"no answer to {step[0]} within {timeout:g} s", server=str(address)) from error
+            raise BusError("timeout", f"{progress.missing()} within {timeout:g} s", server=str(address)) from error
         except Exception as error:
             raise BusError("down", reason(error), server=str(address)) from error
 
-    async def _dial(self, address: Address, step: list[str]) -> Link:
+    async def _dial(self, address: Address, progress: _Progress) -> Link:
         from twisted_mesh.bus.wire import CommandLink, LinkFactory, MessageLink
 
         server, deliver = str(address), self._deliver
@@ -73,20 +90,21 @@ class Dialer:
         endpoint = endpoint_for(address, self.settings, self._reactor)
         made: Any = await endpoint.connect(LinkFactory(make))
         link: Link = made
+        progress.link = link
         try:
-            await self._enter(link, step)
+            await self._enter(link, progress)
         except BaseException as error:
             link.abort(error if isinstance(error, BusError) else BusError("down", "given up", server=server))
             raise
         return link
 
-    async def _enter(self, link: Link, step: list[str]) -> None:
+    async def _enter(self, link: Link, progress: _Progress) -> None:
         """Log in, choose the database, and ask whether it serves and what it is."""
         # Longer than the whole may take: that limit says where it stood.
         limit = self.settings.timeout * 2
 
         async def ask(*args: object) -> Any:
-            step[0] = str(args[0])
+            progress.asked = str(args[0])
             return await link.ask(args, limit)
 
         username, password = self.settings.login

@@ -14,8 +14,9 @@ from typing import Any, Callable, Optional, Sequence
 import hiredis
 import txredisapi
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTime
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from twisted_mesh.bus.errors import BusError, refusal
 from twisted_mesh.bus.reason import reason
@@ -26,11 +27,13 @@ MAX_ANSWER = 256 << 20
 Argument = Any  # bytes, str, int or float
 
 
+@implementer(IHandshakeListener)
 class _Wired:
     """What both kinds of connection have: an end that is told once, a time for every answer, and our own errors.
 
     :ivar ended: fires once, with why.
     :ivar failure: why it ended, None while it lives.
+    :ivar secured: whether the TLS handshake is over.
     :ivar mode: ``standalone``, ``cluster`` or ``sentinel``, "" where the server does not say.
     :ivar role: ``master``, ``replica`` or ``sentinel``, "" where the server does not say.
     """
@@ -49,6 +52,7 @@ class _Wired:
         self.server = server
         self.ended: Deferred[BusError] = Deferred()
         self.failure: Optional[BusError] = None
+        self.secured = False
         self.mode = ""
         self.role = ""
         self._clock = clock
@@ -104,6 +108,10 @@ class _Wired:
         """In C: txredisapi takes a microsecond for each argument."""
         packed: bytes = hiredis.pack_command(args)
         return packed
+
+    def handshakeCompleted(self) -> None:
+        """TLS is spoken from now on."""
+        self.secured = True
 
     # --- IProtocol
 

@@ -14,6 +14,7 @@ from twisted_mesh.server.reactor import ReactorTaken, install_reactor
 
 if TYPE_CHECKING:
     from twisted_mesh import model
+    from twisted_mesh.model.redis import Redis
 
 # The exit status of a wrong command line; a wrong configuration ends with 1.
 USAGE = 2
@@ -100,7 +101,7 @@ class Options(usage.Options):
             raise usage.UsageError(f"--uid: there is no user {uid}") from None
         self.owner = uid, user.pw_gid if gid is None else gid
 
-    def _redis(self, env: Mapping[str, str]) -> Optional[model.Redis]:
+    def _redis(self, env: Mapping[str, str]) -> Optional[Redis]:
         """Return what --redis says, or MESH_REDIS where it says nothing."""
         name, text = ("MESH_REDIS", env.get("MESH_REDIS")) if self["redis"] is None else ("--redis", self["redis"])
         if not text:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_mesh.policy.backoff import full_jitter
+from twisted_mesh.policy.backoff import decorrelated_jitter, full_jitter
 
 
 def test_the_bound_doubles_up_to_the_limit() -> None:
@@ -17,3 +18,11 @@ def test_the_bound_doubles_up_to_the_limit() -> None:
 @given(st.integers(1, 10**9), st.floats(0, 10), st.floats(0, 1000), st.floats(0, 1, exclude_max=True))
 def test_a_wait_is_never_negative_nor_over_the_limit(attempt: int, base: float, limit: float, dice: float) -> None:
     assert 0 <= full_jitter(attempt, base, limit, lambda: dice) <= limit
+
+
+def test_waits_that_depend_on_the_one_before() -> None:
+    assert decorrelated_jitter(0.05, 0.05, 10.0, lambda: 0.0) == 0.05
+    assert decorrelated_jitter(0.05, 0.05, 10.0, lambda: 0.5) == pytest.approx(0.1)
+    assert decorrelated_jitter(2.0, 0.05, 10.0, lambda: 1.0) == pytest.approx(6.0)
+    assert decorrelated_jitter(9.0, 0.05, 10.0, lambda: 0.999) == 10.0
+    assert decorrelated_jitter(0.0, 0.05, 10.0, lambda: 0.999) == pytest.approx(0.05)

@@ -12,6 +12,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import compose
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.filters.retry import BackoffSettings, Retry, RetrySettings, plugin
+from twisted_mesh.park import Parked
 from twisted_mesh.stream import REPLAY_LIMIT, ByteStream
 
 REFUSED = MeshError(Kind.CONNECT_FAILED, "refused", origin=Origin.UPSTREAM, retryable=True)
@@ -276,6 +277,27 @@ def test_a_cancelled_call_is_not_tried_again() -> None:
 
 
 # --- settings
+
+
+@pytest.mark.parametrize("tries", [0, 1])
+def test_a_timeout_is_an_error_of_the_upstream_here_too(tries: int) -> None:
+    """In a try and in the wait before one, as the layer `timeout` says it."""
+    waits: Parked[Reply] = Parked()
+    env, begun = FakeEnv(), []
+
+    async def proceed(call: Call) -> Reply:
+        begun.append(call)
+        if len(begun) > tries:
+            return await waits
+        raise REFUSED
+
+    call = a_call()
+    call.timeout, call.cluster = 2.5, CLUSTER
+    run = Run(compose([Retry(RetrySettings(), env)], proceed), call)  # type: ignore[arg-type]
+    run.driver.cancel(Cancelled(Kind.TIMEOUT))
+    assert (run.error.kind, run.error.detail, run.error.flag) == (Kind.TIMEOUT, "no reply within 2.5 s", "UT")
+    assert len(begun) == 1
+    assert env.clock.getDelayedCalls() == []
 
 
 def test_settings_are_checked() -> None:

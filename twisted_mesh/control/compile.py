@@ -7,8 +7,8 @@ Models end here: what runs per call are slotted objects and composed functions. 
     listener filters  in the order of the configuration
     the table         finds the route, or raises
       route filters   in the order of the configuration: they know the route
-      timeout         gives the sweep's cancellation its meaning, for everything below
-      retry           inside the timeout: all tries share one deadline
+      retry           all tries share one deadline, the route's timeout
+      timeout         where there is no retry: gives the sweep's cancellation its meaning, as retry does itself
       forward         one endpoint, one try
 
 What is equal in two configurations is the same object in both worlds: a filter keeps its buckets, a route its cells.
@@ -200,10 +200,10 @@ class Chains:
 
     def _new_route(self, place: _Place, config: model.Route, clusters: Sequence[Cluster], protocol: str) -> Route:
         layers = self._filters(place, config.filters)
-        if config.timeout is not None:
-            layers.append(timeout)
         if config.to and config.retry is not None and config.retry.attempts > 1:
             layers.append(self._retry(place.owner, config.retry))
+        elif config.timeout is not None:
+            layers.append(timeout)
         return Route(
             place.name,
             compose(layers, _innermost(config, clusters, protocol)),

@@ -29,7 +29,12 @@ async def timeout(call: Call, proceed: Proceed) -> Reply:
     except Cancelled as cancelled:
         if cancelled.kind is not Kind.TIMEOUT:
             raise
-        raise MeshError(Kind.TIMEOUT, f"no reply within {call.timeout:g} s", origin=Origin.UPSTREAM) from cancelled
+        raise timed_out(call) from cancelled
+
+
+def timed_out(call: Call) -> MeshError:
+    """Return what the sweep's cancellation of a call means."""
+    return MeshError(Kind.TIMEOUT, f"no reply within {call.timeout:g} s", origin=Origin.UPSTREAM)
 
 
 @implementer(IPlugin, IFilterPlugin)

@@ -151,17 +151,17 @@ TRICKS: list[tuple[bytes, bytes | None, bytes | None, bytes | None]] = [
     (b"/a/.%2e", b"/", b"/", b"/"),
     (b"/a/%2e", b"/a/", b"/a/", b"/a/"),
     (b"/%2e%2e/%2e%2e/etc/passwd", b"/etc/passwd", b"/etc/passwd", b"/etc/passwd"),
-    (b"/a/..%2f..%2fb", b"/a/..%2f..%2fb", b"/b", None),
-    (b"/a/..%2Fb", b"/a/..%2Fb", b"/b", None),
-    (b"/a/%2e%2e%2fb", b"/a/..%2fb", b"/b", None),
+    (b"/a/..%2f..%2fb", None, b"/b", None),
+    (b"/a/..%2Fb", None, b"/b", None),
+    (b"/a/%2e%2e%2fb", None, b"/b", None),
     (b"/%61dmin", b"/admin", b"/admin", b"/admin"),
     (b"/%2561dmin", b"/%2561dmin", b"/%2561dmin", b"/%2561dmin"),
     (b"/%25%36%31dmin", b"/%2561dmin", b"/%2561dmin", b"/%2561dmin"),
     (b"/a%2Ephp%3F%20", b"/a.php%3F%20", b"/a.php%3F%20", b"/a.php%3F%20"),
-    (b"/a%2f..%2fb", b"/a%2f..%2fb", b"/b", None),
-    (b"/a/..%5cb", b"/a/..%5cb", b"/b", None),
-    (b"/a/..\\b", b"/a/..%5Cb", b"/b", None),
-    (b"/a\\..\\b", b"/a%5C..%5Cb", b"/b", None),
+    (b"/a%2f..%2fb", None, b"/b", None),
+    (b"/a/..%5cb", None, b"/b", None),
+    (b"/a/..\\b", None, b"/b", None),
+    (b"/a\\..\\b", None, b"/b", None),
     (b"/a/%252e%252e/b", b"/a/%252e%252e/b", b"/a/%252e%252e/b", b"/a/%252e%252e/b"),
     (b"/a/..%252fb", b"/a/..%252fb", b"/a/..%252fb", b"/a/..%252fb"),
     (b"/a/%c0%ae%c0%ae/b", b"/a/%c0%ae%c0%ae/b", b"/a/%c0%ae%c0%ae/b", b"/a/%c0%ae%c0%ae/b"),
@@ -209,6 +209,27 @@ def test_dot_segments_with_parameters_are_refused_unless_they_are_to_be_kept(pat
         with pytest.raises(HttpError, match="parameters behind a dot segment"):
             normalise_path(path, how)
     assert normalise_path(path, Normalise(dot_parameters="keep")).endswith((b"admin", b".;", b"..;"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/x/..%2fadmin", b"/x%2f..%2Fadmin", b"/x%2F../admin", b"/x%2f..", b"/x%5c.", b"/x/.%5Cadmin", b"/%2e%2e%2fadmin",
+        b"/x\\..\\admin", b"/x/%2E%2fadmin", b"//..%2f", b"/a/../..%2fb",
+    ],
+)  # fmt: skip
+def test_dot_segments_beside_a_kept_escaped_slash_are_refused(path: bytes) -> None:
+    """Many servers decode first and resolve afterwards; where dots are not resolved the path is left as it came."""
+    with pytest.raises(HttpError, match="dot segment beside an escaped slash"):
+        normalise_path(path, PLAIN)
+    assert normalise_path(path, Normalise(dot_segments=False))
+
+
+@pytest.mark.parametrize(
+    "path", [b"/a%2Fb", b"/a%2f.b/c", b"/a%2F...%2Fb", b"/a..%2Fb", b"/.a%5cb", b"/a%2Fb..", b"/%2F"]
+)
+def test_escaped_slashes_without_dot_segments_are_kept(path: bytes) -> None:
+    assert normalise_path(path, PLAIN) == path
 
 
 def test_exactly_what_needs_no_escape_loses_it() -> None:

@@ -16,7 +16,8 @@ from twisted_mesh.codec.grammar import HOST, LIKE_REQUEST_LINE, REQUEST_LINE, Ht
 class Normalise:
     """What is done to a path before it is matched and forwarded.
 
-    `escaped_slashes` says what becomes of ``%2F`` (and ``%5C``): ``keep``, ``decode`` or ``reject``.  `dot_parameters`
+    `escaped_slashes` says what becomes of ``%2F`` (and ``%5C``): ``keep``, ``decode`` or ``reject``; where dot segments
+    are resolved and escaped slashes kept, none of both may stand side by side (``..%2F``).  `dot_parameters`
     says what becomes of ``..;x``, which is a name by RFC 3986 and a dot segment for servers that cut parameters off
     first (Tomcat, Jetty): ``keep`` or ``reject``.
     """
@@ -48,6 +49,7 @@ _ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NEEDLESS = re.compile(rb"%(?:2D|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", re.IGNORECASE)
 _DOT = re.compile(rb"%2E", re.IGNORECASE)
 _SLASHES = re.compile(rb"%2f|%5c", re.IGNORECASE)
+_DOTS_BESIDE = re.compile(rb"(?:/|%2f|%5c)\.{1,2}(?:%2f|%5c)|(?:%2f|%5c)\.{1,2}(?:/|$)", re.IGNORECASE)
 _DOT_PARAMETERS = re.compile(rb"(?:/|%2f|%5c)(?:\.|%2e){1,2}(?:;|%3b)", re.IGNORECASE)
 _ABSOLUTE = re.compile(rb"(https?)://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 _TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
@@ -134,8 +136,8 @@ def normalise_path(path: bytes, how: Normalise) -> bytes:
     decoded or refused.  Characters that need no escape lose theirs, as servers read them so (RFC 3986, 6.2.2.2): a rule
     for ``/admin`` holds for ``/%61dmin``.  Case and other escapes are left alone.
 
-    :raises HttpError: 400 for an escape that is none, for ``%00``, and for an escaped slash or a dot segment with
-        parameters where they are refused.
+    :raises HttpError: 400 for an escape that is none, for ``%00``, for an escaped slash or a dot segment with
+        parameters where they are refused, and for a dot segment beside an escaped slash that is kept.
     """
     if _PLAIN.fullmatch(path) is not None:
         return path
@@ -148,7 +150,11 @@ def normalise_path(path: bytes, how: Normalise) -> bytes:
         path = _NEEDLESS.sub(_unescaped, path)
         if how.dot_segments:
             path = _DOT.sub(b".", path)
-    if how.escaped_slashes != "keep" and _SLASHES.search(path) is not None:
+    if how.escaped_slashes == "keep":
+        if how.dot_segments and _DOTS_BESIDE.search(path) is not None:
+            # For servers that decode before they resolve it is another path than the one that rules are held against.
+            raise HttpError(400, f"path with a dot segment beside an escaped slash: {shown(path)}")
+    elif _SLASHES.search(path) is not None:
         if how.escaped_slashes == "reject":
             raise HttpError(400, f"path with an escaped slash: {shown(path)}")
         path = _SLASHES.sub(b"/", path)

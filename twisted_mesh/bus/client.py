@@ -181,7 +181,9 @@ class Redis:
     def _refused(self, link: Link, failure: Failure) -> Any:
         error = failure.value
         if isinstance(error, BusError):
-            self._cells.result(error.kind)
+            # A script that is not known is sent then, and that counts.
+            if error.code != "NOSCRIPT":
+                self._cells.result(error.kind)
             if error.wrong_server and link is self._upkeep.link:
                 self._finder.refused(error)
                 link.abort(error)

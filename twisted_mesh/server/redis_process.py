@@ -79,7 +79,7 @@ class RedisProcess:
         return self._child.pid if self._child is not None else None
 
     def prepare(self) -> None:
-        """Make the directory, and look whether a server could be started.
+        """Look whether a server could be started; changes nothing, as this may be another user yet.
 
         :raises EmbeddedError: it could not.
         """
@@ -89,24 +89,19 @@ class RedisProcess:
                 f"the path {self.socket} is too long for a unix socket; "
                 f"use a directory of at most {LONGEST_SOCKET - len('/redis.sock')} bytes"
             )
-        try:
-            os.makedirs(self.directory, mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise EmbeddedError(f"no directory for the Redis server, {self.directory}: {error.strerror}") from error
-        if not os.access(self.directory, os.W_OK | os.X_OK):
-            raise EmbeddedError(f"no directory for the Redis server, {self.directory}: it cannot be written to")
 
     def own(self) -> bool:
-        """Become the owner of the directory; False if another process is.
+        """Become the owner of the directory, which is made if need be; False if another process is.
 
-        :raises EmbeddedError: the lock cannot be made.
+        :raises EmbeddedError: the directory or the lock in it cannot be made.
         """
         if self._lock is not None:
             return True
         try:
+            os.makedirs(self.directory, mode=0o700, exist_ok=True)
             lock = os.open(os.path.join(self.directory, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise EmbeddedError(f"no lock in {self.directory}: {error.strerror}") from error
+            raise EmbeddedError(f"no directory for the Redis server, {self.directory}: {error.strerror}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -138,7 +133,10 @@ class RedisProcess:
         read, self._life = os.pipe()
         try:
             # Its standard error is the lock until the shell has moved it.
-            self._child = subprocess.Popen(command, stdin=read, stdout=log, stderr=self._lock, cwd=self.directory)
+            # In a session of its own: a Ctrl-C at the terminal is for us, who still need it while we end.
+            self._child = subprocess.Popen(
+                command, stdin=read, stdout=log, stderr=self._lock, cwd=self.directory, start_new_session=True
+            )
         finally:
             os.close(read)
 

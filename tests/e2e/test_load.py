@@ -163,6 +163,8 @@ def test_upstream_restarts(edge: Edge, upstreams: list[Server]) -> None:
         clients.more(200)
         upstreams[0] = Server("one again", port)
         clients.more(200)
+        # One that could not be connected to is left alone for a moment.
+        until(lambda: upstreams[0].seen, "calls for the one that is back")
     clients.stop()
     assert set(clients.outcomes) == {200}
     until(lambda: log_counts(edge) == clients.outcomes, "the log")
@@ -180,6 +182,7 @@ def test_upstream_restarts_under_posts(edge: Edge, upstreams: list[Server]) -> N
         clients.more(100)
         upstreams[0] = Server("one again", port)
         clients.more(100)
+        until(lambda: upstreams[0].seen, "calls for the one that is back")
     clients.stop()
     lost = clients.total - clients.outcomes[200]
     assert set(clients.outcomes) <= {200, 502}

@@ -97,7 +97,8 @@ def test_an_endpoint_that_is_down_costs_no_call(mesh: Start, http_upstream: Serv
     running, port = sidecar(mesh, {"api": cluster})
     assert Counter(request(port, method=each, body=b"x").status for each in ["POST", "GET"] * 25) == {200: 50}
     assert len(upstream.seen) == 50
-    assert running.metric("twisted_mesh_upstream_retries_total", cluster="api") >= 25
+    # It rests after each failure, so few calls need another try.
+    assert 1 <= running.metric("twisted_mesh_upstream_retries_total", cluster="api") < 25
     assert running.metric("twisted_mesh_upstream_retries_exhausted_total", cluster="api") == 0
 
 

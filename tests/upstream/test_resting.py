@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from twisted.internet.task import Clock
 
 from twisted_mesh.model import Address
 from twisted_mesh.upstream.endpoint import Endpoint
-from twisted_mesh.upstream.resting import REST, Resting
+from twisted_mesh.upstream.resting import LONGEST, REST, Resting
 
 
 def test_they_rest_for_a_while() -> None:
@@ -24,6 +25,23 @@ def test_they_rest_for_a_while() -> None:
     clock.advance(REST)
     assert resting.awake((one, two)) == (one, two)
     assert (repr(resting), len(changes)) == ("<Resting nobody>", 4)
+
+
+def test_the_rests_grow_while_it_fails_again_and_again() -> None:
+    clock = Clock()
+    resting = Resting(clock, lambda: None)
+    one = Endpoint(Address.parse("10.0.0.1:80"))
+    rests = []
+    for _ in range(6):
+        resting.add(one)
+        [timer] = clock.getDelayedCalls()
+        rests.append(timer.getTime() - clock.seconds())
+        clock.advance(rests[-1])
+    assert rests == pytest.approx([REST, 0.2, 0.4, 0.8, LONGEST, LONGEST])
+    clock.advance(LONGEST + 0.1)
+    resting.add(one)
+    [timer] = clock.getDelayedCalls()
+    assert timer.getTime() - clock.seconds() == pytest.approx(REST)
 
 
 def test_stop_leaves_no_timer() -> None:

@@ -12,8 +12,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from twisted_mesh.upstream.endpoint import Endpoint
 
-# Seconds.  Short enough for an endpoint that has just been started again; a call then finds out.
-REST = 1.0
+# Seconds.  Short, for an endpoint that is just being started again; a call then finds out.  It doubles up to LONGEST
+# while the endpoint fails again within that after it has rested.
+REST = 0.1
+LONGEST = 1.0
 
 
 class Resting:
@@ -21,6 +23,8 @@ class Resting:
 
     def __init__(self, clock: IReactorTime, changed: Callable[[], None]) -> None:
         self._clock = clock
+        # How long each rested last, and until when.
+        self._last: dict[Endpoint, tuple[float, float]] = {}
         self._changed = changed
         self._timers: dict[Endpoint, IDelayedCall] = {}
 
@@ -29,9 +33,15 @@ class Resting:
 
     def add(self, endpoint: Endpoint) -> None:
         """Have `endpoint` rest."""
-        if endpoint not in self._timers:
-            self._timers[endpoint] = self._clock.callLater(REST, self._rested, endpoint)
-            self._changed()
+        if endpoint in self._timers:
+            return
+        now = self._clock.seconds()
+        last, until = self._last.get(endpoint, (0.0, 0.0))
+        rest = min(2 * last, LONGEST) if last and now - until <= LONGEST else REST
+        self._last = {each: (length, end) for each, (length, end) in self._last.items() if now - end <= LONGEST}
+        self._last[endpoint] = (rest, now + rest)
+        self._timers[endpoint] = self._clock.callLater(rest, self._rested, endpoint)
+        self._changed()
 
     def awake(self, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """Return those that do not rest, or all if all do."""
@@ -44,6 +54,7 @@ class Resting:
         for each in self._timers.values():
             each.cancel()
         self._timers.clear()
+        self._last.clear()
 
     def _rested(self, endpoint: Endpoint) -> None:
         del self._timers[endpoint]

@@ -104,6 +104,7 @@ def test_what_twistd_makes_of_the_process_is_known() -> None:
     assert under_twistd(uid=None, gid=None, chroot=None).owner is None
     assert under_twistd(uid=me.pw_uid, gid=None, chroot=None).owner == (me.pw_uid, me.pw_gid)
     assert under_twistd(uid=me.pw_uid, gid=7).owner == (me.pw_uid, 7)
+    assert [parse().daemon, under_twistd(nodaemon=1).daemon, under_twistd(nodaemon=0).daemon] == [False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,12 @@ class Options(usage.Options):
             raise usage.UsageError(f"--uid: there is no user {uid}") from None
         self.owner = uid, user.pw_gid if gid is None else gid
 
+    @property
+    def daemon(self) -> bool:
+        """Whether twistd becomes a daemon: whoever started it hears of a failed start through an exception alone."""
+        twistd: Any = self.parent
+        return twistd is not None and not twistd.get("nodaemon")
+
     def _redis(self, env: Mapping[str, str]) -> Optional[Redis]:
         """Return what --redis says, or MESH_REDIS where it says nothing."""
         name, text = ("MESH_REDIS", env.get("MESH_REDIS")) if self["redis"] is None else ("--redis", self["redis"])

@@ -11,7 +11,7 @@ from tests.upstream.fakes import FakeConnector, FakeEnv
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.model import Address
 from twisted_mesh.park import Parked
-from twisted_mesh.upstream.probe import ANSWER_LIMIT, HttpProbe, TcpProbe
+from twisted_mesh.upstream.probe import ANSWER_LIMIT, HttpProbe, RedisProbe, TcpProbe
 
 TARGET = Address.parse("127.0.0.1:80")
 
@@ -28,6 +28,9 @@ class World:
 
     def tcp(self) -> TcpProbe:
         return TcpProbe(self.env.clock, self.connector, TARGET, 1.0, self.tell)  # type: ignore[arg-type]
+
+    def redis(self) -> RedisProbe:
+        return RedisProbe(self.env.clock, self.connector, TARGET, 1.0, self.tell)  # type: ignore[arg-type]
 
     def http(self, *expect: tuple[int, int]) -> HttpProbe:
         return HttpProbe(
@@ -223,4 +226,46 @@ def test_a_connection_lost_at_once_is_a_failure() -> None:
     world.lose()
     parked.fire(None)
     assert world.verdicts == [("failure", "the connection was closed before an answer")]
+    assert world.over()
+
+
+# --- redis
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict"),
+    [
+        (b"+PONG\r\n", ("success", "PING answered +PONG")),
+        (b"-NOAUTH Authentication required.\r\n", ("success", "PING answered -NOAUTH Authentication required.")),
+        (b"-LOADING the dataset\r\n", ("failure", "PING answered -LOADING the dataset")),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", ("failure", "PING answered HTTP/1.1 400 Bad Request")),
+    ],
+)
+def test_the_answer_to_a_ping(line: bytes, verdict: tuple[str, str]) -> None:
+    """A server that answers is well unless it says that it is not; one that wants a password first is, too."""
+    world = World()
+    world.redis()
+    assert world.protocol.transport.value() == b"*1\r\n$4\r\nPING\r\n"
+    for at in range(len(line)):
+        if world.protocol.transport is not None:
+            world.receive(line[at : at + 1])
+    assert world.verdicts == [verdict]
+    assert world.protocol.transport is None
+    assert world.over()
+
+
+def test_a_redis_that_says_nothing() -> None:
+    """A timeout, a closed connection and a line without end are failures."""
+    world = World()
+    world.redis()
+    world.env.clock.advance(1)
+    assert world.verdicts == [("timeout", "no answer within 1 s")]
+    world = World()
+    world.redis()
+    world.lose()
+    assert world.verdicts == [("failure", "the connection was closed before an answer")]
+    world = World()
+    world.redis()
+    world.receive(b"x" * 2000)
+    assert world.verdicts[0][0] == "failure"
     assert world.over()

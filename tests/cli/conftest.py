@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import random
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable, Coroutine, Iterator
 
 import pytest
 
 from tests.servers import Live, Server
+from twisted_mesh.bus.client import Redis, Subscriber
+from twisted_mesh.bus.config_follow import ConfigFollower
+from twisted_mesh.bus.keys import Keys
+from twisted_mesh.bus.stored import Nack, Stored
 from twisted_mesh.cli import session
 from twisted_mesh.cli.main import main
+from twisted_mesh.families import Families
+from twisted_mesh.metrics import Registry
+from twisted_mesh.model import redis as settings_of
+from twisted_mesh.policy.selector import Who
 
 
 @dataclass
@@ -67,3 +78,72 @@ def meshctl(
         return Said(ended, shown.out, shown.err)
 
     return command
+
+
+class Sidecar:
+    """What follows the configuration in a sidecar, and takes all that does not belong to `refuses`."""
+
+    def __init__(self, live: Live, server: Server, node: str) -> None:
+        self._live = live
+        self.refuses: dict[str, str] = {}
+        self.deaf = False
+        live.run(lambda: self._begin(server, node))
+
+    def _begin(self, server: Server, node: str) -> None:
+        common: dict[str, Any] = {"reactor": self._live.reactor, "random": random.Random(1), "metrics": Registry()}
+        settings = settings_of.parse(server.url)
+        self._redis = Redis(settings, now=time.monotonic, **common)
+        self._subscriber = Subscriber(settings, now=time.monotonic, **common)
+        self.follower = ConfigFollower(
+            self._redis,
+            self._subscriber,
+            Keys("default"),
+            Who(node, "web", "a", {"tier": "edge"}),
+            self._take,
+            clock=self._live.reactor,
+            now=time.monotonic,
+            random=random.Random(1),
+            families=Families(Registry()),
+            beat=0.1,
+        )
+        for each in (self._redis, self._subscriber, self.follower):
+            each.start()
+
+    def _take(self, stored: Stored) -> None:
+        if not self.deaf:
+            nacks = [Nack(name, stored.version, why) for name, why in self.refuses.items() if name in stored.resources]
+            self.follower.acknowledge(stored, nacks, 0.002)
+
+    def stop(self) -> None:
+        for each in (self.follower, self._subscriber, self._redis):
+            self._live.run(each.stop)
+
+
+@pytest.fixture
+def sidecar(meshctl: Meshctl, bus_server: Server, live: Live) -> Iterator[Callable[[str], Sidecar]]:
+    """``sidecar("one")`` starts the part of a sidecar that follows the configuration, and waits for its first report."""
+    started: list[Sidecar] = []
+
+    def start(node: str) -> Sidecar:
+        one = Sidecar(live, bus_server, node)
+        started.append(one)
+        live.run(one.follower.ready)
+        live.until(lambda: one.follower.reporter.taken.version == one.follower.stored.version)
+        return one
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """``write(text)`` writes a file where the test runs, and returns its name."""
+    monkeypatch.chdir(tmp_path)
+
+    def one(text: str, name: str = "a.yaml") -> str:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        return name
+
+    return one

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Iterator, Mapping, NamedTuple, Optional, Sequence
+from functools import partial
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
-from twisted_mesh.bus.resource import Draft, Resource, base_name
+from twisted_mesh.bus.resource import Draft, Resource, base_name, check_name
 from twisted_mesh.control.load import Files, checked, read_files, tree_of
 from twisted_mesh.control.merge import SECTIONS
 from twisted_mesh.control.planted import Planting
@@ -20,6 +21,7 @@ from twisted_mesh.control.tree import Mark, Table
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.model.scalars import plain
 from twisted_mesh.model.text import describe
+from twisted_mesh.policy.selector import Selector, parse_group, parse_selector
 
 KINDS = (*SECTIONS, "groups")
 _MISSING = re.compile(r'there is no (cluster|routing table) "(.*?)"')
@@ -97,6 +99,12 @@ def _resources(file: str, text: Optional[str], env: Mapping[str, str], problems:
                 )
             )
     select = plain(written.get("select"))
+    if select is not None:
+        # Whether there is such a group, the bus knows.
+        ungrouped = (
+            {key: each for key, each in select.items() if key != "group"} if isinstance(select, dict) else select
+        )
+        _selected(lambda: parse_selector(ungrouped), tree.marks["select"], problems)
     for kind in KINDS:
         table = tree.get(kind)
         if table is None and kind not in tree:
@@ -106,7 +114,20 @@ def _resources(file: str, text: Optional[str], env: Mapping[str, str], problems:
             continue
         for own, value in table.items():
             draft = Draft(plain(written[kind][own]), None if kind == "groups" else select)
+            if kind == "groups":
+                _selected(partial(parse_group, draft.value), table.marks[own], problems)
+            try:
+                check_name(f"{kind}/{own}")
+            except ValueError as error:
+                problems.append(table.names[own].problem(str(error)))
             yield Written(f"{kind}/{own}", draft, table.names[own], value, table.marks[own])
+
+
+def _selected(parse: Callable[[], Selector], mark: Mark, problems: list[Problem]) -> None:
+    try:
+        parse()
+    except ValueError as error:
+        problems.append(mark.problem(str(error)))
 
 
 def _substituted(file: str, text: Optional[str], env: Mapping[str, str]) -> Optional[Table]:

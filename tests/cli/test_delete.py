@@ -1,0 +1,25 @@
+"""``meshctl delete``."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from tests.cli.conftest import Meshctl, Sidecar
+
+Write = Callable[..., str]
+BOTH = "clusters: {web: {endpoints: [127.0.0.1:80]}, api: {endpoints: [127.0.0.1:81]}}\n"
+
+
+def test_some_go_and_the_rest_stays(meshctl: Meshctl, write: Write, sidecar: Callable[[str], Sidecar]) -> None:
+    sidecar("one")
+    meshctl("apply", "-f", write(BOTH))
+    said = meshctl("delete", "clusters/web", "clusters/web", "--wait")
+    assert said.out == "version 2: 1 resource deleted; 1 sidecar acknowledged\n"
+    assert [row[0] for row in meshctl("get").rows] == ["clusters/api"]
+
+
+def test_what_is_not_there(meshctl: Meshctl, write: Write) -> None:
+    meshctl("apply", "-f", write(BOTH))
+    said = meshctl("delete", "clusters/x1", "clusters/web", status=1)
+    assert said.err == 'meshctl: there is no clusters/x1 on the bus; did you mean "clusters/web"?\n'
+    assert len(meshctl("get").rows) == 2

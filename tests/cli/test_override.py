@@ -1,0 +1,47 @@
+"""``meshctl override``."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Meshctl
+
+
+def test_overrides_are_put_listed_and_ended(meshctl: Meshctl) -> None:
+    said = meshctl("override", "web", "one", "weight=5", "--ttl", "5m", "--reason", "slow")
+    assert said.out == "service/web/one: weight=5 for 300 s\n"
+    meshctl("override", "--cluster", "db", "10.0.0.1:5432", "maintenance")
+    assert meshctl("override").rows == [
+        ["cluster", "db", "10.0.0.1:5432", "maintenance", "59m", "ann", "-"],
+        ["service", "web", "one", "weight=5", "4m", "ann", "slow"],
+    ]
+    [one] = meshctl("override", "-o", "json").json[1:]
+    assert 290 < one.pop("expires_in") <= 300
+    assert one.pop("expires") > one.pop("at") > 1e9
+    assert one == {
+        "id": "service/web/one",
+        "scope": "service",
+        "name": "web",
+        "endpoint": "one",
+        "kind": "weight",
+        "weight": 5,
+        "ttl": 300.0,
+        "author": "ann",
+        "reason": "slow",
+    }
+    assert meshctl("override", "web", "one", "none").out == "service/web/one: the override has ended\n"
+    assert meshctl("override", "web", "one", "none", status=1).err == (
+        "meshctl: there is no override of service/web/one\n"
+    )
+    assert len(meshctl("override").rows) == 1
+
+
+@pytest.mark.parametrize("what", ["weight", "weight=x", "up"])
+def test_what_is_no_override(meshctl: Meshctl, what: str) -> None:
+    said = meshctl("override", "web", "one", what, status=2)
+    assert said.err == f'meshctl: expected weight=N, drain, maintenance or none, got "{what}"\n'
+
+
+def test_all_or_nothing(meshctl: Meshctl) -> None:
+    assert meshctl("override", "web", "one", status=2).err.startswith("meshctl: say all of SERVICE ENDPOINT WHAT")
+    assert meshctl("override", "web", "one", "drain", "--ttl", "1ms", status=1).err.startswith("meshctl: ttl: expected")

@@ -1,0 +1,32 @@
+"""``meshctl restore``."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from tests.cli.conftest import Meshctl, Sidecar
+from tests.servers import Server
+from tests.support import until
+
+Write = Callable[..., str]
+
+
+def test_what_the_redis_has_lost_comes_back_from_a_sidecar(
+    meshctl: Meshctl, write: Write, sidecar: Callable[[str], Sidecar], bus_server: Server
+) -> None:
+    sidecar("one")
+    meshctl("apply", "-f", write("clusters: {web: {endpoints: [127.0.0.1:80]}}\n"), "--wait")
+    bus_server.flush()
+    until(lambda: "the store is behind the sidecars" in meshctl("status").out)
+    said = meshctl("apply", "-f", write("clusters: {api: {endpoints: [127.0.0.1:81]}}\n"), status=1)
+    assert "`meshctl restore` writes that back" in said.err
+    said = meshctl("restore", "--from", "one", "--wait")
+    assert "restored (clusters/web); 1 sidecar acknowledged" in said.out
+    assert [row[0] for row in meshctl("get").rows] == ["clusters/web"]
+    assert "behind" not in meshctl("status").out.replace("0 not in step", "")
+
+
+def test_where_nothing_was_lost(meshctl: Meshctl) -> None:
+    assert meshctl("restore", "--timeout", "200ms", status=1).err.startswith(
+        "meshctl: no sidecar has more than the store"
+    )

@@ -172,7 +172,7 @@ def test_expectations() -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        [], [b"Host: a", b"Host: a"], [b"Host: a b"], [b"Host:"], [b"Host: a", b"X : 1"], [b"Host: a", b" X: 1"],
+        [], [b"Host: a", b"Host: a"], [b"Host: a b"], [b"Host: a,b"], [b"Host:"], [b"Host: a", b"X : 1"], [b"Host: a", b" X: 1"],
         [b"Host: a", b"Content-Length: 1", b"Content-Length: 1"], [b"Host: a", b"Content-Length: 1", b"Transfer-Encoding: chunked"],
         [b"Host: a", b"Transfer-Encoding: chunked", b"Content-Length: 0"], [b"Host: a", b"X: a\nY: b"],
         [b"Host: a", b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"], [b"Host: a", b"Transfer-Encoding: gzip"],

@@ -30,8 +30,9 @@ REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/([0-
 LIKE_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^ ]+) ([^ ]+)")
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (" + _TEXT + rb"*))?")
 CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
-# uri-host [":" port] of RFC 9112 section 3.2, without userinfo.
-HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{1,5}))?")
+# uri-host [":" port] of RFC 9112 section 3.2, without userinfo.  Without commas too, which no name has: such a host
+# looks like two fields made one, and becomes a list of two in X-Forwarded-Host.
+HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{1,5}))?")
 # A line feed without its carriage return, a carriage return without its line feed, or a control character.
 NOT_TEXT = re.compile(rb"(?<!\r)\n|\r[^\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 

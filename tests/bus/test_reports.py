@@ -404,3 +404,18 @@ def test_once_those_ahead_are_gone_the_store_is_written_again(
 def test_a_sidecar_without_anything_is_not_ahead(store: ConfigStore, direct: AtOnce) -> None:
     assert Sidecar(direct, "a").take(EMPTY) == ("", 0, False, 0)
     assert result(store.status()).sidecars[0].step == "in step"
+
+
+def test_without_memory_reports_come_in_and_a_canary_ends(store: ConfigStore, direct: AtOnce, server: Server) -> None:
+    """What makes things worse must be undone just then."""
+    sidecars = fleet(direct)
+    found = begin(store, sidecars)
+    server("CONFIG", "SET", "maxmemory", "1")
+    try:
+        assert sidecars[1].report().ended == 0
+        assert sidecars[0].take(found, Nack("clusters/web", 2, "no")).ended == 3
+        assert len(result(store.status()).sidecars) == 10
+        result(sidecars[0].reporter.leave())
+    finally:
+        server("CONFIG", "SET", "maxmemory", "0")
+    assert result(store.read()).canary is None

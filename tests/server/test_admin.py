@@ -37,6 +37,14 @@ class Process:
     def ready(self) -> tuple[bool, str]:
         return True, "ready"
 
+    bus: Any = None
+
+    def bus_state(self) -> Any:
+        return self.bus
+
+    def origins(self) -> dict[str, str]:
+        return {"clusters/api": "bus, version 3", "listeners/edge": "file"}
+
     def drain(self, reason: str) -> None:
         self.drained.append(reason)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from itertools import chain
-from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Protocol, Sequence
+from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Optional, Protocol, Sequence
 from urllib.parse import parse_qsl
 
 from twisted.internet.interfaces import IReactorTime
@@ -45,6 +45,12 @@ class Shown(Protocol):
     @property
     def refused(self) -> str:
         """Why the newest configuration was refused; "" if it was not."""
+
+    def bus_state(self) -> Optional[Mapping[str, object]]:
+        """What there is to say of the mesh's Redis; None where the configuration names none."""
+
+    def origins(self) -> Mapping[str, str]:
+        """Where each resource of the configuration in force comes from, by its name; empty if all are the file's."""
 
     def drain(self, reason: str) -> None:
         """End gently."""
@@ -119,7 +125,13 @@ class Pages:
 
     async def _ready(self, asked: Asked) -> Reply:
         ready, why = self._shown.ready()
-        return said(200 if ready else 503, why, asked)
+        status, bus = (200 if ready else 503), self._shown.bus_state()
+        if bus is None:
+            return said(status, why, asked)
+        if asked.json:
+            return as_json({"result": why, "bus": bus}, status)
+        # Redis being away does not make a sidecar unready: it goes on with what it has.
+        return as_text(f"{why}\nredis: {bus['trouble']}" if bus["trouble"] else why, status)
 
     async def _live(self, asked: Asked) -> Reply:
         return said(200, "live", asked)
@@ -133,7 +145,10 @@ class Pages:
     async def _config(self, asked: Asked) -> Reply:
         world = self._shown.world
         config: Any = world.config
-        about = {"version": world.version, "refused": self._shown.refused}
+        about: dict[str, object] = {"version": world.version, "refused": self._shown.refused}
+        bus = self._shown.bus_state()
+        if bus is not None:
+            about.update(bus=bus, resources=self._shown.origins())
         # In a thread: a mesh of 2,000 resources takes a second to be written as YAML.  A configuration never changes.
         show = texts.config_as_json if asked.json else texts.config_as_text
         secrets = self._shown.secrets

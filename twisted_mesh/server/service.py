@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, succeed
@@ -65,6 +65,8 @@ class Sidecar(MultiService):
         super().__init__()
         self.setName("mesh")
         self.path = path
+        # Whether whoever starts it sees no more of it than an exception of `startService`.
+        self.daemon = False
         self.secrets = Secrets(path, os.environ)
         self.registry = Registry()
         self._reactor = reactor
@@ -195,7 +197,10 @@ class Sidecar(MultiService):
         try:
             self.bus.start()
         except EmbeddedError as error:
-            self._give_up([Problem("redis", 0, 0, "", str(error))])
+            problems = [Problem("redis", 0, 0, "", str(error))]
+            self._give_up(problems)
+            if self.daemon:
+                raise ConfigError(problems) from error
             return
         if self._waits is not None:
             self._waiting = self._reactor.callLater(WAIT, self._waited)
@@ -259,6 +264,14 @@ class Sidecar(MultiService):
     def refused(self) -> str:
         """Why the newest configuration was refused; "" if it was not."""
         return self.reloading.refused
+
+    def bus_state(self) -> Optional[Mapping[str, object]]:
+        """What there is to say of the mesh's Redis; None where the configuration names none."""
+        return None if self.bus is None else self.bus.describe()
+
+    def origins(self) -> Mapping[str, str]:
+        """Where each resource of the configuration in force comes from, by its name."""
+        return {} if self.bus is None else self.source.origins(self.world.config, not self.bus.was_read)
 
     # --- `meshctl run`
 
@@ -412,6 +425,7 @@ def make_service(options: Options) -> Sidecar:
     line = take_line(os.environ)
     signals.ignore_until_started()
     sidecar = Sidecar(install_reactor(), options["config"], options.over)
+    sidecar.daemon = options.daemon
     try:
         sidecar.prepare()
         if options.owner is not None and os.geteuid() == 0:

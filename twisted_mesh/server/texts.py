@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from twisted_mesh.server.secrets import NAMES, Hide
 
@@ -108,13 +108,24 @@ def config_as_text(about: Mapping[str, object], config: Any, hide: Hide = str) -
 
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     notes = redacted(about, hide=hide)
-    head = "".join(f"# {name}: {line}\n" for name, value in notes.items() for line in str(value or "no").splitlines())
+    head = "".join(f"# {line}\n" for name, value in notes.items() for line in _comment(name, value))
     if config is None:
         return head
     text: str = yaml.dump(
         redacted(config.model_dump(mode="json"), hide=hide), Dumper=dumper, sort_keys=False, allow_unicode=True
     )
     return head + text
+
+
+def _comment(name: str, value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _comment(f"{name}: {key}", each)
+    elif isinstance(value, (list, tuple)) and value:
+        for each in value:
+            yield from _comment(name, each)
+    else:
+        yield from (f"{name}: {line}" for line in str(value or "no").splitlines())
 
 
 def redacted(value: Any, name: str = "", hide: Hide = str) -> Any:

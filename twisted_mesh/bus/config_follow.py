@@ -286,6 +286,9 @@ class ConfigFollower:
             return
         if (heard.epoch, heard.version) != (self.stored.epoch, self.stored.version):
             self._wants_read = True
+        elif heard.twins:
+            name = self.reporter.who.node
+            self._say(f"another sidecar of this mesh calls itself {name!r} too: give each a node.id of its own")
         elif not self.behind:
             self._say("")
         if heard.ended:

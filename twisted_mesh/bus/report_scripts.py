@@ -8,9 +8,9 @@ from twisted_mesh.bus.store_scripts import COMMON
 #
 # ARGV: channel, node, lease in milliseconds, the report, life and version of the store that it runs, its side of the
 # canary ('canary', 'other', '' for none), the canary's version, calls and failed ones since then, why it refuses what
-# the canary brought ('' if it does not), a token.
-# Returns life and version of the store, whether this sidecar should offer its configuration, and the version that ended
-# the canary (0 if none did).
+# the canary brought ('' if it does not), a token, and one for this start of the sidecar.
+# Returns life and version of the store, whether this sidecar should offer its configuration, the version that ended the
+# canary (0 if none did), and whether two processes go by this node's name.
 REPORT = (
     COMMON
     + r"""
@@ -18,7 +18,16 @@ local node, lease, theirs, version = ARGV[2], tonumber(ARGV[3]), ARGV[5], tonumb
 local at = now()
 -- Redis refuses a script its first write only: where memory is full a report must still come in, and end a canary.
 redis.call('ZREM', K.leases, '')
-redis.call('HSET', K.records, node, cjson.encode({at = at, expires = at + lease}) .. '\n' .. ARGV[4])
+-- Two processes of one name report in turns, which one that was restarted does not.
+local last, twins = split(redis.call('HGET', K.records, node) or ''), nil
+local other = last.run ~= ARGV[13] and last.run or last.other
+if last.run ~= ARGV[13] and last.other == ARGV[13] and (tonumber(last.expires) or 0) > at then
+  twins = at + 2 * lease
+elseif (tonumber(last.twins) or 0) > at then
+  twins = last.twins
+end
+local head = {at = at, expires = at + lease, run = ARGV[13], other = other, twins = twins}
+redis.call('HSET', K.records, node, cjson.encode(head) .. '\n' .. ARGV[4])
 redis.call('ZADD', K.leases, text(at + lease), node)
 sweep(at, 10)
 
@@ -72,7 +81,7 @@ if canary and ARGV[7] ~= '' and tonumber(ARGV[8]) == canary.version then
     ended = withdraw(canary, 'the canary itself', 'canary of version ' .. text(canary.version) .. ': ' .. why, ARGV[12])
   end
 end
-return {epoch(), current(), offered, ended}
+return {epoch(), current(), offered, ended, twins and 1 or 0}
 """
 )
 

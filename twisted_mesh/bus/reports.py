@@ -37,12 +37,13 @@ _offer = Script("config-offer", OFFER)
 
 class Heard(NamedTuple):
     """What the store says to a report: its life and version, whether it wants to have this sidecar's configuration, and
-    the version that ended the canary (0 if none did)."""
+    the version that ended the canary (0 if none did), and whether another process reports under the same name."""
 
     epoch: str
     version: int
     wanted: bool
     ended: int
+    twins: bool = False
 
 
 class Reporter:
@@ -50,6 +51,7 @@ class Reporter:
 
     :param software: the version of the mesh's own code.
     :param token: makes texts that are never the same twice.
+    :ivar who: this sidecar.
     :ivar taken: the version of the store that is in force, as far as it could be used.
     :ivar nacks: what could not be used of it.
     """
@@ -71,7 +73,7 @@ class Reporter:
         self.trouble = ""
         self._redis = redis
         self._keys = keys
-        self._who = who
+        self.who = who
         self._tally = tally
         self._lease = max(1, round(lease * 1000))
         self._software = software
@@ -83,7 +85,7 @@ class Reporter:
         self._before: Optional[frozenset[str]] = None
 
     def __repr__(self) -> str:
-        return f"<Reporter {self._who.node} {self.taken.version} {'nack' if self.nacks else 'ack'}>"
+        return f"<Reporter {self.who.node} {self.taken.version} {'nack' if self.nacks else 'ack'}>"
 
     def take(self, stored: Stored, nacks: Iterable[Nack], took: float) -> None:
         """Note which version is in force now, and what of it is not."""
@@ -104,9 +106,9 @@ class Reporter:
     def side(self) -> Side:
         """Which side of the open canary this sidecar is on; "" if it has nothing to do with it."""
         canary = self.taken.canary
-        if canary is None or not self.taken.concerned(self._who):
+        if canary is None or not self.taken.concerned(self.who):
             return ""
-        return "canary" if belongs(self._who.node, canary.bound) else "other"
+        return "canary" if belongs(self.who.node, canary.bound) else "other"
 
     @property
     def blame(self) -> str:
@@ -131,7 +133,7 @@ class Reporter:
         side = self.side
         args = (
             store_channel(self._keys),
-            self._who.node,
+            self.who.node,
             self._lease,
             msgspec.json.encode(self._report(side == "canary")),
             self.taken.epoch,
@@ -142,19 +144,20 @@ class Reporter:
             errors - self._base[1],
             self.blame,
             self._token(),
+            self._run,
         )
         answer = await self._redis.script(_report, store_keys(self._keys), args)
-        return Heard(answer[0].decode(), int(answer[1]), bool(answer[2]), int(answer[3]))
+        return Heard(answer[0].decode(), int(answer[1]), bool(answer[2]), int(answer[3]), bool(answer[4]))
 
     def _report(self, canary: bool) -> Report:
         shown = tuple(
             msgspec.structs.replace(each, reason=each.reason[:MAX_REASON]) for each in islice(self.nacks, MAX_NACKS)
         )
         return Report(
-            node=self._who.node,
-            service=self._who.service,
-            zone=self._who.zone,
-            labels=self._who.labels,
+            node=self.who.node,
+            service=self.who.service,
+            zone=self.who.zone,
+            labels=self.who.labels,
             run=self._run,
             software=self._software,
             epoch=self.taken.epoch,
@@ -173,7 +176,7 @@ class Reporter:
 
         :raises BusError: Redis could not be told; the lease ends it then.
         """
-        await self._redis.script(_leave, store_keys(self._keys), [store_channel(self._keys), self._who.node])
+        await self._redis.script(_leave, store_keys(self._keys), [store_channel(self._keys), self.who.node])
 
     async def offer(self) -> bool:
         """Give the store what it lost, for `ConfigStore.restore`; False if another sidecar does.
@@ -181,7 +184,7 @@ class Reporter:
         :raises BusError: Redis could not be told.
         """
         parts = list(_parts(self.taken.records.values()))
-        head = (store_channel(self._keys), self._who.node, self._lease, self.taken.epoch, self.taken.version)
+        head = (store_channel(self._keys), self.who.node, self._lease, self.taken.epoch, self.taken.version)
         for at, part in enumerate(parts):
             flags = (int(at == 0), int(at == len(parts) - 1))
             if not await self._redis.script(_offer, store_keys(self._keys), (*head, *flags, *part)):

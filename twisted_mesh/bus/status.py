@@ -57,6 +57,7 @@ def who_of(report: Report) -> Who:
 class _Head(msgspec.Struct):
     at: float
     expires: float
+    twins: float = 0.0
 
 
 class Sidecar(msgspec.Struct, frozen=True):
@@ -66,12 +67,14 @@ class Sidecar(msgspec.Struct, frozen=True):
         what the store lost.
     :ivar age: seconds since its last report.
     :ivar left: seconds until it counts as gone, unless it reports again.
+    :ivar twins: another process reports under the same name, so that the last of them is what is shown.
     """
 
     report: Report
     step: Step
     age: float
     left: float
+    twins: bool = False
 
     @property
     def node(self) -> str:
@@ -160,7 +163,8 @@ def _sidecar(record: bytes, at: float, epoch: str, version: int) -> Optional[Sid
     except msgspec.DecodeError:
         return None
     step = step_of(report.epoch, report.version, epoch, version)
-    return Sidecar(report, step, max(0.0, at - head.at) / 1000.0, max(0.0, head.expires - at) / 1000.0)
+    age, left = max(0.0, at - head.at) / 1000.0, max(0.0, head.expires - at) / 1000.0
+    return Sidecar(report, step, age, left, head.twins > at)
 
 
 def step_of(theirs: str, version: int, epoch: str, newest: int) -> Step:

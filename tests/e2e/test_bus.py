@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.bus import Operator, kept_file, says, state
 from tests.servers import Live, Server
-from tests.support import Mesh, free_port, free_ports, request, until
+from tests.support import Mesh, environment, free_port, free_ports, request, until
 
 
 @pytest.fixture
@@ -281,3 +281,60 @@ def test_an_application_is_registered_while_it_is_well_and_gone_first_at_the_end
     assert done[0].status == 200
     assert running.wait() == 0
     assert operator.sidecar("web-1") is None
+
+
+def test_a_clock_that_is_an_hour_off_changes_nothing(
+    sidecar: Any, operator: Operator, redis_server: Server, http_upstream: Any, tmp_path: Path
+) -> None:
+    """What ends when is judged by the clock of Redis: the sidecar's own instance lives, and others end in time."""
+    port, one, two = free_port(), http_upstream("one"), http_upstream("two")
+    late = tmp_path / "late"
+    late.mkdir()
+    (late / "sitecustomize.py").write_text("import time\n_now = time.time\ntime.time = lambda: _now() + 3600\n")
+    operator.register("web", one.port, "short", lease=1.0, heartbeat=0.4)
+    operator.register("web", two.port, "long", weight=100)
+    path = os.pathsep.join([str(late), environment()["PYTHONPATH"]])
+    text = base(port, "127.0.0.1:1").replace("endpoints: ['127.0.0.1:1']", "service: web")
+    running = sidecar(
+        text,
+        env={"MESH_REDIS": redis_server.url, "PYTHONPATH": path},
+        arguments=["--service", "shop"],
+    )
+    until(lambda: operator.instances("shop") == ["web-1"])
+    version = operator.apply(routes__shop=[{"to": "web", "timeout": "5s"}])
+    assert operator.acknowledged("web-1", version).report.nacks == ()
+    until(lambda: running.metric("twisted_mesh_upstream_endpoints", cluster="web") == 1, "the short lease ends")
+    assert request(port).text == "two /"
+    assert operator.instances("shop") == ["web-1"]
+
+
+def test_a_bad_file_does_not_hold_up_the_bus(sidecar: Any, operator: Operator, http_upstream: Any) -> None:
+    port, one, two = free_port(), http_upstream("one"), http_upstream("two")
+    running = sidecar(base(port, one.address))
+    running.config.write_text("listeners: 5\n")
+    running.signal(signal.SIGHUP)
+    until(lambda: running.metric("twisted_mesh_config_rejected_total") == 1)
+    operator.apply(clusters__web=at(two))
+    says(port, "two /")
+
+
+def test_a_large_configuration_comes_as_well(sidecar: Any, operator: Operator, http_upstream: Any) -> None:
+    """It is judged in a child, and what is wrong in it refused all the same."""
+    port, one, two = free_port(), http_upstream("one"), http_upstream("two")
+    running = sidecar(base(port, one.address))
+    many = {f"clusters__c{each}": {"endpoints": [f"127.0.0.1:{each + 1}"]} for each in range(600)}
+    many["clusters__c5"] = {"endpoints": ["nowhere"]}
+    version = operator.apply(**many, clusters__web=at(two))
+    says(port, "two /")
+    known = operator.acknowledged("web-1", version)
+    assert [each.name for each in known.report.nacks] == ["clusters/c5"]
+    assert len(state(running)["config"]["clusters"]) == 600
+
+
+def test_another_redis_takes_a_restart(sidecar: Any, operator: Operator, http_upstream: Any) -> None:
+    port, one = free_port(), http_upstream("one")
+    running = sidecar(base(port, one.address))
+    running.config.write_text(running.config.read_text() + "\nmesh: other\n")
+    running.signal(signal.SIGHUP)
+    until(lambda: "mesh: it has changed, which takes a restart" in running.output())
+    assert request(port).text == "one /"

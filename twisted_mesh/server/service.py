@@ -303,7 +303,8 @@ class Sidecar(MultiService):
         """Drain and stop the process without a wait: the application is not there any more."""
         self.reloading.stop()
         assert self.world.config is not None
-        self._drain.begin(reason, limit=self.world.config.drain.limit, wait=0.0)
+        limit = self.world.config.drain.limit
+        self._left().addCallback(lambda _: self._drain.begin(reason, limit=limit, wait=0.0))
 
     def _terminated(self, reason: str) -> None:
         """The first time end gently, the second time at once."""
@@ -425,6 +426,8 @@ def make_service(options: Options) -> Sidecar:
     line = take_line(os.environ)
     signals.ignore_until_started()
     sidecar = Sidecar(install_reactor(), options["config"], options.over)
+    if options["admin"] is not None:
+        sidecar.source.admin = str(options["admin"])
     sidecar.daemon = options.daemon
     try:
         sidecar.prepare()

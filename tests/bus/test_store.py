@@ -311,6 +311,15 @@ def test_a_share_is_between_none_and_all(store: ConfigStore, share: float) -> No
         apply(store, web=1, canary=Trial(share))
 
 
+def test_the_end_of_a_canary_can_be_asked_for(store: ConfigStore) -> None:
+    for version, ending in ((1, store.rollback), (3, lambda **who: store.rollback(to=2, **who)), (5, store.promote)):
+        apply(store, web=version, canary=Trial(0.1))
+        assert result(store.rolled_back(version)) is None
+        result(ending(**BOB))
+        ended = result(store.rolled_back(version))
+        assert (ended and (ended.version, ended.author)) == (None if version == 5 else (version + 1, "bob"))
+
+
 # --- when Redis has no room, or rubbish
 
 

@@ -178,3 +178,19 @@ def test_a_share_that_is_none(percent: str, capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         main(["apply", "-f", "x", "--canary", percent])
     assert capsys.readouterr().err.startswith("meshctl apply: --canary: expected a percentage such as 10%")
+
+
+def test_a_canary_that_is_refused_is_no_success(
+    meshctl: Meshctl, write: Write, sidecar: Callable[[str], Sidecar]
+) -> None:
+    """It is rolled back in the very moment in which it is refused."""
+    both = [sidecar("one"), sidecar("two")]
+    meshctl("apply", "-f", write(WEB), "--wait")
+    for each in both:
+        each.refuses["clusters/web"] = "no room"
+    said = meshctl("apply", "-f", write(WEB.replace("80", "81")), "--canary", "50%", "--wait", "-o", "json", status=1)
+    ended = said.json["waited"]["rolled_back"]
+    assert ended["version"] == 3
+    assert ended["reason"].startswith("canary of version 2: ")
+    assert ended["reason"].endswith(" refused clusters/web: no room")
+    assert f"rolled back in version 3: {ended['reason']}" in said.err

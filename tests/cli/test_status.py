@@ -46,3 +46,10 @@ def test_a_canary(meshctl: Meshctl, write: Write) -> None:
     assert meshctl("status").out.splitlines()[1] == (
         "canary of version 2 (clusters/web) for 10 %, 0 sidecars: none of its calls failed, none of the others'"
     )
+
+
+def test_two_sidecars_of_one_name(meshctl: Meshctl, sidecar: Callable[[str], Sidecar]) -> None:
+    sidecar("one")
+    sidecar("one")
+    until(lambda: "one: several sidecars go by this name; give each a node.id of its own" in meshctl("status").out)
+    assert meshctl("status", "-o", "json").json["sidecars"][0]["twins"] is True

@@ -31,6 +31,8 @@ from twisted_mesh.policy.canary import bound_for
 
 # Times that a write is asked again whose reply was lost, and how long the connection may take to come back.
 AGAIN = 2
+# Versions that are looked through for the end of a canary.
+MOST_VERSIONS = 1000
 UP_TIMEOUT = 5.0
 # How much greater than the others' the canaries' share of failed calls may be, and by how many calls that is judged.
 MARGIN = 0.05
@@ -130,6 +132,21 @@ class ConfigStore:
     async def _history(self, limit: int) -> list[Change]:
         _, _, entries = await self._ask(_history, max(1, limit))
         return [change_of(each) for each in reversed(entries) if each is not None]
+
+    def rolled_back(self, canary: int) -> Deferred[Optional[Change]]:
+        """Fire with the version that ended the canary of version `canary` without promoting it; None if none did.
+
+        Whoever waits for a canary asks afterwards: one that is refused is over before the refusal can be seen.
+        """
+        return ensureDeferred(self._rolled_back(canary))
+
+    async def _rolled_back(self, canary: int) -> Optional[Change]:
+        for each in await self._history(MOST_VERSIONS):
+            if each.version <= canary:
+                break
+            if each.kind == "rollback" and each.canary == canary:
+                return each
+        return None
 
     def keep(self, versions: int) -> Deferred[None]:
         """Have the store keep so many versions from the next write on (100 if never set), 2 at least."""

@@ -284,7 +284,9 @@ for _, name in ipairs(names) do
 end
 if canary then end_of_trial(todo, canary) end
 if #todo == 0 then return {'same', current()} end
-local version = commit(todo, {kind = 'rollback', author = author, reason = reason, token = token, to = to})
+local version = commit(todo, {
+  kind = 'rollback', author = author, reason = reason, token = token, to = to, canary = canary and canary.version,
+})
 if canary then forget_canary() end
 return {'written', version}
 """

@@ -53,6 +53,7 @@ def as_json(mesh: str, status: Status) -> dict[str, Any]:
             "age": each.age,
             "left": each.left,
             "error_share": each.error_share,
+            "twins": each.twins,
         }
         made["sidecars"].append({**report, **more})
     return made
@@ -113,6 +114,8 @@ def _troubles(status: Status) -> list[str]:
         ]
         if each.report.more:
             lines.append(f"{each.node}: {each.report.more} more NACKs")
+        if each.twins:
+            lines.append(f"{each.node}: several sidecars go by this name; give each a node.id of its own")
         if each.report.trouble:
             lines.append(f"{each.node}: {each.report.trouble}")
     return ["", *map(plain, lines)] if lines else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Collection, NamedTuple, Optional, Sequence
 
+from twisted_mesh.bus.resource import Change
 from twisted_mesh.bus.status import Sidecar, Status
 from twisted_mesh.bus.store_answers import Written
 from twisted_mesh.cli.failure import NO
@@ -13,24 +14,29 @@ from twisted_mesh.cli.session import Session
 
 
 class Awaited(NamedTuple):
-    """What the live sidecars have said of a version: who has not taken it, and who refuses something that it brings."""
+    """What the live sidecars have said of a version: who has not taken it, and who refuses something that it brings;
+    and the version that ended it, if it is a canary that was rolled back."""
 
     sidecars: int
     late: Sequence[Sidecar]
     refused: Sequence[tuple[str, str, str]]
+    ended: Optional[Change] = None
 
     @property
     def good(self) -> bool:
         """Whether all have acknowledged."""
-        return not self.late and not self.refused
+        return not self.late and not self.refused and self.ended is None
 
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
+        ended = self.ended
+        more = {} if ended is None else {"rolled_back": {"version": ended.version, "reason": ended.reason}}
         return {
             "acknowledged": self.good,
             "sidecars": self.sidecars,
             "late": [{"node": each.node, "version": each.report.version, "step": each.step} for each in self.late],
             "refused": [{"node": node, "name": name, "reason": reason} for node, name, reason in self.refused],
+            **more,
         }
 
     def lines(self) -> list[str]:
@@ -40,7 +46,9 @@ class Awaited(NamedTuple):
             + (f"; {each.report.trouble}" if each.report.trouble else "")
             for each in self.late
         ]
-        return [plain(each) for each in (*late, *(f"{node} refuses {why}" for node, _, why in self.refused))]
+        ended = [] if self.ended is None else [f"rolled back in version {self.ended.version}: {self.ended.reason}"]
+        refused = [f"{node} refuses {why}" for node, _, why in self.refused]
+        return [plain(each) for each in (*late, *refused, *ended)]
 
 
 def awaited(status: Status, version: int, names: Collection[str]) -> Awaited:
@@ -70,6 +78,7 @@ async def finish(
     found: Optional[Awaited] = None
     if arguments.wait:
         found = awaited(await session.store.wait(written.version, arguments.timeout), written.version, names)
+        found = found._replace(ended=await session.store.rolled_back(written.version))
         value["waited"] = found.as_json()
     line = f"version {written.version}: {done}" if written.new else f"version {written.version}: nothing differs"
     if found is not None and found.good:

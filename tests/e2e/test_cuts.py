@@ -260,6 +260,27 @@ def test_answer_cut(edge: Edge, faulty: Faulty, framing: bytes) -> None:
     assert line["status"] == 200
 
 
+def test_answer_before_the_end_of_the_request_and_a_reset(edge: Edge, faulty: Faulty) -> None:
+    """A server that refuses an upload and closes at once resets the connection; its answer is passed on all the same."""
+
+    def say(head: bytes, link: RawClient) -> str:
+        link.send(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig")
+        return "close"
+
+    faulty.say = say
+    for framing in ("Content-Length: 20000000\r\n", "Transfer-Encoding: chunked\r\n"):
+        with RawClient(edge.port) as client:
+            client.send(get("faulty", "/early", "POST", framing))
+            piece = bytes(50_000)
+            try:
+                for _ in range(400):
+                    client.send(piece if "Length" in framing else b"c350\r\n" + piece + b"\r\n")
+            except OSError:
+                pass
+            answer = client.read_answer()
+            assert (answer.status, answer.body) == (413, b"big")
+
+
 def test_late_head_of_a_dead_upstream(edge: Edge, faulty: Faulty) -> None:
     """Half a head, then a close: 502."""
     faulty.say = lambda head, link: (link.send(b"HTTP/1.1 200 OK\r\nContent-"), "close")[1]

@@ -50,6 +50,8 @@ STUCK = 5.0
 _LOOK = 1.0
 # Seconds that `finish` gives a peer to close its side.
 LINGER = 1.0
+# Bytes of what a peer sent before its reset that are still looked at.
+LEFT_BEHIND = 256 * 1024
 # Made once: a Failure costs microseconds, and thousands of connections may end at the same moment.
 CLOSED = Failure(ConnectionDone())
 LOST = Failure(ConnectionLost())
@@ -305,6 +307,16 @@ class LoopTransport:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
 
     # --- ours
+
+    def left_behind(self) -> bytes:
+        """Return what the peer had sent before it reset the connection, for ``connectionLost``; bounded.
+
+        A loop that fails to write gives a connection up, and does not read what has come before the reset.
+        """
+        try:
+            return self.sock.recv(LEFT_BEHIND, socket.MSG_DONTWAIT)
+        except OSError:
+            return b""
 
     def departed(self) -> str:
         """Return whether the peer has left ("reset", "end" or ""), also while the connection is not read."""

@@ -360,6 +360,8 @@ class HttpUpstream:
             return
         self._lost = True
         self.pool.lost(self)
+        if self._sending is not None and reason.check(ConnectionDone) is None:
+            self._read_last()
         body, self._reply_body = self._reply_body, None
         if self._tunnel is not None:
             self._tunnel.lost(reason)
@@ -372,6 +374,14 @@ class HttpUpstream:
             self._fail(why_lost(call, self.pool.endpoint.address, clean=clean, answering=self._got, uses=self.uses))
         self._stop_sending()
         self._call = None
+
+    def _read_last(self) -> None:
+        """Read the answer of a server that gave it before it had the whole request, and closed: that is a reset."""
+        left_behind = getattr(self.transport, "left_behind", None)
+        data = b"" if left_behind is None else left_behind()
+        self._keep = False
+        if data:
+            self.dataReceived(data)
 
     def _end_body(self, body: ReplyBody, reason: Any) -> None:
         if body.until_close and reason.check(ConnectionDone) is not None:

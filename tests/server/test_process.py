@@ -230,6 +230,22 @@ def test_an_address_that_is_taken(foreground: bool, tmp_path: Path) -> None:
     assert done.stderr == f"listeners.edge.bind[0]: cannot listen on 127.0.0.1:{port}: the address is in use\n"
 
 
+def test_the_admin_of_the_command_line_takes_the_place_of_the_other(mesh: Any, tmp_path: Path) -> None:
+    """At the start and at a change: a listener may have the file's address, and may not have this one."""
+    port, other, admin = free_port(), free_port(), free_port()
+    text = (
+        "admin: 127.0.0.1:{port}\nlisteners: {{edge: {{bind: '127.0.0.1:{bind}', routes: [{{reply: {{body: hi}}}}]}}}}"
+    )
+    running = mesh(text.format(port=port, bind=port), arguments=["--admin", f"127.0.0.1:{admin}"])
+    assert request(port).text == "hi"
+    running.config.write_text(text.format(port=port, bind=admin))
+    running.signal(signal.SIGHUP)
+    until(lambda: f"127.0.0.1:{admin} is taken by the admin (127.0.0.1:{admin})" in running.output())
+    running.config.write_text(text.format(port=other, bind=other))
+    running.signal(signal.SIGHUP)
+    until(lambda: request(other).text == "hi")
+
+
 def test_an_admin_address_that_is_taken(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -249,7 +265,6 @@ def test_an_admin_address_that_is_taken(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["--confg", "x"], "option --confg not recognized"),
-        (["--redis", "redis://127.0.0.1"], "--redis is known, not supported yet"),
         (["--admin", "9901"], "--admin: expected an address with a port"),
         (["x.yaml"], "unexpected argument 'x.yaml'"),
         (["--config"], "requires argument"),

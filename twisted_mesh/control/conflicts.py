@@ -22,8 +22,11 @@ def conflicts(tree: Table) -> Iterator[Problem]:
         by = next((each for other, each in taken if overlap(address, other)), None)
         if by is not None:
             yield mark.problem(f"{address} is taken by {by}")
-        path = path_text(mark.keys)
-        taken.append((address, f"{path} ({address}, {mark})" if path else f"the admin ({address})"))
+        # Nobody wrote it in a file: it is the default, or stood on the command line.
+        unwritten = not mark.keys or not mark.line
+        taken.append(
+            (address, f"the admin ({address})" if unwritten else f"{path_text(mark.keys)} ({address}, {mark})")
+        )
 
 
 def _addresses(tree: Table) -> Iterator[tuple[Mark, Address]]:

@@ -17,14 +17,15 @@ from twisted_mesh.model import Config
 class Request(NamedTuple):
     """What is to be judged.
 
-    `files` are what the configuration's files hold; None has them read at `path`.  `offers` and `good` are as for
-    `merge`.
+    `files` are what the configuration's files hold; None has them read at `path`, with `admin` over them.  `offers` and
+    `good` are as for `merge`.
     """
 
     path: str
     files: Optional[Files] = None
     offers: Sequence[Offer] = ()
     good: Sequence[Offer] = ()
+    admin: Optional[str] = None
 
 
 class Verdict(NamedTuple):
@@ -41,7 +42,7 @@ def judge(request: Request, env: Mapping[str, str]) -> tuple[Config, Verdict]:
     :param env: the values of ``${NAME}``; a ``file:`` on the bus starts at the directory of the configuration.
     :raises ConfigError: the files are wrong.
     """
-    files = request.files or read_files(request.path)
+    files = request.files or read_files(request.path, request.admin)
     path = os.path.abspath(request.path)
     substitute = Substitution(env, path if os.path.isdir(path) else os.path.dirname(path))
     offers, good = ({each.name: each for each in some} for some in (request.offers, request.good))

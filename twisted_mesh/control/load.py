@@ -18,6 +18,7 @@ from twisted_mesh.control.tree import Items, Key, Mark, Table
 from twisted_mesh.control.yamlfile import read_yaml
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.model import Config
+from twisted_mesh.model.scalars import Text, scalar
 from twisted_mesh.model.text import describe
 
 # A configuration of 2,000 resources has half a MiB.
@@ -41,21 +42,26 @@ def load(path: str, env: Mapping[str, str]) -> Config:
 
 
 class Files(NamedTuple):
-    """What the files of a configuration hold: name and text of each, None where it could not be read."""
+    """What the files of a configuration hold: name and text of each, None where it could not be read.
+
+    `admin` is the address of the admin that goes over what they say.
+    """
 
     path: str
     texts: tuple[tuple[str, Optional[str]], ...]
     problems: tuple[Problem, ...] = ()
+    admin: Optional[str] = None
 
 
-def read_files(path: str) -> Files:
+def read_files(path: str, admin: Optional[str] = None) -> Files:
     """Return what a YAML file holds, or all YAML files of a directory.
 
+    :param admin: the address of the admin where it is said elsewhere: the files' own takes no place then.
     :raises ConfigError: there is none.
     """
     problems: list[Problem] = []
     texts = tuple((file, _text(file, file == path, problems)) for file in _files(path))
-    return Files(path, texts, tuple(problems))
+    return Files(path, texts, tuple(problems), admin)
 
 
 def tree_of(files: Files, env: Optional[Mapping[str, str]]) -> Table:
@@ -86,6 +92,9 @@ def _reading(files: Files, env: Optional[Mapping[str, str]]) -> _Reading:
     for file, text in files.texts:
         substitute = Substitution(env, os.path.dirname(os.path.abspath(file))) if env is not None else None
         reading.add(text, file, substitute)
+    if files.admin is not None:
+        mark = Mark("--admin", 0, 0, reading.tree.mark, "admin")
+        reading.tree.put("admin", mark, scalar(Text, files.admin, files.admin, mark), mark)
     return reading
 
 

@@ -426,7 +426,7 @@ def make_service(options: Options) -> Sidecar:
     line = take_line(os.environ)
     signals.ignore_until_started()
     sidecar = Sidecar(install_reactor(), options["config"], options.over)
-    if options["admin"] is not None:
+    if options.get("admin") is not None:
         sidecar.source.admin = str(options["admin"])
     sidecar.daemon = options.daemon
     try:

@@ -31,6 +31,8 @@ class Source:
 
     def __init__(self, path: str, reactor: Any, in_slices: InSlices, env: Mapping[str, str] = os.environ) -> None:
         self.path = path
+        # The address of the admin that goes over the files' own.
+        self.admin: Optional[str] = None
         self.good: dict[str, Offer] = {}
         self.refused: list[Refusal] = []
         self.files: Optional[Files] = None
@@ -99,7 +101,7 @@ class Source:
         """
         reread, self._reread = self._reread or self.files is None, False
         offers = self._offered()
-        request = Request(self.path, None if reread else self.files, offers, tuple(self.good.values()))
+        request = Request(self.path, None if reread else self.files, offers, tuple(self.good.values()), self.admin)
         if not reread and self._is_small(offers):
             config, self._verdict = judge(request, self._env)
             return config
@@ -113,7 +115,7 @@ class Source:
 
         :raises ConfigError: there are none.
         """
-        return read_files(self.path)
+        return read_files(self.path, self.admin)
 
     def _is_small(self, offers: Iterable[Offer]) -> bool:
         assert self.files is not None

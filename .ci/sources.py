@@ -21,7 +21,6 @@ ELSEWHERE = {
     # What the store answers, in words and values, and where it keeps it.
     "bus/store_answers.py": "tests/bus/test_store.py",
     "bus/store_errors.py": "tests/bus/test_store.py",
-    "bus/reading.py": "tests/bus/test_store.py",
     # Runs as a process of its own.
     "__main__.py": "tests/server/test_process.py",
 }

@@ -271,6 +271,47 @@ def test_a_streamed_request_is_sent_again_from_its_beginning() -> None:
     world.check_over()
 
 
+@pytest.mark.parametrize(
+    ("left", "outcome"),
+    [
+        (OK, b"ok"),
+        (b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig", b"big"),
+        (b"", Kind.RESET),
+        (b"HTTP/1.1 413 Too", Kind.RESET),
+        (b"rubbish", Kind.BAD_REPLY),
+    ],
+)
+def test_what_was_answered_before_a_reset_that_cut_the_request(left: bytes, outcome: object) -> None:
+    """The loop, which failed to write, has not read it."""
+    world = Served()
+    body = ByteStream()
+    sent = world.send("POST", body)
+    body.write(b"x")
+    link: Any = world.link
+    link.left_behind = lambda: left
+    link.reset()
+    if isinstance(outcome, bytes):
+        assert sent.reply.body == outcome
+    else:
+        assert sent.error.kind is outcome and not sent.error.retryable
+    body.cancel()
+    world.check_over()
+
+
+def test_a_part_of_an_answer_before_a_reset_that_cut_the_request() -> None:
+    world = Served()
+    body = ByteStream()
+    sent = world.send("POST", body)
+    link: Any = world.link
+    link.left_behind = lambda: b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"
+    link.reset()
+    reply = sent.reply.body
+    assert isinstance(reply, ByteStream) and isinstance(reply.error, MeshError)
+    assert reply.size == 4 and reply.error.kind is Kind.RESET
+    body.cancel()
+    world.check_over()
+
+
 @pytest.mark.parametrize("body", [replayable(b"x" * REPLAY_LIMIT, b"x"), ByteStream()], ids=["outgrown", "not kept"])
 def test_a_streamed_request_that_is_not_kept_is_not_sent_again(body: ByteStream) -> None:
     world = warmed()

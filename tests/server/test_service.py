@@ -169,6 +169,8 @@ def test_a_configuration_that_is_refused_ends_the_process(
     monkeypatch.setattr(ending, "prepare", lambda: None)
 
     class Options(dict[str, Any]):
+        owner, daemon = None, False
+
         def over(self, config: model.Config) -> model.Config:
             return config
 

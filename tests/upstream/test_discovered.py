@@ -6,15 +6,18 @@ import errno
 from typing import Any, Callable, Optional
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 
-from tests.upstream.fakes import FakeConnector, FakeEnv, a_call, cluster_config
+from tests.upstream.fakes import FakeConnector, FakeEnv, FakeResolver, a_call, cluster_config
 from twisted_mesh.bus.instance import Instance
 from twisted_mesh.bus.registry import ServiceView
 from twisted_mesh.bus.view import Suspect
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.discovered import FIRST_VIEW
+from twisted_mesh.upstream.resolve import Answer
 
 
 class Following:
@@ -43,9 +46,16 @@ class FakeServices:
         return fail(self.error) if self.error else succeed(True)
 
     def say(self, *instances: Instance, suspects: tuple[str, ...] = ()) -> None:
-        self.view.known = self.view.synced = True
-        self.view.records = {each.id: each for each in instances}
-        self.view.suspects = {id: Suspect(60.0, "2 of 3 together") for id in suspects}
+        view = self.view
+        before, doubted = view.records, view.suspects
+        view.known = view.synced = True
+        view.records = {each.id: each for each in instances}
+        view.suspects = {id: Suspect(60.0, "2 of 3 together") for id in suspects}
+        view.touched = frozenset(
+            id
+            for id in before.keys() | view.records.keys()
+            if before.get(id) != view.records.get(id) or doubted.get(id) != view.suspects.get(id)
+        )
         for each in list(self.listeners):
             each(self.view)
 
@@ -61,6 +71,7 @@ class Subject:
     def __init__(self, start: bool = True, services: Optional[FakeServices] = None, **options: Any) -> None:
         self.env = FakeEnv()
         self.services = services or FakeServices()
+        self.resolver = options.pop("resolver", None)
         self.cluster = self.another(**options)
         if start:
             self.begun = self.cluster.start()
@@ -71,6 +82,7 @@ class Subject:
             cluster_config(service="web", **options),
             self.env,
             FakeConnector(),  # type: ignore[arg-type]
+            self.resolver,
             services=self.services,
         )
 
@@ -129,7 +141,7 @@ def test_the_port_that_is_wanted() -> None:
             web(1), web(2, ports={"tcp": 22, "http": 80}), web(3, address="localhost", ports={"tcp": 3})
         )
     assert subject.addresses == ["10.0.0.1:22", "127.0.0.1:3"]
-    assert sum("web-1 has no port for tcp" in each for each in subject.env.said) == 1
+    assert sum("web-1 has no port for tcp and is passed over" in each for each in subject.env.said) == 1
 
 
 @pytest.mark.parametrize("status", ["starting", "down", "draining"])
@@ -278,3 +290,70 @@ def test_nothing_is_left_when_it_stops() -> None:
     subject.cluster.stop()
     assert not subject.env.clock.getDelayedCalls()
     assert not subject.services.listeners
+
+
+# --- names
+
+
+def test_instances_with_names_are_looked_up() -> None:
+    """All the addresses of a name are endpoints of the instance, and follow what the name stands for."""
+    resolver = FakeResolver(**{"db.example": Answer(("10.0.0.8", "10.0.0.9"))})
+    subject = Subject(resolver=resolver)
+    subject.services.say(web(1, address="db.example", weight=3), web(2))
+    assert sorted(subject.addresses) == ["10.0.0.1:2", "10.0.0.8:1", "10.0.0.9:1"]
+    first = next(each for each in subject.cluster.endpoints if each.address == "10.0.0.8:1")
+    assert (first.name, first.instance, first.weight) == ("db.example:1", "web-1", 3)
+    resolver.names["db.example"] = Answer(("10.0.0.9",))
+    subject.env.clock.advance(60)
+    assert sorted(subject.addresses) == ["10.0.0.1:2", "10.0.0.9:1"]
+    subject.services.say(web(2))
+    assert subject.addresses == ["10.0.0.1:2"]
+    asked = len(resolver.asked)
+    subject.env.clock.advance(600)
+    assert len(resolver.asked) == asked
+    subject.cluster.stop()
+    assert not subject.env.clock.getDelayedCalls()
+
+
+def test_a_name_that_cannot_be_resolved_is_the_reason() -> None:
+    """Calls fail with it, where there is nothing else."""
+    subject = Subject(resolver=FakeResolver(**{"db.example": "db.example: no such name"}))
+    subject.services.say(web(1, address="db.example"))
+    with pytest.raises(MeshError, match=r"db\.example: no such name"):
+        subject.cluster.pick(a_call())
+
+
+# --- few of many
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.integers(1, 30),
+            st.tuples(st.integers(1, 12), st.integers(1, 3), st.sampled_from(["up", "down", "draining"])),
+            max_size=3,
+        ),
+        max_size=12,
+    ),
+    st.sets(st.integers(1, 30), max_size=5),
+)
+def test_a_change_of_few_comes_to_the_same_as_taking_all(changes: Any, gone: set[int]) -> None:
+    """Whatever changes, addresses that move between instances and are doubled included."""
+    subject = Subject()
+    instances = {number: web(number, ports={"http": 100 + number}) for number in range(1, 25)}
+    subject.services.say(*instances.values())
+    for change in changes:
+        for number, (port, weight, status) in change.items():
+            instances[number] = web(number, ports={"http": 100 + port}, weight=weight, status=status)
+        subject.services.say(*instances.values())
+    for number in gone:
+        instances.pop(number, None)
+        subject.services.say(*instances.values())
+    other = Subject()
+    other.services.say(*instances.values())
+
+    def state(cluster: Cluster) -> Any:
+        return {each.address: (each.instance, each.weight, each.out, each.held) for each in cluster.endpoints}
+
+    assert state(subject.cluster) == state(other.cluster)
+    assert {each.address for each in subject.cluster.usable} == {each.address for each in other.cluster.usable}

@@ -21,6 +21,7 @@ from twisted_mesh.upstream.resolve import Resolver, SystemResolver
 from twisted_mesh.upstream.resting import Resting
 
 if TYPE_CHECKING:
+    from twisted_mesh.model import Address
     from twisted_mesh.model import Cluster as ClusterConfig
     from twisted_mesh.model import Endpoint as EndpointConfig
     from twisted_mesh.net.connect import Connector
@@ -75,16 +76,17 @@ class Cluster:
         self._named = {str(each.address): each for each in config.endpoints if each.address.family is None}
         self._groups: dict[str, Sequence[Endpoint]] = {STATIC: [_endpoint(each) for each in literal]}
         self._watches: dict[str, NameWatch] = {}
-        if self._named:
-            shared = resolver or SystemResolver(env.clock)
-            for key, each in self._named.items():
-                self._groups[key] = ()
-                watch = NameWatch(name, each.address, config.dns, env, connector, shared, self._found, self._failures)
-                self._watches[key] = watch
+        self._connector = connector
+        self._resolver = resolver
+        for key, each in self._named.items():
+            self._groups[key] = ()
+            self._watches[key] = self._watch(each.address, self._found)
         self._discovered: Optional[Discovered] = None
         if config.service is not None:
             assert services is not None, "a cluster of a service needs the registry"
-            self._discovered = Discovered(name, config, services, env, lambda found: self.replace(SERVICE, found))
+            self._discovered = Discovered(
+                name, config, services, env, lambda found: self.replace(SERVICE, found), self._alter, self._watch
+            )
         self._overrides = overrides
         self._overruling: Optional[Stoppable] = None
         self._settle()
@@ -148,7 +150,6 @@ class Cluster:
                 self._groups[key] = self._resolved(watch)
         if self._discovered is not None and old._discovered is not None:
             self._discovered.adopt(old._discovered)
-            self._groups[SERVICE] = self._discovered.endpoints
         self._settle()
 
     def start(self) -> Deferred[None]:
@@ -231,6 +232,34 @@ class Cluster:
         self._groups[group] = endpoints
         self._settle()
 
+    def _alter(self, changed: Sequence[Endpoint], gone: Sequence[str]) -> None:
+        """Have these endpoints of the service beside or in place of others, and none at the addresses in `gone`."""
+        members = set(self._known)
+        for address in gone:
+            endpoint = self._known.pop(address)
+            self._held.discard(endpoint)
+            endpoint.release()
+        reweighted = False
+        for fresh in changed:
+            known = self._known.setdefault(fresh.address, fresh)
+            if known is not fresh:
+                reweighted = known.configure(fresh) or reweighted
+            elif known not in self._held:
+                self._held.add(known)
+                known.hold()
+        touched = [self._known[each.address] for each in changed]
+        reweighted = overrule(self.name, self.config.service, touched, self._overrides) or reweighted
+        if self._known.keys() != members:
+            self.endpoints = tuple(self._known.values())
+            self._tend()
+        self.refresh(reweighted)
+
+    def _watch(self, address: Address, found: Callable[[NameWatch], None]) -> NameWatch:
+        self._resolver = self._resolver or SystemResolver(self.env.clock)
+        return NameWatch(
+            self.name, address, self.config.dns, self.env, self._connector, self._resolver, found, self._failures
+        )
+
     def _found(self, watch: NameWatch) -> None:
         self.replace(str(watch.address), self._resolved(watch))
 
@@ -250,6 +279,8 @@ class Cluster:
     def _settle(self) -> None:
         """Bring the endpoints in line with the groups."""
         before = self.endpoints
+        if self._discovered is not None:
+            self._groups[SERVICE] = self._discovered.endpoints
         found: dict[str, Endpoint] = {}
         reweighted = False
         for group in self._groups.values():
@@ -264,7 +295,6 @@ class Cluster:
         self._known = found
         if self._running:
             reweighted = overrule(self.name, self.config.service, self.endpoints, self._overrides) or reweighted
-            self._cells.overridden.value = sum(each.override is not None for each in self.endpoints)
             self._take_care(before)
         self.refresh(reweighted)
 
@@ -276,8 +306,12 @@ class Cluster:
         for each in self._held - now:
             each.release()
         self._held = now
-        if now != set(before):
-            self._cells.changes.value += 1
+        self._tend(now != set(before))
+
+    def _tend(self, changed: bool = True) -> None:
+        """Count and check exactly the endpoints there are."""
+        self._cells.changes.value += int(changed)
+        self._cells.overridden.value = sum(each.override is not None for each in self.endpoints)
         if self._checks is not None:
             self._checks.watch([each for each in self.endpoints if not under_maintenance(each)])
             return

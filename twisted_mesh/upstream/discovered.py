@@ -11,6 +11,8 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
 from twisted_mesh.model.address import Address
 from twisted_mesh.upstream.endpoint import Endpoint
+from twisted_mesh.upstream.instance_names import InstanceNames, Watch
+from twisted_mesh.upstream.names import at
 
 if TYPE_CHECKING:
     from twisted_mesh.model import Cluster as ClusterConfig
@@ -49,6 +51,7 @@ class ViewLike(Protocol):
     synced: bool
     known: bool
     stale_since: Optional[float]
+    touched: frozenset[str]
 
     @property
     def records(self) -> Mapping[str, Any]: ...
@@ -73,8 +76,17 @@ class Services(Protocol):
         """A connection to an instance was refused: if it is a suspect, it is gone."""
 
 
+Alter = Callable[[Sequence[Endpoint], Sequence[str]], None]
+"""Has endpoints beside those there are, or in their place; and none at some addresses."""
+
+# A change of fewer instances than this share of all is made to those alone.
+FEW = 8
+
+
 class Discovered:
-    """Turns what the registry knows of one service into endpoints, and calls `replace` with all of them.
+    """Turns what the registry knows of one service into endpoints.
+
+    `replace` is called with all of them, or `alter` with those that have changed: a service may have thousands.
 
     When the registry suddenly knows none, the last ones are kept for `keep_last_good` seconds.  A kept endpoint and a
     suspect are gone as soon as one connection to them is refused.
@@ -87,16 +99,22 @@ class Discovered:
         services: Services,
         env: Env,
         replace: Callable[[Sequence[Endpoint]], None],
+        alter: Alter,
+        watch: Watch,
     ) -> None:
         assert config.service is not None
         self.cluster = cluster
         self.service: str = config.service
-        self.endpoints: Sequence[Endpoint] = ()
         self.kept_until: Optional[float] = None
         self._config = config
         self._services = services
         self._env = env
         self._replace = replace
+        self._alter = alter
+        self._names = InstanceNames(watch, self._resolved)
+        # The endpoint of each instance, and the instance at each address; one with a name may have several.
+        self._made: dict[str, Sequence[Endpoint]] = {}
+        self._holders: dict[str, str] = {}
         self._view: Optional[ViewLike] = None
         self._following: Optional[Stoppable] = None
         self._first: Optional[Deferred[None]] = None
@@ -113,19 +131,26 @@ class Discovered:
         kept = " kept" if self.kept_until is not None else ""
         return f"<Discovered {self.service} for {self.cluster}: {len(self.endpoints)} endpoints{kept}>"
 
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """All of them; fresh ones, of which the cluster may have others with their state."""
+        return [each for made in self._made.values() for each in made]
+
     # --- its life
 
     def adopt(self, old: Discovered) -> None:
         """Begin with what the one before knows, as far as it is wanted here too."""
         if old.service == self.service and old._view is not None:
             self._view = old._view
-            self.endpoints = self._wanted(old._view) or list(old.endpoints)
+            self._names.adopt(old._names)
+            self._have(self._wanted(old._view) or old._made)
 
     def start(self) -> Deferred[None]:
         """Begin to follow; what is returned fires when the service is known, or after `FIRST_VIEW` seconds."""
         first: Deferred[None] = Deferred()
         self._first = first
         self._first_timer = self._env.clock.callLater(FIRST_VIEW, self._waited)
+        self._names.start()
         self._following = self._services.follow(self.service, self._changed)
         return first
 
@@ -134,6 +159,7 @@ class Discovered:
         if self._following is not None:
             self._following.stop()
             self._following = None
+        self._names.stop()
         self._end_keeping()
         self._waited()
 
@@ -151,6 +177,9 @@ class Discovered:
         if self._view is None or not (self._view.known or self._view.records):
             return f"nothing is known of service {self.service} yet"
         if self._view.records:
+            unresolved = self._names.problem()
+            if unresolved:
+                return unresolved
             said = ", ".join(f"{name}: {value}" for name, value in self._config.subset.items())
             return f"service {self.service} has no instance with {said or 'such a port'}"
         return f"service {self.service} has no instance"
@@ -175,51 +204,106 @@ class Discovered:
     def _changed(self, view: ViewLike) -> None:
         self._view = view
         self._refused &= view.suspects.keys()
-        wanted = self._wanted(view)
         self._suspects.value = len(view.suspects)
-        if wanted or not self._should_keep():
-            self._end_keeping()
-            self._use(wanted)
+        if not self._take_few(view):
+            self._take_all(view)
         if view.known or view.records:
             self._waited()
 
-    def _use(self, endpoints: Sequence[Endpoint]) -> None:
-        self.endpoints = endpoints
-        self._replace(endpoints)
+    def _take_few(self, view: ViewLike) -> bool:
+        """Take in a change of a few instances; returns whether that was possible."""
+        if self.kept_until is not None or len(view.touched) * FEW > len(self._made):
+            return False
+        changed: dict[str, Endpoint] = {}
+        gone: set[str] = set()
+        for id in view.touched:
+            before = self._made.get(id, ())
+            made = self._of(view, id)
+            if made is None or len(made) > 1 or len(before) > 1 or any(each.name for each in (*before, *made)):
+                return False
+            if any(self._holders.get(each.address, id) != id for each in made):
+                # Somebody else has the address: that takes all of them to decide.
+                return False
+            gone.update(each.address for each in before)
+            for each in made:
+                changed[id] = each
+        gone -= {each.address for each in changed.values()}
+        if len(gone) == len(self._holders) or len(self._holders) != len(self._made):
+            return False
+        for address in gone:
+            self._made.pop(self._holders.pop(address))
+        for id, each in changed.items():
+            self._made[id] = (each,)
+            self._holders[each.address] = id
+        if changed or gone:
+            self._alter(list(changed.values()), list(gone))
+        return True
 
-    def _wanted(self, view: ViewLike) -> list[Endpoint]:
-        found: list[Endpoint] = []
+    def _take_all(self, view: ViewLike) -> None:
+        wanted = self._wanted(view)
+        if wanted or not self._should_keep():
+            self._end_keeping()
+            self._use(wanted)
+
+    def _resolved(self) -> None:
+        """The addresses of a name have changed."""
+        if self._view is not None and self._following is not None:
+            self._take_all(self._view)
+
+    def _use(self, made: Mapping[str, Sequence[Endpoint]]) -> None:
+        self._have(made)
+        self._replace(self.endpoints)
+
+    def _have(self, made: Mapping[str, Sequence[Endpoint]]) -> None:
+        self._made = dict(made)
+        self._holders = {}
+        for id, endpoints in made.items():
+            for each in endpoints:
+                self._holders.setdefault(each.address, id)
+
+    def _wanted(self, view: ViewLike) -> dict[str, Sequence[Endpoint]]:
+        found: dict[str, Sequence[Endpoint]] = {}
         useless: set[str] = set()
+        self._names.begin()
         for id in sorted(view.records):
-            instance: InstanceLike = view.records[id]
-            if id in self._refused or not self._matches(instance):
-                continue
-            made = self._endpoint(instance, view.suspects.get(id))
+            made = self._of(view, id)
             if made is None:
                 useless.add(id)
-            else:
-                found.append(made)
+            elif made:
+                found[id] = made
+        self._names.end()
         for id in useless - self._useless:
             self._env.log.warn(
-                "cluster {cluster}: instance {service}/{id} has no {port} at an IP address, so it is passed over",
+                "cluster {cluster}: instance {service}/{id} has no port{protocol} and is passed over",
                 cluster=self.cluster,
                 service=self.service,
                 id=id,
-                port=f"port for {self._config.port}" if self._config.port else "port",
+                protocol=f" for {self._config.port}" if self._config.port else "",
             )
         self._useless = useless
         return found
 
+    def _of(self, view: ViewLike, id: str) -> Optional[list[Endpoint]]:
+        """Return the endpoints of an instance, none if it is not wanted; None if it cannot be reached at all."""
+        instance: Optional[InstanceLike] = view.records.get(id)
+        if instance is None or id in self._refused or not self._matches(instance):
+            return []
+        target = instance.target(self._config.port)
+        if not target:
+            return None
+        address = Address.parse(_literal(target))
+        if address.family is not None:
+            return [self._endpoint(instance, view.suspects.get(id), address)]
+        found = [at(address, host) for host in self._names.addresses(address)]
+        return [self._endpoint(instance, view.suspects.get(id), each, target) for each in found]
+
     def _matches(self, instance: InstanceLike) -> bool:
         return all(instance.label(name) == value for name, value in self._config.subset.items())
 
-    def _endpoint(self, instance: InstanceLike, suspect: Any) -> Optional[Endpoint]:
-        target = instance.target(self._config.port)
-        address = Address.parse(_literal(target)) if target else None
-        if address is None or address.family is None:
-            return None
+    def _endpoint(self, instance: InstanceLike, suspect: Any, address: Address, name: str = "") -> Endpoint:
         made = Endpoint(
             address,
+            name=name,
             weight=instance.weight,
             zone=instance.zone,
             labels=instance.labels,
@@ -237,24 +321,24 @@ class Discovered:
         """Whether the endpoints are kept although none is wanted any more."""
         if self.kept_until is not None:
             return True
-        keep = self._config.keep_last_good
-        if not self.endpoints or keep <= 0:
+        keep, endpoints = self._config.keep_last_good, self.endpoints
+        if not endpoints or keep <= 0:
             return False
         self.kept_until = self._env.wall() + keep
         self._keeping = self._env.clock.callLater(keep, self._kept_long_enough)
-        self._kept.value = len(self.endpoints)
+        self._kept.value = len(endpoints)
         self._env.log.warn(
             "cluster {cluster}: service {service} has suddenly no instance; the last {count} are kept for {keep:g} s",
             cluster=self.cluster,
             service=self.service,
-            count=len(self.endpoints),
+            count=len(endpoints),
             keep=keep,
         )
-        for each in self.endpoints:
+        for each in endpoints:
             each.doubt = "kept: the registry knows no instance any more"
             each.on_refused = self._kept_refused
         # What is in use are the objects of earlier times, which learn of it this way.
-        self._replace(self.endpoints)
+        self._replace(endpoints)
         return True
 
     def _end_keeping(self) -> None:
@@ -268,15 +352,19 @@ class Discovered:
 
     def _kept_long_enough(self) -> None:
         self._end_keeping()
-        self._use([])
+        self._use({})
 
     # --- what calls have found
 
     def _kept_refused(self, endpoint: Endpoint) -> None:
-        if self.kept_until is None or endpoint.address not in {each.address for each in self.endpoints}:
+        if self.kept_until is None or endpoint.address not in self._holders:
             return
         self._said_no(endpoint)
-        left = [each for each in self.endpoints if each.address != endpoint.address]
+        left = {
+            id: rest
+            for id, made in self._made.items()
+            if (rest := [each for each in made if each.address != endpoint.address])
+        }
         self._kept.value = len(left)
         if not left:
             self._end_keeping()
@@ -289,7 +377,7 @@ class Discovered:
         self._said_no(endpoint)
         self._refused.add(id)
         self._services.refused(self.service, id).addErrback(self._not_told, id)
-        self._changed(view)
+        self._take_all(view)
 
     def _not_told(self, failure: Any, id: str) -> None:
         self._env.log.warn(

@@ -124,6 +124,8 @@ def test_a_configuration_says_it_as_text_or_as_an_object() -> None:
         ({"url": "sentinel://a/m", "certificate": "/c"}, "certificate is for TLS and tls: true"),
         ({"url": "redis://a", "tls": True}, "write rediss:// in place of redis://"),
         ({"url": "rediss://a", "key": "/k"}, "key needs a certificate"),
+        ({"url": "rediss://a", "ca": ""}, "expected an absolute path"),
+        ({"url": "rediss://a", "certificate": "a\nb"}, "got text of several lines"),
         ({"url": "rediss://a", "ca": "ca.pem"}, "expected an absolute path, PEM itself, or file:PATH"),
         ({"url": "redis://a", "timeout": "0s"}, "more than 0"),
         ({"url": "redis://a", "user": "x"}, "Extra inputs"),
@@ -135,4 +137,5 @@ def test_what_makes_no_sense_is_refused(written: Any, message: str) -> None:
 
 
 def test_pem_may_be_given_itself() -> None:
-    assert Redis(url=RedisUrl.parse("rediss://a"), ca="-----BEGIN CERTIFICATE-----\n").ca is not None
+    for text in ("-----BEGIN CERTIFICATE-----\n", "subject=ours\n-----BEGIN CERTIFICATE-----\n"):
+        assert Redis(url=RedisUrl.parse("rediss://a"), ca=text).ca == text

@@ -13,12 +13,13 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from twisted_mesh.bus.errors import BusError
+from twisted_mesh.model.redis import BEGIN
 
 if TYPE_CHECKING:
     from twisted_mesh import model
     from twisted_mesh.model.redis import Redis
 
-_BEGIN = b"-----BEGIN "
+_BEGIN = BEGIN.encode()
 _END_OF_CERTIFICATE = b"-----END CERTIFICATE-----"
 
 
@@ -94,7 +95,7 @@ def _key(value: str) -> crypto.PKey:
 
 
 def _pem(name: str, value: str) -> bytes:
-    if value.startswith("-----BEGIN "):
+    if BEGIN in value:
         return value.encode()
     try:
         with open(value, "rb") as file:

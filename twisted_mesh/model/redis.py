@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from twisted_mesh.model.address import Address
 from twisted_mesh.model.base import Model, Short
-from twisted_mesh.model.text import expected, text_schema
+from twisted_mesh.model.text import describe, expected, text_schema
 from twisted_mesh.model.units import Interval
 
 PORT = 6379
@@ -22,6 +22,8 @@ EMBEDDED = "embedded"
 SCHEMES = ("redis", "rediss", "unix", "sentinel", EMBEDDED)
 # More of them are a mistake, and each costs a time-out when all are away.
 MOST_ADDRESSES = 32
+# What a file of PEM holds, and no path; lines of text may stand before it.
+BEGIN = "-----BEGIN "
 _FORMS = (
     "redis://127.0.0.1:6379/0, rediss://redis.example:6380, unix:///run/redis.sock, "
     "sentinel://host:26379,host2:26379/NAME/0 or embedded"
@@ -160,8 +162,12 @@ def _query(text: str) -> int:
 
 
 def _pem_or_path(text: str) -> str:
-    if not text.startswith(("/", "-----BEGIN ")):
-        raise expected("an absolute path, PEM itself, or file:PATH relative to the configuration", text.splitlines()[0])
+    if not text.startswith("/") and BEGIN not in text:
+        # What has lines is no path, and may be half of a secret.
+        shown = "text of several lines" if "\n" in text else describe(text)
+        raise ValueError(
+            f"expected an absolute path, PEM itself, or file:PATH relative to the configuration, got {shown}"
+        )
     return text
 
 

@@ -9,6 +9,7 @@ from typing import Any, Iterator, Mapping, Sequence
 from twisted_mesh.server.secrets import NAMES, Hide
 
 REDACTED = "***"
+_PRIVATE_KEY = "PRIVATE KEY-----"
 _SECRET = re.compile(NAMES, re.IGNORECASE)
 _PASSWORD_IN_URL = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/@:]*):[^\s/]*@", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(rf"([?&;][^\s=&;]*(?:{NAMES})[^\s=&;]*=)[^\s&;#]*", re.IGNORECASE)
@@ -129,14 +130,14 @@ def _comment(name: str, value: object) -> Iterator[str]:
 
 
 def redacted(value: Any, name: str = "", hide: Hide = str) -> Any:
-    """Return a copy in which secrets are `REDACTED`: what has the name of one, and passwords in URLs."""
+    """Return a copy in which secrets are `REDACTED`: what has the name of one, passwords in URLs, and private keys in PEM."""
     if isinstance(value, dict):
         return {key: redacted(each, str(key), hide) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [redacted(each, name, hide) for each in value]
     if not isinstance(value, str) or not value:
         return value
-    if _SECRET.search(name):
+    if _SECRET.search(name) or _PRIVATE_KEY in value:
         return REDACTED
     hidden = hide(value)
     return _SECRET_PARAMETER.sub(rf"\1{REDACTED}", _PASSWORD_IN_URL.sub(rf"\1:{REDACTED}@", hidden))

@@ -130,7 +130,7 @@ def _comment(name: str, value: object) -> Iterator[str]:
 
 
 def redacted(value: Any, name: str = "", hide: Hide = str) -> Any:
-    """Return a copy in which secrets are `REDACTED`: what has the name of one, passwords in URLs, and private keys in PEM."""
+    """Return a copy in which secrets are `REDACTED`: by their names, passwords in URLs, private keys in PEM."""
     if isinstance(value, dict):
         return {key: redacted(each, str(key), hide) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -8,7 +8,7 @@ from twisted_mesh.bus.store_scripts import COMMON
 # again on a later one: who has read to the end has the state of one version, and read no more than what changed.
 #
 # ARGV: channel, the life that the reader knows ('*' for any), the version it has, version and name of the last record
-# of the page before ('' for the first page), records and bytes of a page.
+# of the page before ('' for the first page), records and bytes of a page, the version at the first page ('' for it).
 CHANGES = (
     COMMON
     + r"""
@@ -17,7 +17,9 @@ local since, name = tonumber(ARGV[3]), ARGV[5]
 if ARGV[2] ~= '*' and ARGV[2] ~= mine then return {'other', mine, last} end
 if since > last then return {'back', mine, last} end
 local floor = tonumber(redis.call('HGET', K.history, 'floor') or '0')
-if since > 0 and since < floor then return {'gone', mine, last} end
+-- What was deleted since the first page may be forgotten already.
+local began = tonumber(ARGV[8]) or last
+if (since > 0 and since < floor) or began < floor then return {'gone', mine, last} end
 
 local from
 if name == '' then

@@ -18,8 +18,8 @@ from twisted_mesh.bus.stored import EMPTY, Stored
 # Records and bytes of one page: what a sidecar decodes in well under two milliseconds, between which calls run.
 PAGE_RECORDS = 100
 PAGE_BYTES = 128 * 1024
-# Times that a read begins anew, as the store was exchanged under it.
-TRIES = 5
+# Times that a read begins anew, as the store was exchanged under it, or changed more often than it keeps versions.
+TRIES = 8
 
 _changes = Script("config-changes", CHANGES)
 
@@ -58,7 +58,7 @@ async def read(redis: Commands, keys: Keys, known: Stored = EMPTY) -> Union[Stor
         if state != "gone" and known.version and not _supersedes(epoch, version, known):
             return Behind(epoch, version)
         base = EMPTY
-    raise BusError("protocol", f"the store was exchanged {TRIES} times while it was read")
+    raise BusError("protocol", f"the store changes faster than it can be read, {TRIES} times over")
 
 
 def first_version(epoch: str) -> int:
@@ -77,12 +77,14 @@ async def _to_the_end(redis: Commands, keys: Keys, base: Stored) -> Union[Stored
     found: dict[str, Optional[Resource]] = {}
     epoch = base.epoch or "*"
     score, last = b"", b""
+    began: Argument = ""
     while True:
-        args = (store_channel(keys), epoch, base.version, score, last, PAGE_RECORDS, PAGE_BYTES)
+        args = (store_channel(keys), epoch, base.version, score, last, PAGE_RECORDS, PAGE_BYTES, began)
         answer = await redis.script(_changes, store_keys(keys), args)
         state, epoch, version = answer[0].decode(), answer[1].decode(), int(answer[2])
         if state != "ok":
             return state, epoch, version
+        began = began or version
         page = answer[5]
         for at in range(0, len(page), 3):
             last, score, record = page[at : at + 3]

@@ -1,6 +1,6 @@
 """How long calls wait while a large configuration is applied: the largest gap between two turns of the loop.
 
-usage: apply.py [--resources 1000] [--tables 1] [--rounds 5] [--rate 1000]
+usage: apply.py [--via file|bus] [--resources 1000] [--tables 1] [--rounds 5] [--rate 1000]
 
 A sidecar under load gets a configuration in which every route and every cluster has changed, back and forth.  A filter
 in it (``turns/``) notes how late a timer of one millisecond is, and how much of that the process computed itself: on a
@@ -80,6 +80,14 @@ def configuration(resources: int, tables: int, round_: int, ports: dict[str, int
     }
 
 
+def on_the_bus(whole: dict[str, Any], directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part a configuration into what stays in the file, and what is on the bus of an embedded server."""
+    bus = {section: whole.pop(section) for section in ("routes", "clusters", "listeners")}
+    # What watches the loop is there from the start.
+    whole["listeners"] = {"turns": bus["listeners"].pop("turns")}
+    return {**whole, "redis": "embedded", "state": str(directory / "state"), "node": {"id": "bench"}}, bus
+
+
 def ask(port: int, path: str = "/") -> bytes:
     """Return the body of an answer."""
     with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as sock:
@@ -118,17 +126,39 @@ class Bench:
         self.mesh = Group(mesh, PROXY_CORE, directory / "mesh.out")
 
     def write(self, round_: int) -> None:
-        """Write the configuration of a round as editors do."""
-        text = json.dumps(configuration(self.options.resources, self.options.tables, round_, self.ports), indent=1)
+        """Write the configuration of a round, as editors do or as operators do."""
+        whole = configuration(self.options.resources, self.options.tables, round_, self.ports)
+        if self.options.via == "bus":
+            whole, bus = on_the_bus(whole, self.directory)
+            (self.directory / "bus.yaml").write_text(json.dumps(bus, indent=1))
+            if self.config.exists():
+                return
         other = self.config.with_suffix(".new")
-        other.write_text(text)
+        other.write_text(json.dumps(whole, indent=1))
         os.replace(other, self.config)
+
+    def send(self) -> None:
+        """Have what was written applied."""
+        if self.options.via == "file":
+            os.kill(self.mesh.pids()[0], signal.SIGHUP)
+            return
+        redis = f"unix://{self.directory / 'state' / 'redis' / 'redis.sock'}"
+        meshctl = [sys.executable, "-m", "twisted_mesh.cli.main", "--redis", redis, "apply"]
+        done = subprocess.run(
+            [*meshctl, "-f", str(self.directory / "bus.yaml"), "--reason", "benchmark"],
+            env={**os.environ, "PYTHONPATH": PATH},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"meshctl apply: {done.stderr[-2000:]}")
 
     def change(self, round_: int) -> float:
         """Change everything; returns the seconds until it is in force."""
         self.write(round_)
         begun = time.monotonic()
-        os.kill(self.mesh.pids()[0], signal.SIGHUP)
+        self.send()
         while time.monotonic() - begun < LIMIT:
             if ask(self.ports["edge"], "/round") == str(round_).encode():
                 return time.monotonic() - begun
@@ -138,6 +168,9 @@ class Bench:
     def run(self) -> None:
         """Measure, and print."""
         wait_for_answer(self.ports["backend"], self.backend)
+        if self.options.via == "bus":
+            wait_for_answer(self.ports["turns"], self.mesh)
+            self.send()
         wait_for_answer(self.ports["edge"], self.mesh)
         seconds = 6 + self.options.rounds * (QUIET_END + 3)
         command = [
@@ -174,6 +207,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--resources", type=int, default=1000, help="as many routes, and as many clusters")
     parser.add_argument("--tables", type=int, default=1, help="over how many tables the routes are spread")
+    parser.add_argument("--via", choices=("file", "bus"), default="file", help="where the change comes from")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rate", type=int, default=1000, help="calls a second meanwhile")
     parser.add_argument("--after", type=float, default=QUIET_END, help="seconds that are watched after a change")

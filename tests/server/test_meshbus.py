@@ -51,6 +51,8 @@ class Life:
             name = key.replace("__", "/")
             records[name] = decode(name, b'{"version":%d}\n' % version + encode(name, Draft(value)))
         self.bus._take(Stored(f"{version}-x", version, records))
+        for _ in self.bus.offering():
+            pass
 
     def judge(self) -> None:
         self.source.first(self.source.files, self.source.good)  # type: ignore[arg-type]

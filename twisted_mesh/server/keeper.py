@@ -101,8 +101,8 @@ class Keeper:
 
 def _error(failure: Failure) -> DiskError:
     failure.trap(DiskError)
-    error: DiskError = failure.value
-    return error
+    assert isinstance(failure.value, DiskError)
+    return failure.value
 
 
 def kept(mesh: str, state: State, at: float) -> Kept:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import socket
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -65,6 +65,8 @@ class MeshBus:
         self._news = news
         self._reactor = reactor
         self._stored: Stored = EMPTY
+        # What of it the source was told last, and is to be acknowledged.
+        self._offered: Optional[Stored] = None
         self._unfit: tuple[Nack, ...] = ()
         self._began = self._changed_at = env.now()
         self._running = False
@@ -124,7 +126,8 @@ class MeshBus:
             self._stored = Stored.load(json.loads(kept.store))
         except (ValueError, TypeError) as error:
             log.error("{path}: the configuration there cannot be used: {error}", path=self._disk.path, error=error)
-        self._offer()
+        for _ in self.offering():
+            continue
         return kept
 
     @property
@@ -244,31 +247,36 @@ class MeshBus:
         """The store was read."""
         self.was_read = True
         self._stored = stored
-        self._offer()
         self._news()
 
-    def _offer(self) -> None:
-        effective = self._stored.effective(self.who)
-        self._unfit = effective.refused
-        self._source.offer({name: Offer(name, each.version, each.body) for name, each in effective.resources.items()})
+    def offering(self) -> Iterator[None]:
+        """Tell the source what the store has for this sidecar, in steps that are each short."""
+        stored = self._stored
+        if stored is self._offered:
+            return
+        effective = yield from stored.resolving(self.who)
+        offers = {}
+        for name, each in effective.resources.items():
+            offers[name] = Offer(name, each.version, each.body)
+            yield
+        self._offered, self._unfit = stored, effective.refused
+        self._source.offer(offers)
 
     def applied(self) -> None:
         """What the source has is in force: tell the store, and keep it."""
         self._changed_at = self._env.now()
         if self.was_read:
             nacks = [*self._unfit, *map(_nack, self._source.refused)]
-            self.follower.acknowledge(self._stored, nacks)
+            self.follower.acknowledge(self._offered or EMPTY, nacks)
         self.keeper.changed()
 
     def rejected(self, error: ConfigError) -> None:
         """What the source has cannot be applied at all: tell the store, for each resource that has changed."""
         if not self.was_read:
             return
-        good, reason = self._source.good, f"refused with the whole: {error}"
-        resources = self._stored.effective(self.who).resources.values()
-        changed = [each for each in resources if each.name not in good or good[each.name].version != each.version]
-        nacks = [*self._unfit, *(Nack(each.name, each.version, reason) for each in changed)]
-        self.follower.acknowledge(self._stored, nacks)
+        reason = f"refused with the whole: {error}"
+        changed = (Nack(each.name, each.version, reason) for each in self._source.news())
+        self.follower.acknowledge(self._offered or EMPTY, [*self._unfit, *changed])
 
     # --- what is shown
 

@@ -340,6 +340,8 @@ class Sidecar(MultiService):
         return Deferred.fromCoroutine(self._judged())
 
     async def _judged(self) -> model.Config:
+        if self.bus is not None:
+            await self.reloading.in_slices(self.bus.offering())
         config = self._over(await self.source.read(self.world.config))
         self._check_bus(config)
         return config

@@ -59,6 +59,10 @@ class Source:
         """Take what the bus has now."""
         self._offers = dict(offers)
 
+    def news(self) -> list[Offer]:
+        """Return what the bus has and is not in force."""
+        return [each for name, each in self._offers.items() if self.good.get(name) != each]
+
     def _offered(self) -> list[Offer]:
         """Return what is to be judged: what could not be applied is left out for what was there before."""
         found = []

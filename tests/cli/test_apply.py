@@ -29,7 +29,7 @@ def test_what_changes_is_shown_and_written_as_one_version(meshctl: Meshctl, writ
         "version 1: 2 resources applied\n"
     )
     assert said.err == (
-        "meshctl: routes.shop[0].to.other: there is no clusters/other on the bus: sidecars need it in their own files\n"
+        "meshctl: routes.shop[0].to.other: there is no clusters/other on the bus: the sidecars need it in their own files\n"
     )
     [entry] = meshctl("history", "-o", "json").json
     assert (entry["author"], entry["reason"], sorted(entry["names"])) == (

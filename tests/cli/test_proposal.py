@@ -58,7 +58,7 @@ def test_what_is_on_the_bus_counts(write: Write) -> None:
     [shop] = read([write("routes: {shop: [{to: web}]}")], {})
     assert check([shop], there, None, {}) == []
     assert check([shop], {}, None, {}) == [
-        "routes.shop[0].to: there is no clusters/web on the bus: sidecars need it in their own files"
+        "routes.shop[0].to: there is no clusters/web on the bus: the sidecars need it in their own files"
     ]
 
 

@@ -224,6 +224,6 @@ def _stand_in(tree: Table, ours: set[str]) -> list[str]:
             _plant(tree, f"{kind}/{found[2]}", "stand-in", value)
         if problem.file in ours:
             said.append(
-                f"{problem.path}: there is no {kind}/{found[2]} on the bus: sidecars need it in their own files"
+                f"{problem.path}: there is no {kind}/{found[2]} on the bus: the sidecars need it in their own files"
             )
     return said

@@ -1,7 +1,8 @@
-"""``make run``: two versions of a small HTTP service, a TCP echo, and a sidecar in front of them, to play with.
+"""``make run``: a whole mesh to play with, and a change of its configuration while a client runs.
 
-Everything runs as a process of its own, as in real life: a service can be killed to see what the sidecar makes of it.
-Ctrl-C stops all of them.
+There is a sidecar at the edge, which starts the Redis of the mesh, two versions of a small HTTP service, each behind
+`meshctl run`, and a TCP echo.  Everything runs as a process of its own, as in real life: a service can be killed to see
+what the sidecars make of it.  Ctrl-C stops all of them.
 """
 
 from __future__ import annotations
@@ -9,64 +10,40 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import http.client
+import json
+import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Iterator, Mapping, Sequence
 
+from twisted_mesh.server import demo_files
+
 # Where things are if nobody else is there.
-PORTS = {"http": 8080, "tcp": 8081, "admin": 9901, "v1": 9001, "v2": 9002, "echo": 9003}
-# Seconds for the sidecar to come up, and for everything to go.
+PORTS = {
+    "http": 8080,
+    "tcp": 8081,
+    "admin": 9901,
+    "redis": 6380,
+    "v1": 9001,
+    "v2": 9002,
+    "echo": 9003,
+    "v1-in": 9011,
+    "v2-in": 9012,
+}
+# Seconds for the mesh to come up, and for everything to go.
 START_LIMIT = 30.0
 STOP_LIMIT = 10.0
 LOOK = 0.1
-
-CONFIG = """\
-# The demonstration's configuration.  Change it and save: the sidecar notices by itself, and says so in its log.
-node: {{id: demo, service: demo}}
-admin: 127.0.0.1:{admin}
-access_log: {{path: "-", format: text}}
-drain: {{wait: 0s, limit: 5s}}
-
-listeners:
-  web:
-    protocol: http
-    bind: 127.0.0.1:{http}
-    filters:
-      - headers: {{response: {{set: {{x-served-by: twisted_mesh}}}}}}
-    routes: shop
-  echo: {{protocol: tcp, bind: "127.0.0.1:{tcp}", routes: [{{to: echo}}]}}
-
-routes:
-  shop:
-    - name: hello                       # the sidecar answers this by itself
-      match: {{path: /hello}}
-      reply: {{status: 200, body: "hello from the mesh\\n"}}
-    - name: preview                     # whoever asks for it gets the new version
-      match: {{header: {{x-version: v2}}}}
-      to: v2
-    - name: canary                      # one call in ten goes to the new version
-      to: {{v1: 90, v2: 10}}
-
-clusters:
-  v1: {{endpoints: ["127.0.0.1:{v1}"], health_check: {{http: /healthz, interval: 1s}}}}
-  v2: {{endpoints: ["127.0.0.1:{v2}"], health_check: {{http: /healthz, interval: 1s}}}}
-  echo: {{endpoints: ["127.0.0.1:{echo}"]}}
-"""
-
-# What to try, and what comes of it.
-TRIES = (
-    ("curl http://127.0.0.1:{http}/", "nine in ten from v1, one from v2"),
-    ('curl -H "x-version: v2" http://127.0.0.1:{http}/', "always v2"),
-    ("curl -i http://127.0.0.1:{http}/hello", "from the sidecar itself, with the header that a filter sets"),
-    ("curl telnet://127.0.0.1:{tcp}", "what you type comes back"),
-    ("curl http://127.0.0.1:{admin}/clusters", "the admin: also /listeners /config /metrics /ready"),
-    ("kill {v1_pid}", "the end of v1: see its health in /clusters, and what calls get"),
-)
+# Calls that the client makes between two changes.
+CALLS = 100
 
 
 def say(text: str) -> None:
@@ -104,18 +81,18 @@ class Demonstration:
     def __init__(self, directory: Path, ports: Mapping[str, int]) -> None:
         self.directory = directory
         self.ports = ports
-        self.config = directory / "mesh.yaml"
         self.log = directory / "mesh.log"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
-        """Start everything, the sidecar last."""
-        self.config.write_text(CONFIG.format(**self.ports))
+        """Start everything: the edge first, which has the Redis that all need."""
+        demo_files.write(self.directory, self.ports)
         service = [sys.executable, "-m", "twisted_mesh.server.demo_services"]
-        self._spawn("v1", [*service, "http", "v1", str(self.ports["v1"])])
-        self._spawn("v2", [*service, "http", "v2", str(self.ports["v2"])])
+        self._spawn("edge", [*_twistd(), "--config", str(self.directory / "edge.yaml")])
         self._spawn("echo", [*service, "echo", str(self.ports["echo"])])
-        self._spawn("sidecar", [*_twistd(), "--config", str(self.config)])
+        for version in ("v1", "v2"):
+            command = [*service, "http", version, str(self.ports[version])]
+            self._spawn(version, [*_meshctl(), "run", "--config", f"{self.directory}/{version}.yaml", "--", *command])
 
     def _spawn(self, name: str, command: Sequence[str]) -> None:
         with self.log.open("ab") as log:
@@ -125,60 +102,73 @@ class Demonstration:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=_environment(),
                 start_new_session=True,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 (no thread was started here)
             )
 
     def wait_until_ready(self) -> bool:
-        """Wait until the sidecar answers calls; returns whether it does."""
+        """Wait until both versions answer calls; returns whether they do."""
         deadline = time.monotonic() + START_LIMIT
-        while time.monotonic() < deadline and self._running["sidecar"].poll() is None:
-            if self._ready():
+        while time.monotonic() < deadline and all(each.poll() is None for each in self._running.values()):
+            if self.ask() == "v1" and self.ask("v2") == "v2":
                 return True
             time.sleep(LOOK)
         return False
 
-    def _ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports["admin"], timeout=1.0)
+    def ask(self, version: str = "") -> str:
+        """Ask the edge once; returns which version has answered, "" if none has."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports["http"], timeout=1.0)
         try:
-            connection.request("GET", "/ready")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
+            connection.request("GET", "/", headers={"x-version": version} if version else {})
+            answer = connection.getresponse()
+            return str(json.loads(answer.read())["service"]) if answer.status == 200 else ""
+        except (OSError, http.client.HTTPException, ValueError):
+            return ""
         finally:
             connection.close()
 
+    # --- the change
+
+    def show(self) -> None:
+        """Shift the traffic from v1 to v2 by `meshctl apply`, with a client that goes on all the while."""
+        with Client(self) as client:
+            say(f"\nA client asks the edge again and again: {client.count()}")
+            for name, (comment, _) in demo_files.SHIFTS.items():
+                base = f"{self.directory}/edge.yaml"
+                file = f"{self.directory}/{name}"
+                self._meshctl("apply", "-f", file, "--base", base, "--wait", "--reason", comment)
+                say(f"The client goes on: {client.count()}")
+            self._meshctl("delete", "routes/shop", "--wait", "--reason", "the end of the show: the file's are back")
+
+    def _meshctl(self, *words: str) -> None:
+        say(f"\n$ meshctl {shlex.join(words)}")
+        done = subprocess.run(
+            [*_meshctl(), *words], env={**_environment(), **self._mesh()}, capture_output=True, text=True, check=False
+        )
+        say((done.stdout + done.stderr).rstrip())
+
+    def _mesh(self) -> Mapping[str, str]:
+        return {"MESHCTL_REDIS": f"redis://127.0.0.1:{self.ports['redis']}", "MESHCTL_MESH": "demo"}
+
     def guide(self) -> str:
         """What to try."""
-        tries = [(each.format(**self.ports, v1_pid=self._running["v1"].pid), comes) for each, comes in TRIES]
-        width = max(len(each) for each, _ in tries)
-        return "\n".join(
-            [
-                "",
-                "A sidecar runs in front of two versions of a service and a TCP echo.  Try:",
-                "",
-                *(f"  {each:{width}}   {comes}" for each, comes in tries),
-                "",
-                f"admin          127.0.0.1:{self.ports['admin']}",
-                f"configuration  {self.config}   change it, save it, and try again",
-                f"log            {self.log}",
-                "",
-                "Ctrl-C stops all of it.",
-            ]
-        )
+        script = Path(sys.executable).with_name("meshctl")
+        meshctl = str(script) if script.exists() else shlex.join(_meshctl())
+        return demo_files.guide(self.directory, self.ports, meshctl, self._running["v2"].pid)
 
     def watch(self) -> int:
-        """Run until the sidecar ends, and return its status; a service that ends is only mentioned."""
+        """Run until the edge ends, and return its status; a service that ends is only mentioned."""
         while True:
             for name in [name for name, each in self._running.items() if each.poll() is not None]:
                 status = self._running.pop(name).returncode
                 say(f"{name} has ended with status {status}")
-                if name == "sidecar":
+                if name == "edge":
                     return status
             time.sleep(LOOK)
 
     def stop(self) -> None:
-        """Stop the sidecar, and then what it stands in front of."""
+        """Stop the services, and then the edge, which has the Redis."""
         for name in reversed(list(self._running)):
             process = self._running.pop(name)
             process.send_signal(signal.SIGTERM)
@@ -196,6 +186,46 @@ def _twistd() -> list[str]:
     return [sys.executable, "-m", "twisted_mesh"]
 
 
+def _meshctl() -> list[str]:
+    return [sys.executable, "-m", "twisted_mesh.cli.main"]
+
+
+def _environment() -> Mapping[str, str]:
+    """Return the environment without what would have the demonstration use another mesh."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MESHCTL_", "MESH_"))}
+
+
+class Client:
+    """Asks again and again, in a thread, and counts who has answered."""
+
+    def __init__(self, demonstration: Demonstration) -> None:
+        self._demonstration = demonstration
+        self._answers: list[str] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Client:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._ended.set()
+        self._thread.join(STOP_LIMIT)
+
+    def _run(self) -> None:
+        while not self._ended.wait(0.005):
+            self._answers.append(self._demonstration.ask() or "failed")
+
+    def count(self) -> str:
+        """Return who answers the next calls, in words."""
+        self._answers.clear()
+        deadline = time.monotonic() + STOP_LIMIT
+        while len(self._answers) < CALLS and time.monotonic() < deadline:
+            time.sleep(LOOK)
+        counted = Counter(self._answers)
+        return ", ".join(f"{number} from {name}" for name, number in sorted(counted.items()))
+
+
 @contextlib.contextmanager
 def _interrupted_by(*numbers: int) -> Iterator[None]:
     """Have these signals do what Ctrl-C does."""
@@ -208,8 +238,8 @@ def _interrupted_by(*numbers: int) -> Iterator[None]:
     yield
 
 
-def main() -> int:
-    """Run the demonstration; returns the exit status."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the demonstration, and show a change unless ``--no-show`` is said; returns the exit status."""
     with tempfile.TemporaryDirectory(prefix="twisted-mesh-") as directory:
         demonstration = Demonstration(Path(directory), choose_ports(PORTS))
         try:
@@ -218,8 +248,10 @@ def main() -> int:
                 demonstration.start()
                 if not demonstration.wait_until_ready():
                     say(demonstration.log.read_text("utf-8", "replace"))
-                    say("the sidecar did not come up")
+                    say("the mesh did not come up")
                     return 1
+                if "--no-show" not in arguments:
+                    demonstration.show()
                 say(demonstration.guide())
                 return demonstration.watch()
         except KeyboardInterrupt:
@@ -233,4 +265,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

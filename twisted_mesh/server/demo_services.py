@@ -15,6 +15,8 @@ from typing import Any
 
 class _Answering(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body in one segment, or the second waits for the first one's acknowledgement.
+    wbufsize = 65536
 
     def do_GET(self) -> None:
         name = self.server.name  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 """The configuration bus at a real server: how soon a change is with all sidecars, and what it costs.
 
-    python -m benchmarks.bus [--sidecars 50] [--changes 200]
+    python benchmarks/bus.py [--sidecars 50] [--changes 200]
 
 The sidecars are the sidecar's own code for following the store, each with its two connections, all in one process: so
 the last of them waits for the work of all others, as it would not on a machine of its own.
@@ -12,7 +12,10 @@ import argparse
 import random
 import sys
 import time
+from pathlib import Path
 from typing import Any, Callable, Iterable
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.servers import Live, Server
 from twisted_mesh.bus.client import Redis, Subscriber

@@ -53,6 +53,7 @@ class Reporter:
     :param token: makes texts that are never the same twice.
     :ivar who: this sidecar.
     :ivar taken: the version of the store that is in force, as far as it could be used.
+    :ivar side: which side of its open canary this sidecar is on; "" if it has nothing to do with it.
     :ivar nacks: what could not be used of it.
     """
 
@@ -68,6 +69,7 @@ class Reporter:
         token: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
         self.taken = EMPTY
+        self.side: Side = ""
         self.nacks: tuple[Nack, ...] = ()
         self.took = 0.0
         self.trouble = ""
@@ -99,12 +101,11 @@ class Reporter:
             self._before = frozenset(each.name for each in self.nacks)
         self._canary = canary
         self.taken = stored
+        self.side = self._side()
         self.nacks = tuple(nacks)
         self.took = took
 
-    @property
-    def side(self) -> Side:
-        """Which side of the open canary this sidecar is on; "" if it has nothing to do with it."""
+    def _side(self) -> Side:
         canary = self.taken.canary
         if canary is None or not self.taken.concerned(self.who):
             return ""
@@ -130,15 +131,14 @@ class Reporter:
         """
         self._tally.look()
         calls, errors = self._tally.calls, self._tally.errors
-        side = self.side
         args = (
             store_channel(self._keys),
             self.who.node,
             self._lease,
-            msgspec.json.encode(self._report(side == "canary")),
+            msgspec.json.encode(self._report()),
             self.taken.epoch,
             self.taken.version,
-            side,
+            self.side,
             self._canary,
             calls - self._base[0],
             errors - self._base[1],
@@ -149,7 +149,7 @@ class Reporter:
         answer = await self._redis.script(_report, store_keys(self._keys), args)
         return Heard(answer[0].decode(), int(answer[1]), bool(answer[2]), int(answer[3]), bool(answer[4]))
 
-    def _report(self, canary: bool) -> Report:
+    def _report(self) -> Report:
         shown = tuple(
             msgspec.structs.replace(each, reason=each.reason[:MAX_REASON]) for each in islice(self.nacks, MAX_NACKS)
         )
@@ -165,7 +165,7 @@ class Reporter:
             nacks=shown,
             more=len(self.nacks) - len(shown),
             took=round(self.took, 6),
-            canary=canary,
+            canary=self.side == "canary",
             calls=self._tally.calls,
             errors=self._tally.errors,
             trouble=self.trouble,

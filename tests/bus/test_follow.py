@@ -35,8 +35,13 @@ class Sidecar:
         self.subscriber = subscriber(server.url, timeout=1.0)
         self.heard: list[ServiceView] = []
         self.registry = live.run(self._make)
-        self.following = live.run(lambda: self.registry.follow("web", self.heard.append))
+        self.vanished: set[str] = set()
+        self.following = live.run(lambda: self.registry.follow("web", self._hear))
         self.wait(lambda view: view.synced)
+
+    def _hear(self, view: ServiceView) -> None:
+        self.heard.append(view)
+        self.vanished |= view.vanished
 
     def _make(self) -> ServiceRegistry:
         made = ServiceRegistry(
@@ -45,7 +50,8 @@ class Sidecar:
             Keys("shop"),
             clock=self.live.reactor,
             random=random.Random(1),
-            wall=time.time,
+            # An hour off: only Redis's clock counts.
+            wall=lambda: time.time() - 3600,
             metrics=self.metrics,
             poll=0.1,
         )
@@ -140,6 +146,7 @@ def test_a_server_that_comes_back_empty(sidecar: Sidecar, server: Server) -> Non
     assert sidecar.view.stale_since is not None
     server.start()
     sidecar.wait(lambda view: view.synced and not view.records)
+    assert sidecar.vanished == {"web-1"}
     held = [Held("web", "web-1", 600.0)]
     assert sidecar.live.run(lambda: sidecar.registry.renew(held)) == [("web", "web-1")]
     sidecar.register(web())

@@ -48,7 +48,8 @@ class Set:
             self.redis("ZADD", f"{BASE}:leases", "XX", (int(seconds) + 1) * 1000, id)
 
     def read(self, known: int = 0, name: str = "web") -> Union[Changes, Whole]:
-        return result_of(self.leases.read(name, known))
+        born = self.redis("HGET", PREFIX + "services", ":born") or b""
+        return result_of(self.leases.read(name, known, born.decode()))
 
     def ids(self) -> set[str]:
         whole = self.read()
@@ -129,6 +130,13 @@ def test_only_what_was_missed_is_read(web: Set) -> None:
     assert isinstance(web.read(first), Whole)
     # Somebody who knows more than there is has known another Redis.
     assert isinstance(web.read(web.version + 1), Whole)
+
+
+def test_who_knew_another_redis_reads_everything(web: Set) -> None:
+    """A version means nothing to a Redis that was born later."""
+    version, _ = web.put("a")
+    assert isinstance(web.read(version), Changes)
+    assert isinstance(result_of(web.leases.read("web", version, "1")), Whole)
 
 
 def test_a_lease_that_ran_out_ends_when_somebody_looks(web: Set) -> None:
@@ -353,7 +361,8 @@ def test_an_empty_set_is_forgotten_after_a_while(web: Set) -> None:
     assert web.version
     web.redis("ZADD", PREFIX + "services:empty", "XX", int(web.redis("TIME")[0]) * 1000 - FORGET - 1000, "web")
     result_of(web.leases.poll(["other"]))
-    assert web.redis("KEYS", "*") == []
+    assert web.redis("KEYS", "*") == [b"mesh:{shop}:services"]
+    assert web.redis("HKEYS", PREFIX + "services") == [b":born"]
     # It may come back.
     web.put("a")
     assert web.ids() == {"a"}

@@ -216,7 +216,7 @@ class AgainstModel(RuleBasedStateMachine):
     @rule()
     def keep_up(self) -> None:
         """The follower reads what it has missed, as after a poll."""
-        if self.followed.got(result_of(self.leases.read("web", self.view.version)), True):
+        if self.followed.got(result_of(self.leases.read("web", self.view.version, self.view.born)), True):
             self.followed.got(result_of(self.leases.read("web")), True)
         assert {each.id: each.weight for each in self.view.instances} == self.weights
         assert self.view.suspects.keys() == self.suspects

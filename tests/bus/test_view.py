@@ -45,3 +45,19 @@ def test_operations_of_a_later_release_only_count() -> None:
     view.take(Whole(0, 1, {"a": b"1"}, {}, {}, ""))
     assert list(view.apply(read_change(b'{"v":2,"op":"paint","ids":["a"]}'))) == ["a"]
     assert (view.version, view.records) == (2, {"a": "1"})
+
+
+def test_what_redis_has_lost_has_vanished() -> None:
+    """Another birth, or a version from before: nobody has taken away what is missing.  Else somebody has."""
+    view: View[str] = View("web", text)
+    view.take(Whole(0, 5, {"a": b"1", "b": b"2"}, {}, {}, "", "1"))
+    view.take(Whole(0, 9, {"a": b"1"}, {}, {}, "", "1"))
+    assert view.vanished == frozenset()
+    view.take(Whole(0, 20, {}, {}, {}, "", "2"))
+    assert view.vanished == {"a"}
+    view.apply(read_change(b'{"v":21,"op":"set","id":"c","record":3}'))
+    assert view.vanished == frozenset()
+    view.take(Whole(0, 20, {}, {}, {}, "", "2"))
+    assert view.vanished == {"c"}
+    view.take(Whole(0, 0, {}, {}, {}, "", ""))
+    assert view.vanished == frozenset()

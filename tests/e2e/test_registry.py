@@ -132,7 +132,7 @@ def test_calls_go_on_while_redis_is_away(mesh: StartMesh, http_upstream: StartUp
         assert asked().status == 200
     redis_server.start()
     until(lambda: "kept" in sidecar.get("/clusters?format=json").text)
-    until(lambda: "are kept for 60 s" in sidecar.output())
+    until(lambda: "endpoints are kept for 60 s" in sidecar.output())
     for _ in range(50):
         assert asked().status == 200
     other = http_upstream("v2")

@@ -16,7 +16,7 @@ from twisted_mesh.bus.registry import ServiceView
 from twisted_mesh.bus.view import Suspect
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.upstream.cluster import Cluster
-from twisted_mesh.upstream.discovered import FIRST_VIEW
+from twisted_mesh.upstream.discovered import COMING_BACK, FIRST_VIEW
 from twisted_mesh.upstream.resolve import Answer
 
 
@@ -45,7 +45,7 @@ class FakeServices:
         self.told.append((service, id))
         return fail(self.error) if self.error else succeed(True)
 
-    def say(self, *instances: Instance, suspects: tuple[str, ...] = ()) -> None:
+    def say(self, *instances: Instance, suspects: tuple[str, ...] = (), lost: bool = False) -> None:
         view = self.view
         before, doubted = view.records, view.suspects
         view.known = view.synced = True
@@ -56,6 +56,7 @@ class FakeServices:
             for id in before.keys() | view.records.keys()
             if before.get(id) != view.records.get(id) or doubted.get(id) != view.suspects.get(id)
         )
+        view.vanished = frozenset(before.keys() - view.records.keys()) if lost else frozenset()
         for each in list(self.listeners):
             each(self.view)
 
@@ -170,9 +171,7 @@ def test_an_empty_answer_keeps_the_last_good_ones_for_a_while() -> None:
     subject.services.say()
     assert subject.addresses == ["10.0.0.1:1", "10.0.0.1:2"]
     assert subject.env.count("cluster_kept_endpoints", "api") == 2
-    assert any(
-        "service web has suddenly no instance; the last 2 are kept for 30 s" in each for each in subject.env.said
-    )
+    assert any("its last 2 endpoints are kept for 30 s" in each for each in subject.env.said)
     assert subject.cluster.endpoints[0].doubt.startswith("kept")
     assert subject.cluster.describe()["registry"]["kept_until"] == subject.env.wall() + 30  # type: ignore[index]
     subject.services.say()
@@ -290,6 +289,48 @@ def test_nothing_is_left_when_it_stops() -> None:
     subject.cluster.stop()
     assert not subject.env.clock.getDelayedCalls()
     assert not subject.services.listeners
+
+
+# --- a Redis that has lost what it had
+
+
+def test_those_that_are_not_back_yet_are_kept_too() -> None:
+    """Redis came back empty, and instances are registered again one after the other: each keeps its state."""
+    subject = Subject()
+    subject.services.say(web(1), web(2), web(3))
+    endpoints = subject.cluster.endpoints
+    subject.services.say(lost=True)
+    assert subject.cluster.endpoints == endpoints
+    subject.services.say(web(1))
+    assert len(subject.addresses) == 3
+    assert not endpoints[0].doubt
+    assert endpoints[1].doubt == "kept: the registry has lost what it knew"
+    assert subject.env.count("cluster_kept_endpoints", "api") == 2
+    subject.services.say(web(1), web(2), web(3))
+    assert set(subject.cluster.endpoints) == set(endpoints)
+    assert not any(each.doubt or each.draining for each in endpoints)
+    assert subject.cluster.describe()["registry"]["kept_until"] is None  # type: ignore[index]
+
+
+def test_those_that_do_not_come_back_go() -> None:
+    """Some time after the first are back; at once where a connection is refused."""
+    subject = Subject()
+    subject.services.say(web(1), web(2), web(3))
+    subject.services.say(web(1), lost=True)
+    assert len(subject.addresses) == 3
+    subject.refuse("10.0.0.1:3")
+    assert subject.addresses == ["10.0.0.1:1", "10.0.0.1:2"]
+    subject.env.clock.advance(COMING_BACK + 0.1)
+    assert subject.addresses == ["10.0.0.1:1"]
+    assert not subject.env.clock.getDelayedCalls()
+
+
+def test_what_was_taken_away_is_not_kept() -> None:
+    """While others are there, somebody who deregisters means it."""
+    subject = Subject()
+    subject.services.say(web(1), web(2))
+    subject.services.say(web(1))
+    assert subject.addresses == ["10.0.0.1:1"]
 
 
 # --- names

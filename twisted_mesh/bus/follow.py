@@ -199,7 +199,7 @@ class Follower(Generic[V]):
         followed.fresh = followed.again = False
         more = False
         try:
-            answer = await self._leases.read(followed.view.name, known)
+            answer = await self._leases.read(followed.view.name, known, followed.view.born)
             if self._has(followed):
                 more = followed.got(answer, self._subscriber.connected and followed.subscribed)
         except BusError:

@@ -13,7 +13,8 @@ It consists of, where BASE is ``mesh:{MESH}:KIND:NAME``:
 ==================== ==== ==========================================================================================
 
 The hash ``mesh:{MESH}:KINDs`` holds the version of every set: a counter that grows by 1 with each change and begins at
-the time in ms, so that it is never the same again after the data was lost.  The zset ``mesh:{MESH}:KINDs:empty`` says
+the time in ms, so that it is never the same again after the data was lost; ``:born`` is when the first of them was
+made, and differs for whoever knew what was there before a loss.  The zset ``mesh:{MESH}:KINDs:empty`` says
 since when a set is empty; after `FORGET` ms it is forgotten whole.
 
 A change is ``{"v": VERSION, "op": ...}``, with
@@ -45,7 +46,9 @@ local versions = prefix .. kind .. 's'
 _TELL = f"""
 local function tell(name, body)
   local base = prefix .. kind .. ':' .. name
-  redis.call('HSETNX', versions, name, string.format('%.0f', now))
+  if redis.call('HSETNX', versions, name, string.format('%.0f', now)) == 1 then
+    redis.call('HSETNX', versions, ':born', string.format('%.0f', now))
+  end
   local version = redis.call('HINCRBY', versions, name, 1)
   local text = string.format('{{"v":%.0f,', version) .. body .. '}}'
   redis.call('RPUSH', base .. ':changes', text)
@@ -249,8 +252,9 @@ return found
 """
 )
 
-# kind, share, hold, name, the version known or 0 -> now, version, the changes since;
-# or where these are not known any more: now, version, ids and records, ids and ends, ids and ends of suspects, why.
+# kind, share, hold, name, the version known or 0, and what was :born then -> now, version, the changes since;
+# or where these are not known any more: now, version, ids and records, ids and ends, ids and ends of suspects, why they
+# are, and what was :born.
 READ = (
     _NOW
     + _TELL
@@ -261,13 +265,15 @@ sweep(name, tonumber(ARGV[2]), tonumber(ARGV[3]))
 local base = prefix .. kind .. ':' .. name
 local version = tonumber(redis.call('HGET', versions, name) or '0')
 local missed = version - known
+local born = redis.call('HGET', versions, ':born') or ''
+if born ~= ARGV[6] then known = 0 end
 if known > 0 and missed == 0 then return {now, version, {}} end
 if known > 0 and missed > 0 and missed <= redis.call('LLEN', base .. ':changes') then
   return {now, version, redis.call('LRANGE', base .. ':changes', -missed, -1)}
 end
 return {
   now, version, redis.call('HGETALL', base .. ':records'), redis.call('ZRANGE', base .. ':leases', 0, -1, 'WITHSCORES'),
-  redis.call('ZRANGE', base .. ':suspects', 0, -1, 'WITHSCORES'), redis.call('GET', base .. ':reason') or ''
+  redis.call('ZRANGE', base .. ':suspects', 0, -1, 'WITHSCORES'), redis.call('GET', base .. ':reason') or '', born
 }
 """
 )
@@ -280,12 +286,14 @@ LIST = (
     + """
 local found = {}
 for _, name in ipairs(redis.call('HKEYS', versions)) do
-  sweep(name, tonumber(ARGV[2]), tonumber(ARGV[3]))
-  local base = prefix .. kind .. ':' .. name
-  found[#found + 1] = name
-  found[#found + 1] = tonumber(redis.call('HGET', versions, name))
-  found[#found + 1] = redis.call('ZCARD', base .. ':leases')
-  found[#found + 1] = redis.call('ZCARD', base .. ':suspects')
+  if name ~= ':born' then
+    sweep(name, tonumber(ARGV[2]), tonumber(ARGV[3]))
+    local base = prefix .. kind .. ':' .. name
+    found[#found + 1] = name
+    found[#found + 1] = tonumber(redis.call('HGET', versions, name))
+    found[#found + 1] = redis.call('ZCARD', base .. ':leases')
+    found[#found + 1] = redis.call('ZCARD', base .. ':suspects')
+  end
 end
 return found
 """

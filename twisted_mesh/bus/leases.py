@@ -58,7 +58,7 @@ class Changes(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """All of a set.  `ends` and `suspects` are in ms of Redis's clock, as `now` is."""
+    """All of a set.  `ends` and `suspects` are in ms of Redis's clock, as `now` is; `born` differs after a loss."""
 
     now: int
     version: int
@@ -66,6 +66,7 @@ class Whole(NamedTuple):
     ends: Mapping[str, int]
     suspects: Mapping[str, int]
     why: str
+    born: str = ""
 
 
 class Listed(NamedTuple):
@@ -150,12 +151,15 @@ class Leases:
             soonest = min([*due, soonest] if soonest >= 0 else due, default=-1.0)
         return versions, soonest
 
-    async def read(self, name: str, known: int = 0) -> Union[Changes, Whole]:
-        """Read what has happened to a set since a version, or all of it."""
-        answer = await self._run(READ, self.guard.share, _ms(self.guard.hold), name, known)
+    async def read(self, name: str, known: int = 0, born: str = "") -> Union[Changes, Whole]:
+        """Read what has happened to a set since a version, or all of it.
+
+        :param born: what it said of itself when that version was known.
+        """
+        answer = await self._run(READ, self.guard.share, _ms(self.guard.hold), name, known, born)
         if len(answer) == 3:
             return Changes(*answer)
-        now, version, records, ends, suspects, why = answer
+        now, version, records, ends, suspects, why, made = answer
         return Whole(
             now,
             version,
@@ -163,6 +167,7 @@ class Leases:
             {id: int(float(end)) for id, end in _pairs(ends)},
             {id: int(float(end)) for id, end in _pairs(suspects)},
             _text(why),
+            _text(made),
         )
 
     async def list(self) -> list[Listed]:

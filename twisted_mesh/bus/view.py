@@ -28,7 +28,8 @@ class View(Generic[T]):
     - `records` by id, `suspects` among them by id, and the `version` that they belong to.
     - `synced` says that changes are heard of as they happen; else `stale_since` says since when they may not be
       (seconds since the epoch; None if it never was).
-    - `touched` are the ids that the last change is about.
+    - `touched` are the ids that the last change is about; `vanished` those that were gone with it because Redis has
+      lost what it had, and not because anybody took them away.
     - `refused` counts records that could not be read; what was there before stays in force.
 
     It is one object, which changes; `records` and `suspects` are for reading.
@@ -43,6 +44,8 @@ class View(Generic[T]):
         self.known = False
         self.stale_since: Optional[float] = None
         self.touched: frozenset[str] = frozenset()
+        self.vanished: frozenset[str] = frozenset()
+        self.born = ""
         self.refused: dict[str, str] = {}
         self._decode = decode
 
@@ -64,7 +67,9 @@ class View(Generic[T]):
         self.suspects = {
             id: Suspect(until / 1000, whole.why) for id, until in whole.suspects.items() if id in self.records
         }
-        self.version = whole.version
+        lost = (bool(self.born) and whole.born != self.born) or whole.version < self.version
+        self.vanished = frozenset(before.keys() - self.records.keys()) if lost else frozenset()
+        self.version, self.born = whole.version, whole.born
         changed = {id for id in before.keys() | self.records.keys() if before.get(id) is not self.records.get(id)}
         changed |= {id for id in suspected.keys() | self.suspects.keys() if suspected.get(id) != self.suspects.get(id)}
         changed |= {id for id, why in self.refused.items() if refused.get(id) != why}
@@ -73,6 +78,7 @@ class View(Generic[T]):
     def apply(self, change: Change) -> Iterable[str]:
         """Apply the next change; returns the ids that it is about."""
         self.version = change.v
+        self.vanished = frozenset()
         if change.op == "set":
             self._set(change.id, bytes(change.record), self.records.get(change.id))
             self.suspects.pop(change.id, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Collection, Mapping, Optional, Protocol, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -52,6 +52,7 @@ class ViewLike(Protocol):
     known: bool
     stale_since: Optional[float]
     touched: frozenset[str]
+    vanished: frozenset[str]
 
     @property
     def records(self) -> Mapping[str, Any]: ...
@@ -79,6 +80,10 @@ class Services(Protocol):
 Alter = Callable[[Sequence[Endpoint], Sequence[str]], None]
 """Has endpoints beside those there are, or in their place; and none at some addresses."""
 
+# Why endpoints are kept, and for how long those that Redis has lost may take to come back when the first have; seconds.
+EMPTY = "the registry knows no instance any more"
+LOST = "the registry has lost what it knew"
+COMING_BACK = 15.0
 # A change of fewer instances than this share of all is made to those alone.
 FEW = 8
 
@@ -88,8 +93,9 @@ class Discovered:
 
     `replace` is called with all of them, or `alter` with those that have changed: a service may have thousands.
 
-    When the registry suddenly knows none, the last ones are kept for `keep_last_good` seconds.  A kept endpoint and a
-    suspect are gone as soon as one connection to them is refused.
+    When the registry suddenly knows none, the last ones are kept for `keep_last_good` seconds.  When Redis has lost
+    what it had, those that are not registered again yet are kept too, until some time after the first have come back.
+    A kept endpoint and a suspect are gone as soon as one connection to them is refused.
     """
 
     def __init__(
@@ -120,6 +126,8 @@ class Discovered:
         self._first: Optional[Deferred[None]] = None
         self._first_timer: Optional[IDelayedCall] = None
         self._keeping: Optional[IDelayedCall] = None
+        self._keep: dict[str, Sequence[Endpoint]] = {}
+        self._keep_why = ""
         # Suspects that have refused a connection; the registry is told, and may be slow to hear.
         self._refused: set[str] = set()
         self._useless: set[str] = set()
@@ -206,13 +214,13 @@ class Discovered:
         self._refused &= view.suspects.keys()
         self._suspects.value = len(view.suspects)
         if not self._take_few(view):
-            self._take_all(view)
+            self._take_all(view, view.vanished)
         if view.known or view.records:
             self._waited()
 
     def _take_few(self, view: ViewLike) -> bool:
         """Take in a change of a few instances; returns whether that was possible."""
-        if self.kept_until is not None or len(view.touched) * FEW > len(self._made):
+        if self.kept_until is not None or view.vanished or len(view.touched) * FEW > len(self._made):
             return False
         changed: dict[str, Endpoint] = {}
         gone: set[str] = set()
@@ -239,11 +247,18 @@ class Discovered:
             self._alter(list(changed.values()), list(gone))
         return True
 
-    def _take_all(self, view: ViewLike) -> None:
+    def _take_all(self, view: ViewLike, vanished: Collection[str] = ()) -> None:
         wanted = self._wanted(view)
-        if wanted or not self._should_keep():
+        lost = {id: made for id, made in self._made.items() if id in vanished and id not in self._keep}
+        if lost:
+            self._begin_keeping({**self._keep, **lost}, LOST)
+        elif not wanted and self._made and self.kept_until is None:
+            self._begin_keeping(self._made, EMPTY)
+        if wanted and self._keep_why == EMPTY:
             self._end_keeping()
-            self._use(wanted)
+        elif wanted and self.kept_until is not None:
+            self._keep_until(min(self.kept_until, self._env.wall() + COMING_BACK))
+        self._use_with_kept(wanted)
 
     def _resolved(self) -> None:
         """The addresses of a name have changed."""
@@ -317,58 +332,73 @@ class Discovered:
 
     # --- a service that is suddenly empty
 
-    def _should_keep(self) -> bool:
-        """Whether the endpoints are kept although none is wanted any more."""
-        if self.kept_until is not None:
-            return True
-        keep, endpoints = self._config.keep_last_good, self.endpoints
-        if not endpoints or keep <= 0:
-            return False
-        self.kept_until = self._env.wall() + keep
-        self._keeping = self._env.clock.callLater(keep, self._kept_long_enough)
-        self._kept.value = len(endpoints)
+    def _begin_keeping(self, made: Mapping[str, Sequence[Endpoint]], why: str) -> None:
+        keep = self._config.keep_last_good
+        if keep <= 0:
+            return
+        self._keep, self._keep_why = dict(made), why
+        if self.kept_until is None:
+            self._keep_until(self._env.wall() + keep)
+        for each in self._kept_endpoints():
+            each.doubt = f"kept: {why}"
+            each.on_refused = self._kept_refused
         self._env.log.warn(
-            "cluster {cluster}: service {service} has suddenly no instance; the last {count} are kept for {keep:g} s",
+            "cluster {cluster}: of service {service} {why}; its last {count} endpoints are kept for {keep:g} s",
             cluster=self.cluster,
             service=self.service,
-            count=len(endpoints),
+            why=why,
+            count=len(self._kept_endpoints()),
             keep=keep,
         )
-        for each in endpoints:
-            each.doubt = "kept: the registry knows no instance any more"
-            each.on_refused = self._kept_refused
-        # What is in use are the objects of earlier times, which learn of it this way.
-        self._replace(endpoints)
-        return True
+
+    def _keep_until(self, until: float) -> None:
+        if self.kept_until is not None and until >= self.kept_until:
+            return
+        if self._keeping is not None:
+            self._keeping.cancel()
+        self.kept_until = until
+        self._keeping = self._env.clock.callLater(max(0.0, until - self._env.wall()), self._kept_long_enough)
+
+    def _kept_endpoints(self) -> list[Endpoint]:
+        return [each for made in self._keep.values() for each in made]
+
+    def _use_with_kept(self, wanted: Mapping[str, Sequence[Endpoint]]) -> None:
+        """Use what is wanted, and of what is kept the rest."""
+        if self.kept_until is not None:
+            addresses = {each.address for made in wanted.values() for each in made}
+            self._keep = {
+                id: made
+                for id, made in self._keep.items()
+                if id not in wanted and not any(each.address in addresses for each in made)
+            }
+            self._kept.value = len(self._kept_endpoints())
+            if not self._keep:
+                self._end_keeping()
+        self._use({**wanted, **self._keep})
 
     def _end_keeping(self) -> None:
         if self._keeping is not None and self._keeping.active():
             self._keeping.cancel()
         self._keeping = None
+        self._keep, self._keep_why = {}, ""
         self._kept.value = 0
         if self.kept_until is not None:
             self.kept_until = None
-            self._env.log.info("cluster {cluster}: its last endpoints are not kept any more", cluster=self.cluster)
+            self._env.log.info("cluster {cluster}: no endpoints are kept any more", cluster=self.cluster)
 
     def _kept_long_enough(self) -> None:
         self._end_keeping()
-        self._use({})
+        self._use({} if self._view is None else self._wanted(self._view))
 
     # --- what calls have found
 
     def _kept_refused(self, endpoint: Endpoint) -> None:
-        if self.kept_until is None or endpoint.address not in self._holders:
+        if endpoint.address not in {each.address for each in self._kept_endpoints()}:
             return
         self._said_no(endpoint)
-        left = {
-            id: rest
-            for id, made in self._made.items()
-            if (rest := [each for each in made if each.address != endpoint.address])
-        }
-        self._kept.value = len(left)
-        if not left:
-            self._end_keeping()
-        self._use(left)
+        rest = {id: [each for each in made if each.address != endpoint.address] for id, made in self._keep.items()}
+        self._keep = {id: made for id, made in rest.items() if made}
+        self._use_with_kept({} if self._view is None else self._wanted(self._view))
 
     def _suspect_refused(self, endpoint: Endpoint) -> None:
         view, id = self._view, endpoint.instance

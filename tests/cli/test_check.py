@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ def test_a_good_configuration_is_summed_up(capsys: pytest.CaptureFixture[str]) -
     path = str(ROOT / "config" / "complete.yaml")
     assert main(["check", path]) == 0
     shown = capsys.readouterr()
-    assert (shown.out, shown.err) == (f"{path}: good: 2 listeners, 2 routing tables, 4 clusters\n", "")
+    assert (shown.out, shown.err) == (f"{path}: good: 2 listeners, 2 routing tables, 5 clusters\n", "")
 
 
 def test_problems_go_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,3 +43,18 @@ def test_variables_come_from_the_environment(
     monkeypatch.setenv("MESH_OF_A_TEST", "shop")
     assert main(["check", str(tmp_path)]) == 0
     assert capsys.readouterr().out.endswith("good: 0 listeners, 0 routing tables, 0 clusters\n")
+
+
+def test_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mesh.yaml"
+    path.write_text("clusters: {web: {endpoints: [127.0.0.1:80]}}\n")
+    assert main(["check", str(path), "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "good": True,
+        "problems": [],
+        "counts": {"listeners": 0, "routing tables": 0, "clusters": 1},
+    }
+    path.write_text("nod: 5\n")
+    assert main(["check", str(path), "-o", "json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["good"], said["problems"][0]["line"], said["problems"][0]["path"]) == (False, 1, "nod")

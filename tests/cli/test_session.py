@@ -90,3 +90,16 @@ def test_the_program_itself(bus_server: Server) -> None:
         words = [sys.executable, "-m", "twisted_mesh.cli.main", *command]
         done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, out, "")
+
+
+def test_an_embedded_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with pytest.raises(Failure) as caught:
+        mesh_of(given(redis="embedded", mesh="shop"), {})
+    assert str(caught.value).startswith("no sidecar of the mesh shop runs an embedded Redis here: there is no ")
+    assert caught.value.status == 3
+    socket = tmp_path / "twisted_mesh" / "shop" / "redis" / "redis.sock"
+    socket.parent.mkdir(parents=True)
+    socket.touch()
+    settings, _ = mesh_of(given(redis="embedded", mesh="shop"), {})
+    assert settings.url.shown == f"unix://{socket}"

@@ -8,12 +8,16 @@ from typing import Any, Iterator
 import pytest
 
 from tests.support import ROOT
+from twisted_mesh.bus.resource import encode
+from twisted_mesh.cli.proposal import check, read
 from twisted_mesh.control.load import load
 from twisted_mesh.model import Config
 from twisted_mesh.model.base import Model
 
 DIRECTORY = ROOT / "config"
-PATHS = sorted(each for each in DIRECTORY.iterdir() if each.suffix == ".yaml" or each.is_dir())
+# What is for `meshctl apply`, and no configuration of a sidecar.
+BUS = DIRECTORY / "bus"
+PATHS = sorted(each for each in DIRECTORY.iterdir() if each.suffix == ".yaml" or (each.is_dir() and each != BUS))
 ENV = {"HOSTNAME": "web-1", "ZONE": "a", "BIND": "127.0.0.1:8080", "MAX_CONNECTIONS": "500", "UPSTREAM": "web:9001"}
 
 
@@ -27,6 +31,14 @@ def test_it_loads(path: Path) -> None:
 def test_it_begins_with_what_it_is_for(path: Path) -> None:
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     assert any(each.read_text().startswith("# ") for each in files)
+
+
+def test_what_is_for_the_bus_fits_the_file_that_it_is_for() -> None:
+    proposed = read([str(BUS)], {})
+    assert {each.name for each in proposed} >= {"groups/edges", "routes/shop", "routes/shop@preview", "clusters/orders"}
+    assert check(proposed, {}, str(DIRECTORY / "registry.yaml"), {}) == []
+    for each in proposed:
+        encode(each.name, each.draft)
 
 
 def test_values_come_from_the_environment_and_from_files() -> None:

@@ -7,6 +7,8 @@ import json
 import sys
 from typing import Any, Callable, Iterable, Sequence
 
+from twisted_mesh.errors import ConfigError
+
 
 def show(arguments: argparse.Namespace, value: Any, text: Callable[[], str]) -> None:
     """Print `value` as JSON where that was asked for, else what `text` returns."""
@@ -14,6 +16,14 @@ def show(arguments: argparse.Namespace, value: Any, text: Callable[[], str]) -> 
         print(json.dumps(value, indent=2, ensure_ascii=False))
     elif lines := text():
         print(lines)
+
+
+def problems_of(error: ConfigError) -> list[dict[str, Any]]:
+    """Return the problems of a configuration for programs."""
+    return [
+        {"file": each.file, "line": each.line, "column": each.column, "path": each.path, "message": each.message}
+        for each in error.problems
+    ]
 
 
 def complain(line: str) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 
+from twisted_mesh.cli import parser as options_of
+
 NAME = "schema"
 HELP = "print the JSON Schema of the configuration"
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes: nothing."""
+    """Add what the command takes."""
+    options_of.output(parser, ("json",))
 
 
 def run(arguments: argparse.Namespace) -> int:

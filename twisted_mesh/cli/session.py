@@ -132,7 +132,20 @@ def mesh_of(arguments: argparse.Namespace, env: Mapping[str, str]) -> tuple[sett
             settings = settings_of.Redis.model_validate({"url": settings.url, **over}, strict=False)
     except ValueError as error:
         raise Failure(f"{source}: {_first_line(error)}", USAGE) from None
-    return settings, name
+    return (_embedded(name, settings) if settings.embedded else settings), name
+
+
+def _embedded(mesh: str, settings: settings_of.Redis) -> settings_of.Redis:
+    """Return how the server is reached that a sidecar of this mesh has started on this machine."""
+    path = os.path.join(settings_of.embedded_directory(mesh), settings_of.EMBEDDED_SOCKET)
+    if not os.path.exists(path):
+        raise Failure(
+            f"no sidecar of the mesh {mesh} runs an embedded Redis here: there is no {path}; where `state` says "
+            "another directory, name the socket: unix:///DIRECTORY/redis/redis.sock",
+            BUS,
+        )
+    username, password = settings.login
+    return settings_of.Redis(url=settings_of.RedisUrl.parse(f"unix://{path}"), username=username, password=password)
 
 
 def _tls(arguments: argparse.Namespace, env: Mapping[str, str]) -> dict[str, Optional[str]]:

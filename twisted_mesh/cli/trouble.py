@@ -8,6 +8,7 @@ from typing import Mapping, Sequence
 
 from twisted_mesh.bus.resource import Resource
 from twisted_mesh.cli.failure import NO, Failure
+from twisted_mesh.cli.output import problems_of
 from twisted_mesh.cli.proposal import Written, check, read
 from twisted_mesh.errors import ConfigError
 
@@ -36,8 +37,4 @@ def checking(arguments: argparse.Namespace, proposed: Sequence[Written], stored:
 
 def refused(error: ConfigError) -> Failure:
     """Return what ends the command: a line for each problem, the same for programs."""
-    problems = [
-        {"file": each.file, "line": each.line, "column": each.column, "path": each.path, "message": each.message}
-        for each in error.problems
-    ]
-    return Failure(str(error), NO, {"error": "refused", "problems": problems})
+    return Failure(str(error), NO, {"error": "refused", "problems": problems_of(error)})

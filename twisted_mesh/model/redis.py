@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Optional
@@ -19,6 +20,8 @@ from twisted_mesh.model.units import Interval
 PORT = 6379
 SENTINEL_PORT = 26379
 EMBEDDED = "embedded"
+# The name of an embedded server's unix socket, in its directory.
+EMBEDDED_SOCKET = "redis.sock"
 SCHEMES = ("redis", "rediss", "unix", "sentinel", EMBEDDED)
 # More of them are a mistake, and each costs a time-out when all are away.
 MOST_ADDRESSES = 32
@@ -31,6 +34,14 @@ _FORMS = (
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.ASCII | re.DOTALL)
 _DATABASE = re.compile(r"\d{1,5}", re.ASCII)
 _MASTER = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
+
+
+def embedded_directory(mesh: str) -> str:
+    """Return where the embedded server of a mesh has its data if nobody says where:
+    ``~/.local/state/twisted_mesh/MESH/redis``, below ``/var/lib`` for root, below ``XDG_STATE_HOME`` where that is
+    set."""
+    usual = "/var/lib" if os.geteuid() == 0 else os.path.expanduser("~/.local/state")
+    return os.path.join(os.environ.get("XDG_STATE_HOME") or usual, "twisted_mesh", mesh, "redis")
 
 
 @dataclass(frozen=True)

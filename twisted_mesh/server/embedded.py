@@ -6,7 +6,6 @@ first one ends another starts it again with the same data.
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from typing import Any, Callable, Optional
@@ -17,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from twisted_mesh.model.address import Address
-from twisted_mesh.model.redis import Redis, RedisUrl
+from twisted_mesh.model.redis import Redis, RedisUrl, embedded_directory
 from twisted_mesh.policy.backoff import decorrelated_jitter
 from twisted_mesh.server.redis_process import EmbeddedError, RedisProcess
 
@@ -39,10 +38,8 @@ log = Logger("twisted_mesh.redis")
 
 
 def default_directory(mesh: str) -> str:
-    """Return where the server of a mesh has its data if nobody says where: ``~/.local/state/twisted_mesh/MESH/redis``,
-    below ``/var/lib`` for root, below ``XDG_STATE_HOME`` where that is set."""
-    usual = "/var/lib" if os.geteuid() == 0 else os.path.expanduser("~/.local/state")
-    return os.path.join(os.environ.get("XDG_STATE_HOME") or usual, "twisted_mesh", mesh, "redis")
+    """Return where the server of a mesh has its data if nobody says where; see `embedded_directory`."""
+    return embedded_directory(mesh)
 
 
 class Embedded(Service):

@@ -11,6 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
+from twisted_mesh.model.redis import EMBEDDED_SOCKET
+
 if TYPE_CHECKING:
     from twisted_mesh.model.redis import Redis
 
@@ -60,7 +62,7 @@ class RedisProcess:
 
     def __init__(self, directory: str, settings: Redis) -> None:
         self.directory = os.path.abspath(directory)
-        self.socket = os.path.join(self.directory, "redis.sock")
+        self.socket = os.path.join(self.directory, EMBEDDED_SOCKET)
         self.log = os.path.join(self.directory, "server.log")
         self._settings = settings
         self._child: Optional[subprocess.Popen[bytes]] = None
@@ -87,7 +89,7 @@ class RedisProcess:
         if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
             raise EmbeddedError(
                 f"the path {self.socket} is too long for a unix socket; "
-                f"use a directory of at most {LONGEST_SOCKET - len('/redis.sock')} bytes"
+                f"use a directory of at most {LONGEST_SOCKET - len(EMBEDDED_SOCKET) - 1} bytes"
             )
 
     def own(self) -> bool:

@@ -263,6 +263,22 @@ def test_no_more_than_so_many_commands_wait(
     assert redis_server("GET", "x") == b"8"
 
 
+def test_no_more_than_so_many_bytes_wait(
+    live: Live, redis_server: Server, redis: MakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is larger than all may pass, if nothing waits."""
+    monkeypatch.setattr(module, "MAX_UNANSWERED_BYTES", 1000)
+    one = redis(redis_server.url)
+    live.run(lambda: one.command("SET", "x", "y" * 5000))
+    redis_server.pause()
+    asked = live.run(lambda: [[outcome_of(one.command("SET", "x", "y" * 600)) for _ in range(4)]])[0]
+    assert [each.called for each in asked] == [False, False, True, True]
+    assert asked[2].result.kind == "busy"
+    redis_server.resume()
+    live.until(lambda: all(each.called for each in asked))
+    assert live.run(lambda: one.command("STRLEN", "x")) == 600
+
+
 # --- who we are
 
 

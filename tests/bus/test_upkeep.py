@@ -201,6 +201,23 @@ def test_it_ends_at_once_whatever_it_is_doing(state: str) -> None:
     assert len(story.attempts) == 1
 
 
+@pytest.mark.parametrize("moment", ["opened", "closed"])
+def test_whoever_hears_of_it_may_end_it(moment: str) -> None:
+    story = Story()
+    link = Link()
+    story.outcomes = [link, Link()]
+    if moment == "opened":
+        story.upkeep._opened = lambda link: story.upkeep.stop()  # type: ignore[assignment,return-value]
+    else:
+        story.upkeep._closed = lambda why: story.upkeep.stop()  # type: ignore[assignment,return-value]
+    story.upkeep.start()
+    link.abort(down())
+    assert story.upkeep.link is None
+    assert story.upkeep.trouble == "stopped"
+    assert len(story.attempts) == 1
+    story.over()
+
+
 def test_the_same_trouble_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(module.log, "warn", lambda text, **values: said.append(text.format(**values)))

@@ -109,6 +109,12 @@ def test_aborting_twice_tells_the_first_reason() -> None:
     assert str(talk.link.failure) == "first"
 
 
+def test_a_message_link_takes_no_answer_that_nobody_asked_for() -> None:
+    talk = Talk(messages=True)
+    talk.receive(b"*2\r\n$4\r\npong\r\n$0\r\n\r\n")
+    assert str(talk.link.failure) == "redis a:1: an answer that nobody asked for"
+
+
 @pytest.mark.parametrize("cut", [0, 1, 5])
 def test_messages_and_acknowledgements_do_not_mix(cut: int) -> None:
     talk = Talk(messages=True)

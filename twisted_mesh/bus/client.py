@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Commands that may wait for their answers.  Redis answers 100,000 a second: past this it has stopped.
 MAX_UNANSWERED = 1024
+# Bytes of such commands: a server that has stopped reads nothing, so they stay here.
+MAX_UNANSWERED_BYTES = 64 << 20
 # Seconds that `up` waits if it is not told.
 UP_TIMEOUT = 10.0
 
@@ -98,7 +100,7 @@ class Redis:
         self._upkeep.start()
 
     async def _stop(self) -> None:
-        await self._upkeep.stop()
+        self._upkeep.stop()
         await self._finder.stop()
         waiting, self._waiting = self._waiting, []
         for each in waiting:
@@ -146,8 +148,8 @@ class Redis:
         link = self._upkeep.link
         if link is None:
             return self._failed(self._down())
-        if link.unanswered >= MAX_UNANSWERED:
-            text = f"{MAX_UNANSWERED:,} commands wait for their answers"
+        if link.unanswered >= MAX_UNANSWERED or link.unanswered_bytes > MAX_UNANSWERED_BYTES:
+            text = f"{link.unanswered:,} commands wait for their answers"
             return self._failed(BusError("busy", text, server=link.server))
         asked = link.ask(args, self.settings.timeout if timeout is None else timeout)
         return asked.addCallbacks(self._answered, partial(self._refused, link))

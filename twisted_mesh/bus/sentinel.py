@@ -10,7 +10,7 @@ from __future__ import annotations
 import random as _random
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from twisted_mesh.bus.dial import Dialer
 from twisted_mesh.bus.errors import BusError
@@ -53,6 +53,7 @@ class SentinelFinder(Finder):
         self._watch = Subscriber(
             settings, reactor=reactor, random=random, metrics=metrics, now=now, mesh=mesh, link="sentinel"
         )
+        self._looking: Optional[Deferred[Any]] = None
         # What was said while nobody listened may have been a switch.
         self._watch.on_up.append(self._look)
 
@@ -63,6 +64,8 @@ class SentinelFinder(Finder):
 
     def stop(self) -> Deferred[None]:
         """End."""
+        if self._looking is not None:
+            self._looking.cancel()
         return self._watch.stop()
 
     async def find(self) -> Link:
@@ -115,7 +118,13 @@ class SentinelFinder(Finder):
             self._now_at(Address(words[3], int(words[4])))
 
     def _look(self) -> None:
-        Deferred.fromCoroutine(self._ask()).addCallbacks(self._now_at, self._deaf)
+        if self._looking is None:
+            self._looking = Deferred.fromCoroutine(self._ask())
+            self._looking.addCallbacks(self._now_at, self._deaf).addBoth(self._looked)
+
+    def _looked(self, result: Any) -> Any:
+        self._looking = None
+        return result
 
     def _now_at(self, address: Address) -> None:
         if self._master is not None and address != self._master:
@@ -124,7 +133,7 @@ class SentinelFinder(Finder):
 
     def _deaf(self, failure: Any) -> None:
         """Whoever looks for the master next asks again, and says what is wrong."""
-        failure.trap(BusError)
+        failure.trap(BusError, CancelledError)
 
 
 def _settings_of_sentinels(settings: Redis) -> Redis:

@@ -110,7 +110,7 @@ class Subscriber:
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        await self._upkeep.stop()
+        self._upkeep.stop()
         await self._finder.stop()
         if self._unhook is not None:
             self._unhook()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random as _random
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Optional, Sequence
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twisted_mesh.bus.errors import BusError
 from twisted_mesh.policy.backoff import decorrelated_jitter
@@ -68,27 +69,31 @@ class Upkeep:
         self._pause: Optional[Deferred[None]] = None
         self._ping_timer: Optional[IDelayedCall] = None
         self._at_once = False
+        self._over = False
         self._said = ""
 
     def start(self) -> None:
         """Begin to connect."""
+        self._over = False
         if self._running is None:
             self.trouble = "not connected yet"
             self._running = Deferred.fromCoroutine(self._run())
-            self._running.addErrback(self._ended)
+            self._running.addBoth(self._ended)
 
-    def stop(self) -> Deferred[None]:
-        """End; what waits for an answer fails."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
+    def stop(self) -> None:
+        """End; what waits for an answer fails.  Whoever is called by the connection may call this too."""
+        self._over = True
+        self._leave("stopped")
         self.trouble = "stopped"
-        return succeed(None)
 
     def look_again(self, why: str) -> None:
         """The server is another one now: leave this one, and find it without waiting."""
         self._at_once = True
         self._wait = SHORTEST_WAIT
+        self._leave(why)
+
+    def _leave(self, why: str) -> None:
+        """Let go of what it is doing; the loop goes on from there."""
         if self.link is not None:
             self.link.abort(BusError("down", why, server=self.link.server))
         elif self._attempt is not None:
@@ -99,12 +104,12 @@ class Upkeep:
     # --- the one loop
 
     async def _run(self) -> None:
-        while True:
+        while not self._over:
             self._at_once = False
             link = await self._connected()
             if link is not None:
                 await self._used(link)
-            if not self._at_once:
+            if not (self._at_once or self._over):
                 self._wait = decorrelated_jitter(self._wait, SHORTEST_WAIT, LONGEST_WAIT, self._dice)
                 await self._sleep(self._wait)
 
@@ -116,9 +121,8 @@ class Upkeep:
             self._failed()
             self._tell(error)
         except CancelledError:
-            # By `look_again`, or the whole is to end.
-            if not self._at_once:
-                raise
+            # By `_leave`, and the loop knows why.
+            pass
         finally:
             self._attempt = None
         return None
@@ -136,14 +140,8 @@ class Upkeep:
         self.trouble = self._said = ""
         log.info("{name}: connected to redis {server}", name=self.name, server=link.server)
         self._ping_timer = self._reactor.callLater(PING_EVERY, self._ping, link)
-        try:
-            self._opened(link)
-            why = await link.ended
-        except CancelledError:
-            why = BusError("down", "stopped", server=link.server)
-            self._gone(why)
-            link.abort(why)
-            raise
+        self._opened(link)
+        why = await link.ended
         self._tell(why)
         self._gone(why)
         if self._reactor.seconds() - since >= PROVEN:
@@ -160,7 +158,7 @@ class Upkeep:
     def _tell(self, error: BusError) -> None:
         """Log what is wrong, once as long as it stays the same."""
         self.trouble = str(error)
-        if self.trouble != self._said:
+        if self.trouble != self._said and not self._over:
             self._said = self.trouble
             log.warn("{name}: {trouble}", name=self.name, trouble=self.trouble)
 
@@ -170,8 +168,7 @@ class Upkeep:
         try:
             await self._pause
         except CancelledError:
-            if not self._at_once:
-                raise
+            pass
         finally:
             self._pause = None
             if timer.active():
@@ -195,11 +192,12 @@ class Upkeep:
         if link.failure is None:
             link.abort(failure.value)
 
-    def _ended(self, failure: Any) -> None:
-        if failure.check(CancelledError) is None:
-            self._running = None
+    def _ended(self, result: Any) -> None:
+        self._running = None
+        self.trouble = "stopped"
+        if isinstance(result, Failure):
             self.trouble = "broken; see the log"
-            log.failure("{name}: the connection's upkeep broke", failure, name=self.name)
+            log.failure("{name}: the connection's upkeep broke", result, name=self.name)
 
 
 def call_all(listeners: Sequence[Callable[[], None]]) -> None:

@@ -8,6 +8,7 @@ Import this module late: txredisapi imports the reactor.
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import Any, Callable, Optional, Sequence
 
@@ -34,6 +35,7 @@ class _Wired:
     :ivar ended: fires once, with why.
     :ivar failure: why it ended, None while it lives.
     :ivar secured: whether the TLS handshake is over.
+    :ivar unanswered_bytes: with commands: the bytes of those that wait for their answers, which may wait here too.
     :ivar mode: ``standalone``, ``cluster`` or ``sentinel``, "" where the server does not say.
     :ivar role: ``master``, ``replica`` or ``sentinel``, "" where the server does not say.
     """
@@ -53,6 +55,7 @@ class _Wired:
         self.ended: Deferred[BusError] = Deferred()
         self.failure: Optional[BusError] = None
         self.secured = False
+        self.unanswered_bytes = 0
         self.mode = ""
         self.role = ""
         self._clock = clock
@@ -150,11 +153,27 @@ def _refusal(server: str, text: Any) -> BusError:
 class CommandLink(_Wired, txredisapi.RedisProtocol):
     """A connection for commands."""
 
+    def __init__(self, server: str, clock: IReactorTime) -> None:
+        super().__init__(server, clock)
+        self._sizes: deque[int] = deque()
+
+    def _build_command(self, *args: Argument, **options: object) -> bytes:
+        packed = super()._build_command(*args, **options)
+        self._sizes.append(len(packed))
+        self.unanswered_bytes += len(packed)
+        return packed
+
     def replyReceived(self, reply: Any) -> None:
         """A whole answer came; one that nobody asked for would pair with the next question."""
         if self.failure is None and not self.replyQueue.waiting:
             self.abort(BusError("protocol", "an answer that nobody asked for", server=self.server))
+        elif self._sizes:
+            self.unanswered_bytes -= self._sizes.popleft()
         super().replyReceived(reply)
+
+
+# What a server says of itself on a connection for subscriptions.
+_TOLD = frozenset([b"message", b"subscribe", b"unsubscribe"])
 
 
 class MessageLink(_Wired, txredisapi.SubscriberProtocol):
@@ -163,6 +182,13 @@ class MessageLink(_Wired, txredisapi.SubscriberProtocol):
     def __init__(self, server: str, clock: IReactorTime, deliver: Callable[[bytes, bytes], None]) -> None:
         super().__init__(server, clock)
         self._deliver = deliver
+
+    def replyReceived(self, reply: Any) -> None:
+        """A message or a whole answer came."""
+        told = isinstance(reply, list) and len(reply) == 3 and reply[0] in _TOLD
+        if self.failure is None and not told and not self.replyQueue.waiting:
+            self.abort(BusError("protocol", "an answer that nobody asked for", server=self.server))
+        super().replyReceived(reply)
 
     def messageReceived(self, pattern: Any, channel: bytes, message: bytes) -> None:
         """A message came."""

@@ -129,6 +129,9 @@ class Adapter(Protocol):
 
     protocol: str
 
+    def announce(self) -> None:
+        """A drain is near: tell clients, where the protocol can, to send their next call elsewhere."""
+
     def drain(self) -> None:
         """Answer what is in flight, then close; close what is idle."""
 

@@ -14,10 +14,14 @@ class Listeners:
         self.clock = clock
         self.connections = connections
         self.active = connections
+        self.announced: list[float] = []
         self.done: list[tuple[str, float]] = []
 
     def _note(self, what: str) -> None:
         self.done.append((what, round(self.clock.seconds(), 3)))
+
+    def announce(self) -> None:
+        self.announced.append(self.clock.seconds())
 
     def stop_accepting(self) -> None:
         self._note("stop_accepting")
@@ -42,7 +46,7 @@ def test_the_doors_stay_open_for_a_while() -> None:
     clock, listeners, drain, ended = start(0)
     assert drain.begun
     clock.advance(0.9)
-    assert listeners.done == []
+    assert (listeners.announced, listeners.done) == ([0.0], [])
     clock.pump([0.1, LOOK])
     assert listeners.done == [("stop_accepting", 1.0), ("drain", 1.0)]
     assert ended == [0]

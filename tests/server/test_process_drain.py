@@ -65,6 +65,26 @@ def test_ready_fails_at_once_and_the_doors_stay_open_for_a_while(mesh: Any, http
     assert running.wait() == 0
 
 
+def test_answers_say_that_the_connection_closes_from_the_beginning(mesh: Any, http_upstream: Any) -> None:
+    """A client that asks all the time has gone before its connection would close under a request."""
+    port, upstream = free_port(), http_upstream("a")
+    running = mesh(config(port, upstream.address, wait="60s"))
+    with RawClient(port) as client, RawClient(port) as idle:
+        client.send(GET)
+        assert client.read_answer().header("connection") is None
+        running.signal(signal.SIGTERM)
+        until(lambda: running.get("/ready").status == 503)
+        client.send(GET)
+        answer = client.read_answer()
+        assert (answer.text, answer.header("connection")) == ("a /", "close")
+        assert client.read_to_end() == b""
+        # What rests stays, and may still ask.
+        idle.send(GET)
+        assert idle.read_answer().header("connection") == "close"
+        running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+
+
 def test_at_the_limit_the_rest_is_cut_and_the_status_is_1(mesh: Any, http_upstream: Any) -> None:
     port, upstream = free_port(), http_upstream("a")
     running = mesh(config(port, upstream.address, limit="300ms"))

@@ -55,7 +55,7 @@ class HttpAdapter:
         self.open: set[HttpConnection] = set()
         # Accepted, but not yet made by the loop: they count, or one batch could bring many more than are allowed.
         self._arriving: set[HttpConnection] = set()
-        self.draining = False
+        self.closing = self.draining = False
         self.cells = Families(env.metrics).listener("http", name)
         self._sweep = Sweep(env.clock)
         self.calls = CallTable(env.now, self._sweep, partial(filter_stuck, env))
@@ -112,12 +112,16 @@ class HttpAdapter:
             self._arriving.discard(connection)
             raise
 
+    def announce(self) -> None:
+        """Say ``Connection: close`` with every answer from now on: a drain is near."""
+        self.closing = True
+
     def drain(self) -> None:
         """Say ``Connection: close`` with every answer from now on, and close what is idle.
 
         What the kernel already holds of a request is still read and answered.
         """
-        self.draining = True
+        self.closing = self.draining = True
         # For those whose answer has begun without ``Connection: close``.
         self.idle_timeout = min(self.idle_timeout, NEXT_REQUEST)
         for each in list(self.open):

@@ -85,7 +85,7 @@ class Answering(Deadlines):
             self._send_whole(call, told, told.body, call.head_at)
 
     def _send_whole(self, call: Call, reply: Reply, body: bytes, now: float) -> None:
-        keep = self._keep and self.body is None and not self.adapter.draining
+        keep = self._keep and self.body is None and not self.adapter.closing
         call.bytes_out = size = len(body)
         if (
             keep
@@ -111,7 +111,7 @@ class Answering(Deadlines):
         body = reply.body
         if not isinstance(body, ByteStream):
             raise TypeError(f"the body of a reply is bytes or a ByteStream, not {body!r:.100}")
-        keep = self._keep and self.body is None and not self.adapter.draining
+        keep = self._keep and self.body is None and not self.adapter.closing
         length = body.length
         if call.operation == "HEAD" or reply.status in answers.BODILESS:
             body.cancel()

@@ -83,6 +83,9 @@ class TcpAdapter:
         self._watch.wake()
         connection.begin()
 
+    def announce(self) -> None:
+        """A drain is near: nothing that TCP could tell a client."""
+
     def drain(self) -> None:
         """Let what is established go on: a TCP connection has no moment at which it could be ended unharmed."""
         self.draining = True

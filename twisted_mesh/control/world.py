@@ -108,6 +108,11 @@ class World:
         for each in self.listeners.values():
             each.stop_accepting()
 
+    def announce(self) -> None:
+        """Tell clients, where the protocol can, that their connections will close."""
+        for each in self.everyone:
+            each.adapter.announce()
+
     def drain(self) -> None:
         """Answer what is in flight, close what is idle."""
         for each in self.everyone:

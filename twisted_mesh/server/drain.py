@@ -1,8 +1,9 @@
 """The end of a process that serves: stop taking calls, let those in flight end, then go.
 
-First /ready fails while everything else goes on for `wait` seconds, so that whoever sends traffic here can notice.
-Then the listeners stop accepting, what is idle closes, and answers say ``Connection: close``.  The process ends when
-the last connection has gone, or `limit` seconds after the drain began.
+First /ready fails and answers say ``Connection: close``, while everything else goes on for `wait` seconds, so that
+whoever sends traffic here can notice.  Then the listeners stop accepting and what is idle closes: by then, few clients
+that send often are on connections that would close under a request.  The process ends when the last connection has
+gone, or `limit` seconds after the drain began.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ log = Logger("twisted_mesh.drain")
 
 class Drainable(Protocol):
     """What is drained: all the listeners of a process."""
+
+    def announce(self) -> None:
+        """Tell clients, where the protocol can, that their connections will close."""
 
     def stop_accepting(self) -> None:
         """Accept what waits, then close the listening sockets."""
@@ -63,6 +67,7 @@ class Drain:
             active=self._what.active,
             limit=limit,
         )
+        self._what.announce()
         self._timer = self._clock.callLater(min(wait, limit), self._close_doors)
 
     def end_now(self, reason: str) -> None:

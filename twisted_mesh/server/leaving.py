@@ -21,6 +21,11 @@ class Inbound:
     def __init__(self, listeners: Sequence[LiveListener]) -> None:
         self._listeners = listeners
 
+    def announce(self) -> None:
+        """Tell clients, where the protocol can, that their connections will close."""
+        for each in self._listeners:
+            each.adapter.announce()
+
     def stop_accepting(self) -> None:
         """Accept what waits, then close the listening sockets."""
         for each in self._listeners:

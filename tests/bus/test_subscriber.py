@@ -76,6 +76,32 @@ def test_what_is_wanted_and_not_wanted_in_one_breath(
     live.until(lambda: len(redis_server("PUBSUB", "CHANNELS")) == 26)
 
 
+def test_a_channel_that_is_left_and_taken_again_before_the_server_hears_of_it(
+    live: Live, redis_server: Server, subscriber: MakeSubscriber
+) -> None:
+    one = subscriber(redis_server.url)
+    subscribed(live, one, "a")
+    got: list[bytes] = []
+
+    def breath() -> Any:
+        other = one.subscribe("b", lambda payload: None)
+        one.unsubscribe("a")
+        return gatherResults([other, one.subscribe("a", got.append)])
+
+    live.run(breath)
+    redis_server("PUBLISH", "a", "x")
+    live.until(lambda: got == [b"x"])
+
+
+def test_many_channels_take_no_time_to_speak_of(live: Live, redis_server: Server, subscriber: MakeSubscriber) -> None:
+    one = subscriber(redis_server.url)
+    names = [f"c{each}" for each in range(3000)]
+    subscribed(live, one, *names)
+    redis_server.restart()
+    live.until(lambda: one.connected)
+    assert len(redis_server("PUBSUB", "CHANNELS")) == 3000
+
+
 def test_all_channels_are_there_before_it_is_said_that_it_is_up(
     live: Live, redis_server: Server, subscriber: MakeSubscriber, metrics: Registry
 ) -> None:

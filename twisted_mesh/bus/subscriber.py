@@ -7,6 +7,7 @@ only when all channels are known to be subscribed before: `Subscriber.on_up` say
 from __future__ import annotations
 
 import random as _random
+from collections import deque
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Optional
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -72,6 +73,8 @@ class Subscriber:
         self._channels: dict[bytes, _Channel] = {}
         # What the connection is subscribed to.
         self._have: set[bytes] = set()
+        # Channels of which the two may differ.
+        self._open: deque[bytes] = deque()
         self._ready = False
         self._syncing = False
         families = Families(metrics)
@@ -151,21 +154,24 @@ class Subscriber:
         wanted = self._channels[name] = _Channel(on_message)
         assert wanted.acknowledged is not None
         acknowledged = wanted.acknowledged
-        self._sync()
+        self._sync(name)
         return acknowledged
 
     def unsubscribe(self, channel: str) -> None:
         """Want a channel no more; nothing of it is delivered from now on."""
-        wanted = self._channels.pop(channel.encode(), None)
+        name = channel.encode()
+        wanted = self._channels.pop(name, None)
         if wanted is not None:
             _fire(wanted, CancelledError())
-            self._sync()
+            self._sync(name)
 
     # --- what the connection is subscribed to
 
-    def _sync(self) -> None:
-        """Bring what the server has in line with what is wanted, one question at a time."""
+    def _sync(self, *names: bytes) -> None:
+        """Bring what the server has of channels in line with what is wanted, one question at a time."""
         link = self._upkeep.link
+        if link is not None:
+            self._open.extend(names)
         if link is not None and link.failure is None and not self._syncing:
             self._syncing = True
             Deferred.fromCoroutine(self._in_line(link)).addErrback(self._broken, link)
@@ -189,11 +195,17 @@ class Subscriber:
             self._sync()
 
     def _next(self) -> Optional[tuple[str, bytes]]:
-        for name, each in self._channels.items():
-            if name not in self._have and not each.refused:
+        while self._open:
+            name = self._open.popleft()
+            wanted = self._channels.get(name)
+            if wanted is not None and name not in self._have and not wanted.refused:
                 return "SUBSCRIBE", name
-        gone = next((each for each in self._have if each not in self._channels), None)
-        return None if gone is None else ("UNSUBSCRIBE", gone)
+            if wanted is None and name in self._have:
+                return "UNSUBSCRIBE", name
+            if wanted is not None and name in self._have:
+                # Left and taken again before the server heard of either.
+                _fire(wanted, None)
+        return None
 
     async def _ask(self, link: Link, verb: str, name: bytes) -> None:
         try:
@@ -241,7 +253,8 @@ class Subscriber:
     def _opened(self, link: Link) -> None:
         self._cells.connects.value += 1
         self._alive()
-        self._sync()
+        self._open.clear()
+        self._sync(*self._channels)
 
     def _closed(self, why: BusError) -> None:
         was_ready, self._ready = self._ready, False

@@ -22,6 +22,10 @@ from twisted_mesh.server.secrets import Secrets
 from twisted_mesh.stream import ByteStream
 
 ENDPOINT = {
+    "out": "",
+    "doubt": "",
+    "declared": {"weight": 2, "instance": "", "status": "up"},
+    "override": None,
     "address": "127.0.0.1:9001",
     "name": "web.example:9001",
     "state": "unhealthy",
@@ -44,6 +48,7 @@ CLUSTER = {
     "usable": ["127.0.0.1:9001"],
     "endpoints": [ENDPOINT],
     "names": {"web.example:9001": {"addresses": ["127.0.0.1"], "problem": "server failure"}},
+    "registry": None,
 }
 LISTENER = {
     "name": "edge",
@@ -126,6 +131,23 @@ def test_ready_says_whether_and_why_not(process: Process) -> None:
     assert (reply.status, text(reply)) == (503, "draining\n")
     assert json.loads(text(ask(process, "/ready?format=json"))) == {"result": "draining"}
     assert ask(process, "/live").status == 200
+
+
+def test_ready_tells_of_a_bus_that_is_away_and_stays_ready(process: Process) -> None:
+    process.bus = {"trouble": "redis 127.0.0.1:6379: connection refused"}
+    reply = ask(process, "/ready")
+    assert (reply.status, text(reply)) == (200, "ready\nredis: redis 127.0.0.1:6379: connection refused\n")
+    assert json.loads(text(ask(process, "/ready?format=json"))) == {"result": "ready", "bus": process.bus}
+    process.bus = {"trouble": ""}
+    assert text(ask(process, "/ready")) == "ready\n"
+
+
+def test_the_configuration_shows_where_each_resource_comes_from(process: Process) -> None:
+    process.bus = {"trouble": "", "version": 3}
+    shown = json.loads(text(ask(process, "/config?format=json")))
+    assert shown["resources"] == {"clusters/api": "bus, version 3", "listeners/edge": "file"}
+    assert shown["bus"] == process.bus
+    assert "# resources: clusters/api: bus, version 3\n" in text(ask(process, "/config"))
 
 
 def test_the_list_shows_every_page(process: Process) -> None:

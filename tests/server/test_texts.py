@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from twisted_mesh.model import Config
+from twisted_mesh.server import texts
 from twisted_mesh.server.texts import config_as_json, config_as_text, redacted, table
 
 
@@ -56,3 +58,68 @@ def test_a_configuration_can_be_read_back_but_for_its_secrets() -> None:
     again = Config.model_validate(shown["config"])
     assert again.clusters == config.clusters
     assert again.listeners == config.listeners
+
+
+def test_clusters_show_what_is_declared_and_what_an_operator_said_apart() -> None:
+    endpoint = {
+        "address": "127.0.0.1:1",
+        "name": "",
+        "state": "healthy",
+        "weight": 7,
+        "zone": "a",
+        "active": 1,
+        "successes": 2,
+        "failures": 3,
+        "reason": "connected",
+        "out": "",
+        "doubt": "",
+        "declared": {"weight": 1, "instance": "web-1", "status": "up"},
+        "override": {"kind": "weight", "weight": 7, "author": "me", "reason": "a test", "until": 86400.0},
+        "connections": {},
+    }
+    drained = {**endpoint, "address": "127.0.0.1:2", "out": "drain by me", "override": None}
+    registry = {
+        "service": "web",
+        "subset": {"version": "v1"},
+        "version": 12,
+        "synced": False,
+        "stale_since": 86400.0,
+        "kept_until": 5.0,
+        "suspects": {"web-1": {"until": 90000.0, "reason": "2 of 3 leases ran out together"}},
+    }
+    cluster = {
+        "name": "web",
+        "balance": "random",
+        "ready": True,
+        "panicking": False,
+        "trouble": "",
+        "usable": ["127.0.0.1:1"],
+        "endpoints": [endpoint, drained],
+        "names": {},
+        "registry": registry,
+    }
+    lines = [re.sub("  +", "  ", line) for line in texts.clusters([cluster]).splitlines()]
+    columns = "ADDRESS  STATE  WEIGHT  ZONE  ACTIVE  SUCCEEDED  FAILED  REASON  DECLARED  OVERRIDE  CONNECTIONS"
+    override = "weight 7 by me until 1970-01-02T00:00:00Z: a test"
+    assert lines == [
+        "web: ready, random, 1 of 2 endpoints usable",
+        "  service web version=v1: version 12, not in step with the registry since 1970-01-02T00:00:00Z",
+        "  service web version=v1: the registry knows no instance any more; those before are kept",
+        "  service web version=v1: web-1 is a suspect until 1970-01-02T01:00:00Z: 2 of 3 leases ran out together",
+        f"  {columns}",
+        f"  127.0.0.1:1  healthy  7  a  1  2  3  connected  1 up web-1  {override}  -",
+        "  127.0.0.1:2  healthy  7  a  1  2  3  drain by me  1 up web-1  -  -",
+    ]
+    synced = {**cluster, "registry": {**registry, "synced": True, "kept_until": None, "suspects": {}}}
+    assert texts.clusters([synced]).splitlines()[1] == "  service web version=v1: version 12, in step with the registry"
+
+
+def test_comments_show_what_is_inside() -> None:
+    about = {"version": 3, "bus": {"trouble": "", "refused": ["one", "two"]}, "resources": {"clusters/web": "file"}}
+    assert texts.config_as_text(about, None).splitlines() == [
+        "# version: 3",
+        "# bus: trouble: no",
+        "# bus: refused: one",
+        "# bus: refused: two",
+        "# resources: clusters/web: file",
+    ]

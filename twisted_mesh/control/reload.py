@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from twisted_mesh import model
 
 # Seconds of building between which calls in flight get their turn.
-SLICE = 0.002
+SLICE = 0.001
 
 log = Logger("twisted_mesh.reload")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from twisted_mesh.server.secrets import NAMES, Hide
 
@@ -30,7 +31,10 @@ def json_text(value: object) -> str:
 
 
 def clusters(described: Sequence[Mapping[str, Any]]) -> str:
-    """Return what /clusters says as text: a line for each cluster and one for each endpoint."""
+    """Return what /clusters says as text: a line for each cluster and one for each endpoint.
+
+    What is in force and what is observed stand first, then what is declared, then what an operator said at run time.
+    """
     parts = []
     for each in described:
         usable, endpoints = each["usable"], each["endpoints"]
@@ -42,6 +46,8 @@ def clusters(described: Sequence[Mapping[str, Any]]) -> str:
             notes.append(each["trouble"])
         parts.append(f"{each['name']}: {', '.join(notes)}\n")
         parts += [f"  {name}: {_name(about)}\n" for name, about in each["names"].items()]
+        if each["registry"] is not None:
+            parts += [f"  {line}\n" for line in _registry(each["registry"])]
         if endpoints:
             parts += [f"  {line}\n" for line in table(_endpoint_rows(endpoints)).splitlines()]
     return "".join(parts) or "no clusters"
@@ -52,9 +58,44 @@ def _name(about: Mapping[str, Any]) -> str:
     return f"{addresses} ({about['problem']})" if about["problem"] else addresses
 
 
+def _registry(about: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is known of the registry: where its endpoints come from, and which of them are in doubt."""
+    subset = " ".join(f"{key}={value}" for key, value in about["subset"].items())
+    service = f"service {about['service']}{' ' + subset if subset else ''}"
+    if about["synced"]:
+        yield f"{service}: version {about['version']}, in step with the registry"
+    else:
+        since = f" since {_time(about['stale_since'])}" if about["stale_since"] else ""
+        yield f"{service}: version {about['version']}, not in step with the registry{since}"
+    if about["kept_until"] is not None:
+        yield f"{service}: the registry knows no instance any more; those before are kept"
+    for id, doubt in about["suspects"].items():
+        yield f"{service}: {id} is a suspect until {_time(doubt['until'])}: {doubt['reason']}"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _declared(endpoint: Mapping[str, Any]) -> str:
+    about = endpoint["declared"]
+    return " ".join(str(each) for each in (about["weight"], about["status"], about["instance"]) if each)
+
+
+def _override(about: Optional[Mapping[str, Any]]) -> str:
+    if about is None:
+        return "-"
+    what = f"weight {about['weight']}" if about["kind"] == "weight" else about["kind"]
+    until = f" until {_time(about['until'])}" if about["until"] else ""
+    return f"{what} by {about['author'] or 'nobody'}{until}{': ' + about['reason'] if about['reason'] else ''}"
+
+
 def _endpoint_rows(endpoints: Sequence[Mapping[str, Any]]) -> list[list[object]]:
     rows: list[list[object]] = [
-        ["ADDRESS", "STATE", "WEIGHT", "ZONE", "ACTIVE", "SUCCEEDED", "FAILED", "REASON", "CONNECTIONS"]
+        [
+            *("ADDRESS", "STATE", "WEIGHT", "ZONE", "ACTIVE", "SUCCEEDED", "FAILED", "REASON"),
+            *("DECLARED", "OVERRIDE", "CONNECTIONS"),
+        ]
     ]
     for each in endpoints:
         connections = "; ".join(f"{protocol} {pool}" for protocol, pool in each["connections"].items())
@@ -67,7 +108,9 @@ def _endpoint_rows(endpoints: Sequence[Mapping[str, Any]]) -> list[list[object]]
                 each["active"],
                 each["successes"],
                 each["failures"],
-                each["reason"] or "-",
+                each["out"] or each["doubt"] or each["reason"] or "-",
+                _declared(each),
+                _override(each["override"]),
                 connections or "-",
             ]
         )

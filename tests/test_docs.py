@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,7 +12,8 @@ from typing import Any, Callable, NamedTuple
 
 import pytest
 
-from tests.support import ROOT, HttpUpstream, Mesh, environment, free_port, request, until
+from tests.servers import Server
+from tests.support import ROOT, HttpUpstream, Mesh, environment, free_port, free_ports, request, until
 from twisted_mesh.errors import FLAGS
 from twisted_mesh.families import Families
 from twisted_mesh.filters.log_format import ARGUMENT_FIELDS, FIELDS
@@ -180,8 +182,8 @@ def test_every_option_of_the_command_is_listed() -> None:
 def test_the_first_configuration_and_the_first_filter(
     tmp_path: Path, mesh: Callable[..., Mesh], http_upstream: Callable[..., HttpUpstream]
 ) -> None:
-    assert write_files("README.md", tmp_path) == ["mesh.yaml", "filters/twisted_mesh/filters/hello.py"]
-    [check] = [each.text.strip() for each in blocks("README.md") if each.text.startswith("meshctl")]
+    assert write_files("README.md", tmp_path)[:2] == ["mesh.yaml", "filters/twisted_mesh/filters/hello.py"]
+    [check] = [each.text.strip() for each in blocks("README.md") if each.text.startswith("meshctl check")]
     run(check, tmp_path)
     port, upstreams = free_port(), [http_upstream(name) for name in ("one", "two", "three")]
     config = (tmp_path / "mesh.yaml").read_text().replace("8080", str(port)).replace("health_check", "# health_check")
@@ -194,3 +196,55 @@ def test_the_first_configuration_and_the_first_filter(
     answer = request(port, "/api/x", headers={"x-name": "you"})
     assert (answer.status, answer.header("x-hello")) == (200, "good day you")
     assert request(port, "/", headers={"x-name": "you"}).text == "nothing here\n"
+
+
+def test_what_it_shows_of_a_mesh(
+    tmp_path: Path, redis_server: Server, mesh: Callable[..., Mesh], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two applications as the page starts them, and the change that it makes."""
+    write_files("README.md", tmp_path)
+    monkeypatch.setenv("MESHCTL_REDIS", redis_server.url)
+    commands = [line for each in blocks("README.md") for line in each.text.splitlines() if line.startswith("meshctl ")]
+    start, apply, rollback = (
+        next(each for each in commands if f"meshctl {name}" in each) for name in ("run", "apply", "roll")
+    )
+    config = (tmp_path / "application.yaml").read_text().replace("redis://127.0.0.1:6379", redis_server.url)
+    running = []
+    try:
+        for version in ("v1", "v2"):
+            app, inbound = free_ports(2)
+            text = (
+                config.replace("9001", str(app))
+                .replace("8001", str(inbound))
+                .replace("version: v1", f"version: {version}")
+            )
+            where = tmp_path / version
+            where.mkdir()
+            more = f"admin: off\nstate: {where}\n"
+            text = more + text.replace("node:", f"node:\n  id: {version}\n  address: 127.0.0.1")
+            (where / "application.yaml").write_text(text)
+            words = start.replace("meshctl", f"{sys.executable} -m twisted_mesh.cli.main")
+            words = words.replace(
+                "python -m my_application",
+                f"{sys.executable} -m twisted_mesh.server.demo_services http {version} {app}",
+            )
+            running.append(subprocess.Popen(words.split(), cwd=where, env=environment(), stdin=subprocess.DEVNULL))
+            until(lambda version=version: f'"{version}"' in run("meshctl endpoints web -o json || true", tmp_path))
+        port = free_port()
+        edge = {
+            "redis": redis_server.url,
+            "node": {"id": "edge"},
+            "listeners": {"edge": {"protocol": "http", "bind": f"127.0.0.1:{port}", "routes": "shop"}},
+            "routes": {"shop": [{"reply": {"body": "nothing yet"}}]},
+        }
+        (tmp_path / "edge").mkdir()
+        mesh(json.dumps(edge), directory=tmp_path / "edge")
+        assert request(port).text == "nothing yet"
+        assert "3 sidecars acknowledged" in run(apply, tmp_path)
+        assert {json.loads(request(port).text)["service"] for _ in range(40)} == {"v1", "v2"}
+        run(rollback, tmp_path)
+        assert request(port).text == "nothing yet"
+    finally:
+        for each in running:
+            each.terminate()
+        assert [each.wait(30) for each in running] == [143, 143]

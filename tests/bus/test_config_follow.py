@@ -278,6 +278,17 @@ def test_a_canary_that_is_refused_is_over_for_all(made: Made, live: Live) -> Non
     assert kinds == ["rollback", "canary", "apply"]
 
 
+def test_reports_come_often_while_there_is_a_canary(made: Made, live: Live) -> None:
+    """From its begin on, and not only from the next beat."""
+    one = made.sidecar(beat=60)
+    live.until(lambda: made.subscriber.connected)
+    live.run(one.follower.ready)
+    made.apply(Trial(0.5), web=1)
+    live.until(lambda: one.follower.stored.canary is not None)
+    sent = one.counted("bus_reports", "sent")
+    live.until(lambda: one.counted("bus_reports", "sent") > sent + 1)
+
+
 def test_who_may_not_subscribe_polls(made: Made, live: Live, redis: Any, subscriber: Any) -> None:
     made.server("ACL", "SETUSER", "mesh", "on", ">secret", "~*", "+@all", "resetchannels")
     url = f"redis://mesh:secret@{made.server.address}/0"

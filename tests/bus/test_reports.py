@@ -130,6 +130,15 @@ def test_what_others_wrote_among_the_reports_is_passed_over(store: ConfigStore, 
     assert [each.node for each in result(store.status()).sidecars] == ["a"]
 
 
+def test_a_canary_that_others_wrote_badly_spoils_no_report(store: ConfigStore, direct: AtOnce, server: Server) -> None:
+    one = Sidecar(direct, "a")
+    found = apply(store, Trial(0.5), web=1)
+    for text in ("rubbish", "[]", '{"version":1}', '{"version":"1","share":0.5,"bound":1,"margin":0,"least_calls":1}'):
+        server("SET", "mesh:{shop}:config:canary", text)
+        assert one.take(found).ended == 0
+        assert result(store.status()).canary is None
+
+
 def test_a_report_hears_of_a_newer_version(store: ConfigStore, direct: AtOnce) -> None:
     one = Sidecar(direct, "a")
     assert one.report()[:4] == ("", 0, False, 0)
@@ -149,6 +158,7 @@ def begin(store: ConfigStore, sidecars: list[Sidecar], **settings: Any) -> Store
     base = apply(store, web=1, other=1)
     for each in sidecars:
         each.take(base)
+    settings.setdefault("settle", 0.0)
     found = apply(store, Trial(0.1, **settings), web=2)
     for each in sidecars:
         each.take(found)
@@ -223,6 +233,20 @@ def test_a_canary_with_more_errors_than_the_others_rolls_itself_back(store: Conf
         "canary of version 2: of the canaries 8.5 % of 106 calls failed, of the others 3.0 % of 900; "
         "more than 5 points apart"
     )
+
+
+def test_calls_are_not_judged_before_all_have_reported_some(store: ConfigStore, direct: AtOnce, server: Server) -> None:
+    """A trouble that all have would look like one of the canaries."""
+    sidecars = fleet(direct)
+    begin(store, sidecars, settle=60.0)
+    sidecars[0].calls(100, 100)
+    assert sidecars[0].report().ended == 0
+    server(
+        "SET",
+        "mesh:{shop}:config:canary",
+        server("GET", "mesh:{shop}:config:canary").replace(b'"settle":60', b'"settle":0'),
+    )
+    assert sidecars[0].report().ended == 3
 
 
 def test_the_margin_and_the_least_number_of_calls_are_set(store: ConfigStore, direct: AtOnce) -> None:

@@ -245,9 +245,13 @@ class ConfigFollower:
             if first:
                 self._tell()
         else:
+            hurry = self.stored.canary is None and found.canary is not None
             self.stored = found
             self._follows("changed")
             self._tell()
+            if hurry and self._timer is not None:
+                self._timer.cancel()
+                self._plan()
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)

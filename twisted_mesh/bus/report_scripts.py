@@ -60,6 +60,8 @@ end
 -- Why the canary has failed, nil if it has not.  The rule is that of policy/canary.py.
 local function failed(canary, blame)
   if blame ~= '' then return node .. ' refused ' .. blame end
+  -- Until the others have reported too, a trouble of all would look like one of the canaries.
+  if at < canary.at + 1000 * (canary.settle or 0) then return nil end
   local sums = redis.call('HMGET', K.traffic, 'canary calls', 'canary errors', 'other calls', 'other errors')
   for each = 1, 4 do sums[each] = tonumber(sums[each] or '0') end
   local calls, errors, other_calls, other_errors = sums[1], sums[2], sums[3], sums[4]

@@ -89,6 +89,7 @@ class Canary(msgspec.Struct, frozen=True):
     :ivar bound: sidecars whose `policy.canary.place` is at or below this belong.
     :ivar margin: how much greater than the others' the canaries' share of failed calls may be; 0.05 is 5 in 100.
     :ivar least_calls: nothing is judged by fewer calls of the canaries.
+    :ivar settle: seconds from its begin until calls are judged, so that all have reported some.
     :ivar names: the resources that it changes.
     """
 
@@ -101,6 +102,7 @@ class Canary(msgspec.Struct, frozen=True):
     reason: str = ""
     at: float = 0.0
     names: tuple[str, ...] = ()
+    settle: float = 0.0
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -36,6 +36,8 @@ MOST_VERSIONS = 1000
 UP_TIMEOUT = 5.0
 # How much greater than the others' the canaries' share of failed calls may be, and by how many calls that is judged.
 MARGIN = 0.05
+# Seconds until that is judged at all: every sidecar has reported twice by then.
+SETTLE = 3.0
 LEAST_CALLS = 100
 
 # Seconds, and how often is looked: for a sidecar's offer, and for what all of them say of a version.
@@ -62,12 +64,13 @@ class Trial(NamedTuple):
     """How a canary is wanted: for a `share` of the sidecars (0.1 for 10 %), above 0 and below 1.
 
     It rolls itself back when one of its sidecars refuses what it brings, or when their share of failed calls is more
-    than `margin` greater than the others', once they had `least_calls`.
+    than `margin` greater than the others', once they had `least_calls`, and not before `settle` seconds.
     """
 
     share: float
     margin: float = MARGIN
     least_calls: int = LEAST_CALLS
+    settle: float = SETTLE
 
 
 class ConfigStore:
@@ -214,7 +217,7 @@ class ConfigStore:
         sidecars = (await read_status(self.redis, self.keys)).sidecars
         tried = with_trial(await self._read(EMPTY), changes)
         bound = bound_for(canary.share, [each.node for each in sidecars if tried.concerned(who_of(each.report))])
-        made = Canary(0, canary.share, bound, canary.margin, canary.least_calls)
+        made = Canary(0, canary.share, bound, canary.margin, canary.least_calls, settle=canary.settle)
         return msgspec.json.encode(made)
 
     def delete(

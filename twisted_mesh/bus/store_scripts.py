@@ -30,9 +30,14 @@ local function table_of(json)
   return ok and type(found) == 'table' and found or {}
 end
 
+-- The open canary and its text; what somebody else wrote in its place is none.
 local function open_canary()
   local json = redis.call('GET', K.canary)
-  return json and table_of(json) or nil, json or ''
+  local found = table_of(json)
+  for _, each in ipairs({'version', 'share', 'bound', 'margin', 'least_calls', 'at'}) do
+    if type(found[each]) ~= 'number' then return nil, '' end
+  end
+  return found, json
 end
 
 -- Whether who has `version` of the life `theirs` would have to go back to take what is here.

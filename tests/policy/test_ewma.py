@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import exp
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_mesh.policy.ewma import DECAY, REFUSED, REFUSED_MOST, UNKNOWN, PeakEwma
+from twisted_mesh.policy.ewma import DECAY, REFUSED, REFUSED_MOST, UNKNOWN, PeakEwma, peak_ewma
 
 
 def test_one_that_is_not_known_has_the_default() -> None:
@@ -65,3 +67,38 @@ def test_it_stays_between_the_extremes(steps: list[tuple[float, float]]) -> None
 def test_the_decay_is_checked() -> None:
     with pytest.raises(ValueError, match="more than 0"):
         PeakEwma(0.0, decay=0.0)
+
+
+@dataclass
+class One:
+    name: str
+    weight: int = 1
+    active: int = 0
+
+
+def picks(candidates: list[One], latencies: list[float], count: int = 2000) -> dict[str, int]:
+    """How often each is picked, at time 0."""
+    known = []
+    for each in latencies:
+        known.append(PeakEwma(0.0, unknown=each))
+    pick = peak_ewma(candidates, known, Random(1).random, lambda: 0.0)
+    counted = {each.name: 0 for each in candidates}
+    for _ in range(count):
+        counted[pick().name] += 1
+    return counted
+
+
+def test_the_faster_of_two_is_picked() -> None:
+    assert picks([One("a"), One("b")], [0.1, 0.2]) == {"a": 2000, "b": 0}
+    assert picks([One("a")], [0.1]) == {"a": 2000}
+
+
+def test_what_is_in_flight_and_the_weight_count() -> None:
+    assert picks([One("a", active=3), One("b", active=1)], [0.1, 0.15])["b"] == 2000
+    assert picks([One("a", active=3, weight=4), One("b", active=1)], [0.1, 0.15])["a"] == 2000
+
+
+def test_of_three_the_slowest_is_never_picked_and_the_others_are_shared() -> None:
+    counted = picks([One("a"), One("b"), One("c")], [0.1, 0.1, 5.0])
+    assert counted["c"] == 0
+    assert 850 < counted["a"] < 1150

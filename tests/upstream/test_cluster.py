@@ -72,7 +72,7 @@ def test_what_was_tried_is_avoided_while_there_is_another() -> None:
     assert cluster.pick(a_call((one, two, three))) in cluster.endpoints
 
 
-@pytest.mark.parametrize("balance", ["round_robin", "random", "least_request"])
+@pytest.mark.parametrize("balance", ["round_robin", "random", "least_request", "peak_ewma"])
 def test_one_that_cannot_be_connected_to_rests(balance: str) -> None:
     """Nor is it the next choice of a call that has failed elsewhere, while there is another."""
     env = FakeEnv()

@@ -79,6 +79,7 @@ def test_it_describes_itself() -> None:
         "active": 0,
         "successes": 0,
         "failures": 0,
+        "conduct": None,
         "connections": {"http": "<Pool>"},
     }
 

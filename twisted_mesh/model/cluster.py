@@ -12,8 +12,8 @@ from twisted_mesh.model.fields import StatusRange
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Address, Duration, Interval
 
-BALANCES = ("round_robin", "random", "least_request")
-LATER_BALANCES = ("peak_ewma", "ring_hash", "maglev")
+BALANCES = ("round_robin", "random", "least_request", "peak_ewma")
+LATER_BALANCES = ("ring_hash", "maglev")
 _ANY_SUCCESS = ((200, 299),)
 ADDRESS = {"type": "string", "description": "host:port or unix:/path"}
 
@@ -138,7 +138,8 @@ class Cluster(Model):
         Field(json_schema_extra={"enum": list(BALANCES)}),
     ] = Field(
         default="least_request",
-        description="How an endpoint is picked; least_request is the less busy of two picked at random.",
+        description="How an endpoint is picked; least_request is the less busy of two picked at random, peak_ewma "
+        "the one of two that answers faster for what it has in hand.",
     )
     connect_timeout: Interval = Field(default=1.0, description="How long connecting may take.")
     health_check: Optional[HealthCheck] = Field(default=None, description="Active health checks; none if not given.")

@@ -8,6 +8,9 @@ many calls, and one that hangs before it has answered any of them.
 from __future__ import annotations
 
 from math import exp
+from typing import Callable, Sequence
+
+from twisted_mesh.policy.balance import C, Dice
 
 # Seconds after which an observation counts for 1/e.
 DECAY = 10.0
@@ -62,3 +65,29 @@ class PeakEwma:
         if silent > 0.0:
             value *= exp(-silent / self._decay)
         return (value + 1e-6) * (active + 1) / weight
+
+
+def peak_ewma(
+    candidates: Sequence[C], latencies: Sequence[PeakEwma], dice: Dice, now: Callable[[], float]
+) -> Callable[[], C]:
+    """Return a function that picks the one that costs less of two that are drawn evenly.
+
+    :param latencies: one for each candidate.
+    """
+    count = len(candidates)
+    if count == 1:
+        only = candidates[0]
+        return lambda: only
+    others = count - 1
+
+    def pick() -> C:
+        first = int(dice() * count)
+        second = int(dice() * others)
+        if second >= first:
+            second += 1
+        one, other = candidates[first], candidates[second]
+        at = now()
+        cost = latencies[first].cost(one.active, one.weight, at)
+        return one if cost <= latencies[second].cost(other.active, other.weight, at) else other
+
+    return pick

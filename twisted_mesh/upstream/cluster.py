@@ -11,7 +11,9 @@ from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Proceed
 from twisted_mesh.policy.balance import BALANCES
+from twisted_mesh.policy.ewma import peak_ewma
 from twisted_mesh.policy.health import usable
+from twisted_mesh.upstream.conduct import Conducts
 from twisted_mesh.upstream.discovered import Discovered, Services, Stoppable
 from twisted_mesh.upstream.endpoint import DRAINING, Endpoint
 from twisted_mesh.upstream.health import HealthChecks
@@ -62,7 +64,7 @@ class Cluster:
         self.endpoints: tuple[Endpoint, ...] = ()
         self.usable: tuple[Endpoint, ...] = ()
         self.panicking = False
-        self._balance = BALANCES[config.balance]
+        self._conducts = Conducts(env, latency=config.balance == "peak_ewma")
         self._resting = Resting(env.clock, self._choose)
         self._next: Callable[[], Endpoint] = self._none
         self._known: dict[str, Endpoint] = {}
@@ -117,7 +119,7 @@ class Cluster:
         if picked not in call.tried:
             return picked
         rest = self._resting.awake([each for each in self.usable if each not in call.tried])
-        return self._balance(rest, self.env.random.random)() if rest else picked
+        return self._spread(rest)() if rest else picked
 
     def unreachable(self, endpoint: Endpoint) -> None:
         """`endpoint` could not be connected to: for a moment the others take its calls, if there are any."""
@@ -312,6 +314,7 @@ class Cluster:
         """Count and check exactly the endpoints there are."""
         self._cells.changes.value += int(changed)
         self._cells.overridden.value = sum(each.override is not None for each in self.endpoints)
+        self._conducts.tend(self.endpoints)
         if self._checks is not None:
             self._checks.watch([each for each in self.endpoints if not under_maintenance(each)])
             return
@@ -342,8 +345,15 @@ class Cluster:
     def _choose(self) -> None:
         """Prepare the next picks."""
         chosen = self._resting.awake(self.usable)
-        pick = self._balance(chosen, self.env.random.random) if chosen else self._none
+        pick = self._spread(chosen) if chosen else self._none
         self._next = self._counted(pick) if self.panicking else pick
+
+    def _spread(self, endpoints: Sequence[Endpoint]) -> Callable[[], Endpoint]:
+        """Return a function that picks among these by the cluster's balance."""
+        dice = self.env.random.random
+        if self.config.balance == "peak_ewma":
+            return peak_ewma(endpoints, self._conducts.latencies(endpoints), dice, self.env.now)
+        return BALANCES[self.config.balance](endpoints, dice)
 
     def _say(self, chosen: Sequence[Endpoint], panicking: bool) -> None:
         """Log what an operator should know, once each time it begins and ends."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Callable, Mapping, Optional, Protocol
 if TYPE_CHECKING:
     from twisted_mesh.errors import MeshError
     from twisted_mesh.model import Address
+    from twisted_mesh.upstream.conduct import Conduct
 
 # Why an endpoint that is about to end takes no calls; where nothing else is left it does.
 DRAINING = "draining"
@@ -49,6 +50,7 @@ class Endpoint:
       `successes` and `failures` count what became of them.
     - `checked` and `healthy` are what active checks found; `health_reason` says it for people, `health_since` since
       when (seconds since the epoch, 0.0 for ever).  Without checks an endpoint stays unchecked and healthy.
+    - `conduct` is told how each try has ended, where the cluster asks for that; None where it does not.
     - `pools` holds the connections by protocol; the forwarders of that protocol own what is in it.
     - `draining`: it was taken out of its cluster; calls in flight go on, no new ones come.
 
@@ -60,6 +62,7 @@ class Endpoint:
         "active",
         "address",
         "checked",
+        "conduct",
         "declared_weight",
         "doubt",
         "draining",
@@ -112,6 +115,7 @@ class Endpoint:
         self.healthy = True
         self.health_reason = "not checked"
         self.health_since = 0.0
+        self.conduct: Optional[Conduct] = None
         self.pools: dict[str, Pool] = {}
         self.draining = False
         self.held = 0
@@ -201,6 +205,7 @@ class Endpoint:
             "active": self.active,
             "successes": self.successes,
             "failures": self.failures,
+            "conduct": None if self.conduct is None else self.conduct.describe(),
             "connections": {protocol: repr(pool) for protocol, pool in self.pools.items()},
         }
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Optional
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.codec.response import ResponseReader
-from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.families import Families
+from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Env
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.sweep import Sweep
@@ -54,14 +55,14 @@ class HttpForward:
         """
         if call.body_limit is not None:
             call.check_body()
-        endpoint = self.cluster.pick(call)
-        call.endpoint = endpoint
+        call.endpoint = endpoint = self.cluster.pick(call)
         pool: HttpPool = endpoint.pools.get(PROTOCOL) or self._new_pool(endpoint)  # type: ignore[assignment]
         endpoint.active += 1
         call.attempts += 1
         began = self._now()
-        status, flag = 0, None
-        held = True
+        status, flag, held = 0, None, True
+        kind: Optional[Kind] = Kind.INTERNAL
+        headers: Optional[Headers] = None
         connection: Optional[HttpUpstream] = None
         try:
             if pool.idle:
@@ -76,7 +77,7 @@ class HttpForward:
                 connection = None
                 connection = await self._again(call, pool)
                 reply = await connection.send(call)
-            status = reply.status
+            status, kind, headers = reply.status, None, reply.headers
             if type(reply.body) is not bytes or reply.tunnel is not None:
                 held = False
                 self._hold(endpoint, reply, call)
@@ -87,20 +88,29 @@ class HttpForward:
             return reply
         except MeshError as error:
             flag = error.flag
-            if error.origin is Origin.UPSTREAM:
-                endpoint.failures += 1
-                if error.kind in UNREACHABLE:
-                    self.cluster.unreachable(endpoint)
+            kind = self._blame(endpoint, error)
             raise
-        except BaseException:
-            # Cancelled: nobody waits for this reply any more, so the server need not go on with it.
+        except BaseException as error:
+            # Nobody waits for this reply any more, so the server need not go on with it.
+            kind = error.kind if isinstance(error, Cancelled) else kind
             if connection is not None:
                 connection.abort()
             raise
         finally:
-            if held:
-                endpoint.active -= 1
-            self._cells.ended(status, flag, self._now() - began)
+            endpoint.active -= held
+            seconds = self._now() - began
+            self._cells.ended(status, flag, seconds)
+            if endpoint.conduct is not None:
+                endpoint.conduct.ended(call, status, kind, seconds, headers)
+
+    def _blame(self, endpoint: Endpoint, error: MeshError) -> Kind:
+        """Count an error against the endpoint if it caused it; returns what that says of the endpoint."""
+        if error.origin is not Origin.UPSTREAM:
+            return Kind.INTERNAL
+        endpoint.failures += 1
+        if error.kind in UNREACHABLE:
+            self.cluster.unreachable(endpoint)
+        return error.kind
 
     def _hold(self, endpoint: Endpoint, reply: Reply, call: Call) -> None:
         """Count the call as active at its endpoint until its body has ended.

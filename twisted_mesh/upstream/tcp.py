@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.families import Families, UpstreamCells
 from twisted_mesh.interfaces import Env
 from twisted_mesh.net.side import Side
@@ -50,12 +50,21 @@ class TcpForward:
         except MeshError as error:
             hold.release()
             self._count(endpoint, error)
-            self._cells.ended(0, error.flag, self._now() - began)
+            seconds = self._now() - began
+            self._cells.ended(0, error.flag, seconds)
+            if endpoint.conduct is not None:
+                kind = error.kind if error.origin is Origin.UPSTREAM else Kind.INTERNAL
+                endpoint.conduct.ended(call, 0, kind, seconds)
             raise
-        except BaseException:
+        except BaseException as error:
             hold.release()
+            if endpoint.conduct is not None:
+                kind = error.kind if isinstance(error, Cancelled) else Kind.INTERNAL
+                endpoint.conduct.ended(call, 0, kind, self._now() - began)
             raise
         call.connected = self._now()
+        if endpoint.conduct is not None:
+            endpoint.conduct.ended(call, 0, None, call.connected - began)
         endpoint.successes += 1
         self._cells.connects.value += 1
         self._cells.ended(0, None, call.connected - began)

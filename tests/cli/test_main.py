@@ -45,3 +45,13 @@ def test_a_reader_may_stop_reading() -> None:
     with os.fdopen(write_end, "wb") as out:
         done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, cwd=ROOT, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_what_talks_to_no_redis_does_not_load_what_would() -> None:
+    """`meshctl run` stays in memory for as long as its application, and completion is to be quick."""
+    heavy = ("twisted.internet", "pydantic", "txredisapi", "yaml")
+    code = f"import sys; from twisted_mesh.cli.main import parser; parser(); print([each for each in {heavy} if each in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"

@@ -1,4 +1,7 @@
-"""One command's talk with the Redis of its mesh."""
+"""One command's talk with the Redis of its mesh.
+
+What is imported late is not needed by commands that talk to no Redis; `meshctl run` stays in memory for long.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,17 @@ import os
 import random
 import socket
 import time
-from typing import Any, Callable, Coroutine, Mapping, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Coroutine, Mapping, NamedTuple, Optional
 
-from twisted_mesh.bus.client import Redis
-from twisted_mesh.bus.errors import BusError
-from twisted_mesh.bus.keys import Keys
-from twisted_mesh.bus.overrides import Overrides
-from twisted_mesh.bus.registry import ServiceRegistry
-from twisted_mesh.bus.store import ConfigStore
-from twisted_mesh.bus.store_errors import CanaryOpen, Conflict, StoreError
 from twisted_mesh.cli.failure import BUS, NO, USAGE, Failure
-from twisted_mesh.metrics import Registry
-from twisted_mesh.model import redis as settings_of
+
+if TYPE_CHECKING:
+    from twisted_mesh.bus.client import Redis
+    from twisted_mesh.bus.keys import Keys
+    from twisted_mesh.bus.overrides import Overrides
+    from twisted_mesh.bus.registry import ServiceRegistry
+    from twisted_mesh.bus.store import ConfigStore
+    from twisted_mesh.model.redis import Redis as Settings
 
 # Seconds to get a connection: a Redis that is slower than this is away.
 CONNECT_LIMIT = 3.0
@@ -76,7 +78,14 @@ def on_reactor(begin: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
         return
 
 
-async def _in_session(reactor: Any, settings: settings_of.Redis, name: str, work: Work) -> int:
+async def _in_session(reactor: Any, settings: Settings, name: str, work: Work) -> int:
+    from twisted_mesh.bus.client import Redis
+    from twisted_mesh.bus.keys import Keys
+    from twisted_mesh.bus.overrides import Overrides
+    from twisted_mesh.bus.registry import ServiceRegistry
+    from twisted_mesh.bus.store import ConfigStore
+    from twisted_mesh.metrics import Registry
+
     metrics, dice, keys = Registry(), random.Random(), Keys(name)
     redis = Redis(settings, reactor=reactor, random=dice, metrics=metrics, now=reactor.seconds, mesh=name)
     wall = time.time  # noqa: TID251 (an edge: here the time comes in)
@@ -93,6 +102,9 @@ async def _in_session(reactor: Any, settings: settings_of.Redis, name: str, work
 
 def _failure(error: BaseException) -> BaseException:
     """Return what ends the command: a line and a status for what is known to happen, else the error itself."""
+    from twisted_mesh.bus.errors import BusError
+    from twisted_mesh.bus.store_errors import CanaryOpen, Conflict, StoreError
+
     if isinstance(error, BusError):
         return Failure(str(error), BUS, {"error": str(error), "kind": error.kind, "code": error.code})
     if isinstance(error, Conflict):
@@ -108,12 +120,13 @@ def _failure(error: BaseException) -> BaseException:
 # --- which mesh, and who asks
 
 
-def mesh_of(arguments: argparse.Namespace, env: Mapping[str, str]) -> tuple[settings_of.Redis, str]:
+def mesh_of(arguments: argparse.Namespace, env: Mapping[str, str]) -> tuple[Settings, str]:
     """Return where the Redis is, and the name of the mesh.
 
     :raises Failure: the command line does not say, or what it says makes no sense.
     """
     from twisted_mesh.model.base import check_name
+    from twisted_mesh.model.redis import Redis, parse
 
     given, source = arguments.redis, "--redis"
     if not given:
@@ -126,18 +139,20 @@ def mesh_of(arguments: argparse.Namespace, env: Mapping[str, str]) -> tuple[sett
     except ValueError as error:
         raise Failure(f"{'--mesh' if arguments.mesh else 'MESHCTL_MESH'}: {error}", USAGE) from None
     try:
-        settings = settings_of.parse(given)
+        settings = parse(given)
         over = {key: value for key, value in _tls(arguments, env).items() if value}
         if over:
-            settings = settings_of.Redis.model_validate({"url": settings.url, **over}, strict=False)
+            settings = Redis.model_validate({"url": settings.url, **over}, strict=False)
     except ValueError as error:
         raise Failure(f"{source}: {_first_line(error)}", USAGE) from None
     return (_embedded(name, settings) if settings.embedded else settings), name
 
 
-def _embedded(mesh: str, settings: settings_of.Redis) -> settings_of.Redis:
+def _embedded(mesh: str, settings: Settings) -> Settings:
     """Return how the server is reached that a sidecar of this mesh has started on this machine."""
-    path = os.path.join(settings_of.embedded_directory(mesh), settings_of.EMBEDDED_SOCKET)
+    from twisted_mesh.model.redis import EMBEDDED_SOCKET, Redis, RedisUrl, embedded_directory
+
+    path = os.path.join(embedded_directory(mesh), EMBEDDED_SOCKET)
     if not os.path.exists(path):
         raise Failure(
             f"no sidecar of the mesh {mesh} runs an embedded Redis here: there is no {path}; where `state` says "
@@ -145,7 +160,7 @@ def _embedded(mesh: str, settings: settings_of.Redis) -> settings_of.Redis:
             BUS,
         )
     username, password = settings.login
-    return settings_of.Redis(url=settings_of.RedisUrl.parse(f"unix://{path}"), username=username, password=password)
+    return Redis(url=RedisUrl.parse(f"unix://{path}"), username=username, password=password)
 
 
 def _tls(arguments: argparse.Namespace, env: Mapping[str, str]) -> dict[str, Optional[str]]:

@@ -410,6 +410,9 @@ def test_half_an_offer_is_none(store: ConfigStore, direct: AtOnce, server: Serve
     with pytest.raises(NoOffer, match="a has version 1 but did not offer it in time"):
         result(store.restore(wait=0, **ANN))
     assert one.report().wanted
+    assert server("PTTL", "mesh:{shop}:config:offer") <= 60_000
+    assert result(one.reporter.offer())
+    assert server("PTTL", "mesh:{shop}:config:offer") > 60_000
 
 
 def test_once_those_ahead_are_gone_the_store_is_written_again(

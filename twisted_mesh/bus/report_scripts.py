@@ -117,7 +117,8 @@ if ARGV[7] == '1' then
   head.whole = true
   redis.call('HSET', K.offer, '', cjson.encode(head))
 end
-redis.call('PEXPIRE', K.offer, text(lease * 4))
+-- Half an offer goes soon, so that another sidecar makes one if this one died over it.
+redis.call('PEXPIRE', K.offer, text(head.whole and lease * 4 or lease))
 return 1
 """
 )

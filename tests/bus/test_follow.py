@@ -7,6 +7,7 @@ import time
 from typing import Any, Callable, Iterator
 
 import pytest
+from twisted.logger import formatEvent, globalLogPublisher
 
 from tests.servers import Live, Server
 from tests.support import until
@@ -214,3 +215,31 @@ def test_a_full_server_loses_no_instance(sidecar: Sidecar, server: Server) -> No
         assert sidecar.live.run(lambda: sidecar.registry.renew([Held("web", "web-1", 1.0)])) == []
     assert sidecar.ids() == {"web-1", "web-2"}
     server("CONFIG", "SET", "maxmemory", 0)
+
+
+def test_what_redis_does_not_allow_is_said_once(sidecar: Sidecar, server: Server) -> None:
+    """A user without the right to run scripts: what was known stays, and it goes on when that is put right."""
+    sidecar.register(web())
+    sidecar.wait(lambda view: "web-1" in view.records)
+    said: list[str] = []
+
+    def observe(event: Any) -> None:
+        text = formatEvent(event)
+        if "cannot be followed" in text:
+            said.append(text)
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        server("ACL", "SETUSER", "default", "-evalsha")
+        until(lambda: said)
+        failed = sidecar.counted("twisted_mesh_bus_commands_total")
+        until(lambda: sidecar.counted("twisted_mesh_bus_commands_total") > failed + 3)
+        server("ACL", "SETUSER", "default", "+evalsha")
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert len(said) == 1
+    assert "services cannot be followed: redis 127.0.0.1:" in said[0]
+    assert "NOPERM" in said[0]
+    assert sidecar.ids() == {"web-1"}
+    sidecar.register(web("web-2"))
+    sidecar.wait(lambda view: "web-2" in view.records)

@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 from tests.servers import Server
 from tests.support import Answer, HttpUpstream, Mesh, environment, free_port, request, until
+from twisted_mesh.bus.lease_scripts import PUT, REMOVE, RENEW
 
 StartMesh = Callable[..., Mesh]
 StartUpstream = Callable[..., HttpUpstream]
@@ -138,3 +139,50 @@ def test_calls_go_on_while_redis_is_away(mesh: StartMesh, http_upstream: StartUp
     other = http_upstream("v2")
     assert meshctl(redis_server, "register", "web", other.address).returncode == 0
     until(lambda: asked().text == "v2 /")
+
+
+def test_instances_that_vanish_together_are_suspects_until_they_refuse(
+    mesh: StartMesh, http_upstream: StartUpstream, redis_server: Server
+) -> None:
+    """The heartbeats of a whole service stop, as in a partition: what still answers is used, what refuses is gone."""
+    alive, dead = http_upstream("alive"), [free_port(), free_port()]
+    mesh_ = mesh(json.dumps(edge(redis_server)))
+    for number, port in enumerate([alive.port, *dead]):
+        one = {"id": f"web-{number}", "service": "web", "address": "127.0.0.1", "ports": {"http": port}}
+        record = json.dumps({**one, "lease": 2, "heartbeat": 0.5})
+        redis_server("EVAL", PUT, 1, "mesh:{shop}:", "service", "web", one["id"], record, 2000, "")
+    until(lambda: "leases ran out together" in mesh_.get("/clusters?format=json").text)
+    for _ in range(20):
+        assert asked().text == "alive /"
+    until(lambda: registered(redis_server) == {"web-0"})
+    assert "refused a connection and is gone" in mesh_.output()
+    shown = json.loads(mesh_.get("/clusters?format=json").text)["clusters"][0]
+    assert [each["instance"] for each in (each["declared"] for each in shown["endpoints"])] == ["web-0"]
+    assert list(shown["registry"]["suspects"]) == ["web-0"]
+    # It is heard of again.
+    redis_server("EVAL", RENEW, 1, "mesh:{shop}:", "service", "web", 600_000, 1, "web-0")
+    until(lambda: "leases ran out together" not in mesh_.get("/clusters?format=json").text)
+    assert asked().text == "alive /"
+
+
+def test_an_override_holds_until_its_end_and_over_restarts(
+    mesh: StartMesh, http_upstream: StartUpstream, redis_server: Server
+) -> None:
+    """What an operator says at run time is shown apart from what is declared, with its author and its reason."""
+    one, two = http_upstream("one"), http_upstream("two")
+    for number, upstream in enumerate([one, two]):
+        done = meshctl(redis_server, "register", "web", upstream.address, "--id", f"web-{number}", "--lease", "600s")
+        assert done.returncode == 0, done.stderr
+    override = {"scope": "service", "name": "web", "endpoint": "web-0", "kind": "drain", "ttl": 600}
+    record = json.dumps({**override, "author": "ann", "reason": "a new disk"})
+    redis_server("EVAL", PUT, 1, "mesh:{shop}:", "override", "all", "service/web/web-0", record, 600_000, "")
+    first = mesh(json.dumps(edge(redis_server)))
+    until(lambda: '"author": "ann"' in first.get("/clusters?format=json").text)
+    assert {asked().text for _ in range(20)} == {"two /"}
+    first.process.send_signal(signal.SIGTERM)
+    assert first.process.wait(15) == 0
+    again = mesh(json.dumps(edge(redis_server)))
+    until(lambda: '"reason": "a new disk"' in again.get("/clusters?format=json").text)
+    assert {asked().text for _ in range(20)} == {"two /"}
+    redis_server("EVAL", REMOVE, 1, "mesh:{shop}:", "override", "all", "service/web/web-0", "", "done")
+    until(lambda: "one /" in {asked().text for _ in range(4)})

@@ -87,6 +87,7 @@ class Follower(Generic[V]):
         self._reads = 0
         self._timer: Optional[IDelayedCall] = None
         self._running = False
+        self._trouble = ""
         self._cells = FollowerCells(families, leases.kind)
 
     def __repr__(self) -> str:
@@ -202,9 +203,11 @@ class Follower(Generic[V]):
             answer = await self._leases.read(followed.view.name, known, followed.view.born)
             if self._has(followed):
                 more = followed.got(answer, self._subscriber.connected and followed.subscribed)
-        except BusError:
+            self._trouble = ""
+        except BusError as error:
             # It is read again when Redis is back, or at the next poll.
             followed.failed()
+            self._complain(error)
         finally:
             followed.reading = False
             self._reads -= 1
@@ -242,11 +245,16 @@ class Follower(Generic[V]):
                 self._compare(versions)
                 if soonest >= 0:
                     wait = min(wait, soonest + SWEEP_AFTER + SWEEP_SPREAD * self._random.random())
-        except BusError:
-            # Whoever keeps the connection says what is wrong with it.
-            pass
+        except BusError as error:
+            self._complain(error)
         finally:
             self._plan(wait)
+
+    def _complain(self, error: BusError) -> None:
+        """Say once what Redis refuses; what is wrong with the connection says whoever keeps it."""
+        if error.kind in ("refused", "protocol") and str(error) != self._trouble:
+            self._trouble = str(error)
+            log.error("{kind}s cannot be followed: {error}", kind=self._leases.kind, error=error)
 
     def _compare(self, versions: dict[str, int]) -> None:
         for name, version in versions.items():

@@ -131,6 +131,11 @@ class MeshBus:
         return kept
 
     @property
+    def has_kept(self) -> bool:
+        """Whether anything was kept from an earlier life."""
+        return self._kept is not None
+
+    @property
     def kept_good(self) -> dict[str, Offer]:
         """The resources that were in force when the process ran last."""
         if self._kept is None:

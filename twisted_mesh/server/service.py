@@ -38,6 +38,7 @@ from twisted_mesh.server.redis_process import EmbeddedError
 from twisted_mesh.server.secrets import Secrets
 from twisted_mesh.server.source import Source
 from twisted_mesh.server.supervised import Supervised, take_line
+from twisted_mesh.server.waiting import Waiting
 from twisted_mesh.server.watch import Watch, state_of
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
 QUIET = 10.0
 # Clusters that went since the last such look, some 100 MiB at the most; it does not wait for quiet then.
 MOST_RETIRED = 10_000
-# Seconds that a start waits for what only the bus can have.
-WAIT = 10.0
 
 log = Logger("twisted_mesh.sidecar")
 
@@ -88,9 +87,7 @@ class Sidecar(MultiService):
         )
         self.source = Source(path, reactor, self.reloading.in_slices)
         self.bus: Optional[MeshBus] = None
-        # What the files lack and the bus is to bring, and until when that is waited for.
-        self._waits: Optional[ConfigError] = None
-        self._waiting: Optional[IDelayedCall] = None
+        self._waiting = Waiting(self.world, reactor, self._give_up)
         self._departing = ""
         self._watch = Watch(path, reactor, self._changed)
         self._drain = Drain(self.world, reactor, self._drained)
@@ -115,7 +112,7 @@ class Sidecar(MultiService):
         self._introduce(config.node)
         if self.bus is not None:
             self.bus.prepare()
-            if self._waits is None:
+            if self._waiting.lacks is None:
                 self.bus.register(config, self.world.connector)
 
     def _first(self) -> model.Config:
@@ -139,7 +136,7 @@ class Sidecar(MultiService):
         except ConfigError as error:
             if self.bus is None or not lacks_only(files, os.environ, error):
                 raise
-            self._waits = error
+            self._waiting.lacks = error
             return config
 
     def _introduce(self, node: model.Node) -> None:
@@ -181,9 +178,7 @@ class Sidecar(MultiService):
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+        self._waiting.stop()
         self.world.stop()
         self._leaving.stop()
         if self._supervised is not None:
@@ -192,25 +187,18 @@ class Sidecar(MultiService):
         return Deferred.fromCoroutine(self._close(stopped))
 
     def _start_bus(self) -> None:
-        if self.bus is None:
+        bus = self.bus
+        if bus is None:
             return
         try:
-            self.bus.start()
+            bus.start()
         except EmbeddedError as error:
             problems = [Problem("redis", 0, 0, "", str(error))]
             self._give_up(problems)
             if self.daemon:
                 raise ConfigError(problems) from error
             return
-        if self._waits is not None:
-            self._waiting = self._reactor.callLater(WAIT, self._waited)
-
-    def _waited(self) -> None:
-        """The bus did not bring in time what the files lack."""
-        self._waiting = None
-        if self._waits is not None and self.bus is not None:
-            why = self.bus.trouble or "what Redis has does not help"
-            self._give_up([*self._waits.problems, Problem("redis", 0, 0, "", why)])
+        self._waiting.begin(lambda: bus.trouble, hold=not bus.has_kept)
 
     def _give_up(self, problems: Sequence[Problem]) -> None:
         """There is nothing to serve: say why and end."""
@@ -256,8 +244,8 @@ class Sidecar(MultiService):
             return False, "draining"
         if self._leaving.begun:
             return False, "leaving"
-        if self._waits is not None:
-            return False, f"waiting for the bus: {self._waits.problems[0]}"
+        if self._waiting.reason:
+            return False, self._waiting.reason
         return self.world.ready()
 
     @property
@@ -374,9 +362,8 @@ class Sidecar(MultiService):
             return
         for each in self.source.refused:
             log.error("refused: {refusal}; what was in force before stays", refusal=each)
-        if self._waits is not None:
-            self._waits = None
-            log.info("the bus has what the files lack")
+        if self.bus.was_read:
+            self._waiting.over()
         config = self.world.config
         assert config is not None
         try:

@@ -88,7 +88,7 @@ routes:
         "f.yaml:6:11: listeners.db.http: means nothing for tcp listeners",
         "f.yaml:7:15: listeners.db.filters[0]: the filter headers is for http, not for tcp",
         "f.yaml:9:49: listeners.web.tcp: means nothing for http listeners",
-        f"f.yaml:12:24: routes.shop[0].match: {used}",
+        f"f.yaml:12:33: routes.shop[0].match.method: {used}",
         f"f.yaml:12:51: routes.shop[0].body_limit: {used}",
         f"f.yaml:12:66: routes.shop[0].upgrade: {used}",
         "f.yaml:12:83: routes.shop[0].filters[0]: the filter headers is for http, not for tcp "
@@ -97,6 +97,35 @@ routes:
         f"f.yaml:14:15: routes.shop[2].reply: {used}",
         f"f.yaml:15:37: routes.shop[3].to[0].headers: {used}",
         f"f.yaml:15:76: routes.shop[3].retry.when[1]: 5xx {used}",
+    ]
+
+
+def test_routes_of_other_listeners_of_a_table_may_be_of_another_protocol() -> None:
+    load_text(
+        CLUSTER
+        + """\
+listeners:
+  db: {protocol: tcp, bind: "127.0.0.1:1", routes: shop}
+  web: {bind: "127.0.0.1:2", routes: shop}
+routes:
+  shop:
+    - {to: web, match: {path: /a, listener: web}}
+    - {to: web, match: {source: [10.0.0.0/8, unix], percent: 50, identity: a}}
+"""
+    )
+
+
+def test_a_route_of_a_listeners_own_list_for_another_listener_never_matches() -> None:
+    text = (
+        CLUSTER
+        + """\
+listeners:
+  web: {bind: "127.0.0.1:2", routes: [{to: web, match: {listener: wbe}}, {to: web, match: {listener: web}}]}
+"""
+    )
+    assert problems_of(text) == [
+        "f.yaml:3:67: listeners.web.routes[0].match.listener: only the listener web has this list, so the route would "
+        "never match"
     ]
 
 

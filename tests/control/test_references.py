@@ -85,5 +85,5 @@ def test_what_means_nothing_for_the_protocol_is_said_beside_mistakes() -> None:
         "listeners.a.max_connections",
         "listeners.a.routes[0].tmeout",
         "listeners.a.routes[1].timeout",
-        "listeners.a.routes[1].match",
+        "listeners.a.routes[1].match.path",
     ]

@@ -14,7 +14,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.filters.route import Route, Table, Target, forward
 from twisted_mesh.headers import Headers
-from twisted_mesh.policy.match import compile_match
+from twisted_mesh.policy.match import Conditions, compile_match
 
 
 def to(status: int) -> Any:
@@ -31,8 +31,8 @@ def a_cluster(name: str = "api") -> Any:
 def test_the_first_route_that_matches_takes_the_call() -> None:
     table = Table(
         [
-            Route("other", to(1), matches=compile_match(["other.example"])),
-            Route("api", to(2), matches=compile_match(prefix="/api")),
+            Route("other", to(1), matches=compile_match(Conditions(["other.example"]))),
+            Route("api", to(2), matches=compile_match(Conditions(prefix="/api"))),
             Route("rest", to(3)),
         ]
     )
@@ -46,7 +46,7 @@ def test_the_first_route_that_matches_takes_the_call() -> None:
 
 
 def test_no_route_is_an_error() -> None:
-    table = Table([Route("other", to(1), matches=compile_match(["other.example"]))])
+    table = Table([Route("other", to(1), matches=compile_match(Conditions(["other.example"])))])
     error = Run(table.proceed, a_call()).error
     assert error.kind is Kind.NO_ROUTE
     assert error.detail == "no route for GET shop.example/api/x"
@@ -54,7 +54,7 @@ def test_no_route_is_an_error() -> None:
 
 def test_a_tcp_call_takes_a_route_without_conditions() -> None:
     cluster = a_cluster("db")
-    table = Table([Route("db", to(0), targets=[Target(cluster)], matches=compile_match())])
+    table = Table([Route("db", to(0), targets=[Target(cluster)], matches=compile_match(Conditions()))])
     call = Call("tcp", "db", "CONNECT", Headers())
     Run(table.proceed, call)
     assert call.cluster is cluster

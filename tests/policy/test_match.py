@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from twisted_mesh.call import Call
 from twisted_mesh.headers import Headers
-from twisted_mesh.policy.match import compile_match
+from twisted_mesh.policy.match import Conditions, compile_match
+from twisted_mesh.policy.values import compile_check
+
+PRESENT = compile_check()
+ABSENT = compile_check(present=False)
+
+
+def value(text: str) -> Any:
+    return compile_check(exact=text)
 
 
 def asked(host: str = "shop.example", path: str = "/", method: str = "GET", **headers: str) -> Call:
@@ -23,7 +31,7 @@ def asked(host: str = "shop.example", path: str = "/", method: str = "GET", **he
 
 
 def matches(call: Call, *hosts: str, **conditions: Any) -> bool:
-    test = compile_match(hosts, **conditions)
+    test = compile_match(Conditions(hosts, **conditions))
     return test is None or test(call)
 
 
@@ -108,16 +116,68 @@ def test_methods() -> None:
 def test_headers() -> None:
     call = asked(x_team="red")
     call.headers.add("X-Team", "blue")
-    assert matches(call, headers={"x-team": "red"})
-    assert matches(call, headers={"X-TEAM": "blue"})
-    assert not matches(call, headers={"x-team": "re"})
-    assert matches(call, headers={"x-team": True, "x-none": False})
-    assert not matches(call, headers={"x-none": True})
-    assert not matches(call, headers={"x-team": False})
+    assert matches(call, headers={"x-team": value("red")})
+    assert matches(call, headers={"X-TEAM": value("blue")})
+    assert not matches(call, headers={"x-team": value("re")})
+    assert matches(call, headers={"x-team": PRESENT, "x-none": ABSENT})
+    assert not matches(call, headers={"x-none": PRESENT})
+    assert not matches(call, headers={"x-team": ABSENT})
+
+
+def test_templates_and_expressions_are_for_the_whole_path() -> None:
+    assert matches(asked(path="/users/7/orders"), template="/users/{id}/orders")
+    assert not matches(asked(path="/users/7/orders/"), template="/users/{id}/orders")
+    assert matches(asked(path="/v2/items"), regex="/v[0-9]/items")
+    assert not matches(asked(path="/v2/items/"), regex="/v[0-9]/items")
+
+
+def test_query_parameters() -> None:
+    call = asked()
+    call.query = "a=1&b=&a=x%20y+z&c"
+    assert matches(call, query={"a": value("1"), "b": value(""), "c": PRESENT})
+    assert matches(call, query={"a": value("x y z"), "d": ABSENT})
+    assert not matches(call, query={"a": value("2")})
+    assert not matches(asked(), query={"a": PRESENT})
+
+
+def test_cookies() -> None:
+    call = asked(cookie='a=1; b="two"; aa=3')
+    call.headers.add("Cookie", "c=4")
+    assert matches(call, cookies={"a": value("1"), "b": value("two"), "c": value("4"), "A": ABSENT})
+    assert not matches(call, cookies={"a": value("3")})
+
+
+def test_sources_and_identities() -> None:
+    call = asked()
+    call.client = "10.1.2.3"
+    assert matches(call, sources=["192.168.0.0/16", "10.0.0.0/8"])
+    assert not matches(call, sources=["192.168.0.0/16"])
+    assert not matches(call, identities=["web"])
+    call.identity = "web"
+    assert matches(call, identities=["api", "web"])
+
+
+def test_a_percentage_is_of_those_for_which_the_rest_holds() -> None:
+    rolled: list[float] = []
+
+    def dice() -> float:
+        rolled.append(0.1)
+        return rolled[-1]
+
+    test = compile_match(Conditions(exact="/a", percent=20.0), dice)
+    assert test is not None
+    assert test(asked(path="/a"))
+    assert not test(asked(path="/b"))
+    assert len(rolled) == 1
+    nobody = compile_match(Conditions(percent=5.0), dice)
+    assert nobody is not None
+    assert not nobody(asked())
+    with pytest.raises(ValueError, match="needs dice"):
+        compile_match(Conditions(percent=5.0))
 
 
 def test_all_conditions_must_hold() -> None:
-    conditions: dict[str, Any] = {"prefix": "/api", "methods": ["GET"], "headers": {"x-a": "1"}}
+    conditions: dict[str, Any] = {"prefix": "/api", "methods": ["GET"], "headers": {"x-a": value("1")}}
     assert matches(asked(path="/api/x", x_a="1"), "shop.example", **conditions)
     assert not matches(asked("other", path="/api/x", x_a="1"), "shop.example", **conditions)
     assert not matches(asked(path="/x", x_a="1"), "shop.example", **conditions)
@@ -126,5 +186,5 @@ def test_all_conditions_must_hold() -> None:
 
 
 def test_no_conditions_need_no_test() -> None:
-    assert compile_match() is None
-    assert compile_match(["a.example", "*"]) is None
+    assert compile_match(Conditions()) is None
+    assert compile_match(Conditions(["a.example", "*"])) is None

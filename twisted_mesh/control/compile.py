@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Callable, Generator, Iterator, Mapping, N
 
 from twisted_mesh.chain import compose
 from twisted_mesh.control.env import MeshEnv
+from twisted_mesh.control.matches import conditions, is_for
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.filters.answers import FixedReply, Redirect
 from twisted_mesh.filters.retry import BackoffSettings, Retry, RetrySettings
@@ -28,7 +29,7 @@ from twisted_mesh.filters.route import Route, Table, Target, forward
 from twisted_mesh.filters.timeout import timeout
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Filter, IFilterPlugin, Proceed
-from twisted_mesh.policy.match import Test, compile_match
+from twisted_mesh.policy.match import compile_match
 from twisted_mesh.shadow import Sampled, Shadow
 
 if TYPE_CHECKING:
@@ -183,7 +184,8 @@ class Chains:
             routes = live.routes
         found = []
         for at, each in enumerate(routes):
-            found.append(self._route(place, at, each, live.protocol))
+            if is_for(listener, each.match):
+                found.append(self._route(place, at, each, live.protocol))
             yield
         return Table(found)
 
@@ -207,7 +209,7 @@ class Chains:
         return Route(
             place.name,
             compose(layers, _innermost(config, clusters, protocol)),
-            matches=_matches(config.match),
+            matches=compile_match(conditions(config.match), self._env.random.random),
             targets=[
                 Target(self._clusters[each.cluster], each.weight, Headers.of(each.headers.set.items()))
                 for each in config.to
@@ -233,14 +235,3 @@ def _innermost(config: model.Route, clusters: Sequence[Cluster], protocol: str) 
         return Redirect(to.status, url=to.url, scheme=to.scheme, host=to.host, path=to.path)
     # With one target it is known already: no need to look it up for each call.
     return clusters[0].forwards[protocol] if len(clusters) == 1 else forward
-
-
-def _matches(match: model.Match) -> Optional[Test]:
-    path = match.path
-    return compile_match(
-        match.host,
-        exact=None if path is None else path.exact,
-        prefix=None if path is None else path.prefix,
-        methods=match.method,
-        headers=match.header,
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Collection, Iterator, Mapping, Optional, Sequence
 
+from twisted_mesh.control.matches import is_for
 from twisted_mesh.control.tree import Key, locate
 from twisted_mesh.errors import Problem
 from twisted_mesh.interfaces import IFilterPlugin
@@ -11,7 +12,8 @@ from twisted_mesh.model import AccessLog, Config, FilterUse, Listener, Route
 from twisted_mesh.model.base import Model
 
 # What a route can say that means nothing for a TCP connection.
-_HTTP_ONLY = ("match", "redirect", "reply", "body_limit", "upgrade")
+_HTTP_ONLY = ("redirect", "reply", "body_limit", "upgrade")
+_HTTP_ONLY_MATCHES = ("host", "path", "method", "header", "query", "cookie")
 _TCP_CONDITIONS = ("connect_failed", "reset")
 
 
@@ -75,7 +77,11 @@ class CrossCheck:
         for index, route in enumerate(routes):
             if (*where, index) in self._broken:
                 continue
-            yield from self._route((*where, index), route, listener.protocol, str(keys[1]))
+            if is_for(str(keys[1]), route.match):
+                yield from self._route((*where, index), route, listener.protocol, str(keys[1]))
+            elif where[0] == "listeners":
+                message = f"only the listener {keys[1]} has this list, so the route would never match"
+                yield self._say((*where, index, "match", "listener"), message)
 
     def _log(self, keys: Sequence[Key], log: Optional[AccessLog]) -> Iterator[Problem]:
         if log is None or log.format in ("json", "text"):
@@ -103,6 +109,9 @@ class CrossCheck:
         for name in _HTTP_ONLY:
             if _is_said(route, name):
                 yield self._say((*keys, name), message)
+        for name in _HTTP_ONLY_MATCHES:
+            if _is_said(route.match, name):
+                yield self._say((*keys, "match", name), message)
         for index, target in enumerate(route.to):
             if target.headers.set:
                 yield self._say((*keys, "to", index, "headers"), message)

@@ -13,13 +13,12 @@ from twisted_mesh.model.listener import (
     Normalise,
     TcpOptions,
 )
+from twisted_mesh.model.match import Match, PathMatch, TextMatch
 from twisted_mesh.model.node import Node
 from twisted_mesh.model.registry import Registry
 from twisted_mesh.model.route import (
     Backoff,
     FixedReply,
-    Match,
-    PathMatch,
     Redirect,
     Retry,
     Route,
@@ -60,4 +59,5 @@ __all__ = [
     "Target",
     "TargetHeaders",
     "TcpOptions",
+    "TextMatch",
 ]

@@ -2,82 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, ClassVar, Literal, Mapping, Optional, Union
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from typing_extensions import Self
 
 from twisted_mesh.model.base import ONE_OR_LIST, DurationOrOff, Model, Name, OrOff, Short, check_name
-from twisted_mesh.model.fields import HeaderName, HeaderValue, SetHeaderName, is_token
+from twisted_mesh.model.fields import HeaderValue, SetHeaderName
 from twisted_mesh.model.filters import FilterUse
+from twisted_mesh.model.match import Match, Path
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Duration, Interval, Size
 
-_HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[a-z0-9_-]+(\.[a-z0-9_-]+)*\.\*|\[[0-9a-f:.]+\]")
 CONDITIONS = ("connect_failed", "reset", "5xx", "gateway_error", "retriable_4xx")
-
-
-def _host_pattern(text: str) -> str:
-    host = text.lower()
-    if _HOST.fullmatch(host) is None:
-        raise expected("a host without a port, such as shop.example, *.shop.example, shop.* or *", text)
-    return host
 
 
 def _name(name: str) -> str:
     return check_name(name) if name else name
-
-
-def _method(text: str) -> str:
-    if not is_token(text) or text != text.upper():
-        raise expected("a method in capital letters, such as GET", text)
-    return text
-
-
-def _path(text: str) -> str:
-    if not text.startswith("/") or any(each <= " " or each in "?#" for each in text):
-        raise expected("a path that starts with / and holds no spaces, ? or #", text)
-    return text
-
-
-Path = Annotated[str, AfterValidator(_path)]
-Methods = Annotated[tuple[Annotated[str, AfterValidator(_method)], ...], ONE_OR_LIST]
-Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host_pattern)], ...], ONE_OR_LIST]
-
-
-class PathMatch(Model):
-    """Which paths match; the query is no part of a path."""
-
-    exact: Optional[Path] = Field(default=None, description="This path and no other.")
-    prefix: Optional[Path] = Field(
-        default=None, description="This path and what lies below it: /api matches /api and /api/x, and not /apis."
-    )
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.exact is None) == (self.prefix is None):
-            raise ValueError("expected exactly one of exact and prefix")
-        return self
-
-
-def _path_match(value: Any) -> Any:
-    return {"exact": value} if isinstance(value, str) else value
-
-
-class Match(Model):
-    """Which calls a route is for: those for which everything that is given here holds."""
-
-    later: ClassVar[frozenset[str]] = frozenset(["command", "key", "query", "sni", "source"])
-
-    host: Hosts = Field(default=(), description='Hosts, exact or as "*.suffix" or "prefix.*"; any if not given.')
-    path: Annotated[Optional[PathMatch], Short(_path_match, {"type": "string", "pattern": "^/"})] = Field(
-        default=None, description="A path, exact; or {prefix: /path}."
-    )
-    method: Methods = Field(default=(), description="Methods; any if not given.")
-    header: dict[HeaderName, str] = Field(
-        default={}, description="Headers that must be there with exactly these values."
-    )
 
 
 class TargetHeaders(Model):

@@ -7,12 +7,16 @@ path normalised and without its query.
 
 from __future__ import annotations
 
-from typing import Callable, Mapping, Optional, Protocol, Sequence, Union
+from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Protocol, Sequence
+
+from twisted_mesh.policy.networks import compile_networks
+from twisted_mesh.policy.pattern import Pattern
+from twisted_mesh.policy.share import share
+from twisted_mesh.policy.template import Template
+from twisted_mesh.policy.values import Check, cookie_values, query_values
 
 
 class _Fields(Protocol):
-    def get_bytes(self, lowered: bytes) -> Optional[bytes]: ...
-
     def get_all(self, name: str) -> list[str]: ...
 
 
@@ -26,7 +30,16 @@ class Asked(Protocol):
     def resource(self) -> str: ...
 
     @property
+    def query(self) -> str: ...
+
+    @property
     def operation(self) -> str: ...
+
+    @property
+    def client(self) -> str: ...
+
+    @property
+    def identity(self) -> Optional[str]: ...
 
     @property
     def headers(self) -> _Fields: ...
@@ -35,35 +48,59 @@ class Asked(Protocol):
 Test = Callable[[Asked], bool]
 
 
-def compile_match(
-    hosts: Sequence[str] = (),
-    *,
-    exact: Optional[str] = None,
-    prefix: Optional[str] = None,
-    methods: Sequence[str] = (),
-    headers: Optional[Mapping[str, Union[str, bool]]] = None,
-) -> Optional[Test]:
+class Conditions(NamedTuple):
+    """What a match asks for; all that is given must hold, and nothing given is every call.
+
+    - `hosts`: any of these: ``shop.example`` (this host), ``*.shop.example`` (any host below it, not itself),
+      ``shop.*`` (any host that begins so), ``*`` (any).  Case and a port do not matter.
+    - `exact`: the whole path.
+    - `prefix`: the path's first segments: ``/api`` is for ``/api`` and ``/api/x`` but not for ``/apix`` (Envoy's
+      ``path_separated_prefix``).  One that ends in a slash is for what is below it: ``/api/`` is not for ``/api``.
+    - `template`: a path with named segments, see `Template`; `regex`: an expression for the whole path, see `Pattern`.
+    - `methods`: any of these.
+    - `headers`, `query`, `cookies`: a check for each name.
+    - `sources`: networks that the client's host is in one of, see `compile_networks`.
+    - `identities`: any of these.
+    - `percent`: this share of the calls for which everything else holds, by the dice.
+    """
+
+    hosts: Sequence[str] = ()
+    exact: Optional[str] = None
+    prefix: Optional[str] = None
+    template: Optional[str] = None
+    regex: Optional[str] = None
+    methods: Sequence[str] = ()
+    headers: Mapping[str, Check] = {}
+    query: Mapping[str, Check] = {}
+    cookies: Mapping[str, Check] = {}
+    sources: Sequence[str] = ()
+    identities: Sequence[str] = ()
+    percent: float = 100.0
+
+
+def compile_match(conditions: Conditions, dice: Optional[Callable[[], float]] = None) -> Optional[Test]:
     """Return the test for these conditions; None if every call passes.
 
-    :param hosts: any of these: ``shop.example`` (this host), ``*.shop.example`` (any host below it, not itself),
-        ``shop.*`` (any host that begins so), ``*`` (any).  Case and a port do not matter.
-    :param exact: the whole path.
-    :param prefix: the path's first segments: ``/api`` is for ``/api`` and ``/api/x`` but not for ``/apix`` (Envoy's
-        ``path_separated_prefix``).  One that ends in a slash is for what is below it: ``/api/`` is not for ``/api``.
-    :param methods: any of these.
-    :param headers: each of these fields: with this value in one of its lines, or present (True), or absent (False).
+    :param dice: gives numbers in [0, 1); for `Conditions.percent`.
+    :raises ValueError: a template, an expression or a network is none; or there is a percentage and no dice.
     """
+    asked = conditions
     tests: list[Test] = []
-    if hosts and "*" not in hosts:
-        tests.append(_host_test(hosts))
-    if exact is not None:
-        tests.append(_exact_test(exact))
-    if prefix is not None:
-        tests.append(_prefix_test(prefix))
-    if methods:
-        tests.append(_method_test(methods))
-    for name, value in (headers or {}).items():
-        tests.append(_header_test(name, value))
+    if asked.hosts and "*" not in asked.hosts:
+        tests.append(_host_test(asked.hosts))
+    tests += _path_tests(asked)
+    if asked.methods:
+        tests.append(_method_test(asked.methods))
+    tests += [_header_test(*each) for each in asked.headers.items()]
+    tests += [_query_test(*each) for each in asked.query.items()]
+    tests += [_cookie_test(*each) for each in asked.cookies.items()]
+    if asked.sources:
+        tests.append(_source_test(asked.sources))
+    if asked.identities:
+        tests.append(_identity_test(asked.identities))
+    if asked.percent < 100.0:
+        # Behind all others: it is the share of those that they let pass.
+        tests.append(_percent_test(asked.percent, dice))
     return _all(tests)
 
 
@@ -103,6 +140,21 @@ def _forms(host: str) -> tuple[str, ...]:
     return (bare, f"[{bare}]") if ":" in bare else (host,)
 
 
+def _path_tests(asked: Conditions) -> Iterator[Test]:
+    if asked.exact is not None:
+        yield _exact_test(asked.exact)
+    if asked.prefix is not None:
+        yield _prefix_test(asked.prefix)
+    if asked.template is not None:
+        yield _whole_test(Template(asked.template).matches)
+    if asked.regex is not None:
+        yield _whole_test(Pattern(asked.regex).matches)
+
+
+def _whole_test(matches: Callable[[str], bool]) -> Test:
+    return lambda asked: matches(asked.resource)
+
+
 def _exact_test(path: str) -> Test:
     return lambda asked: asked.resource == path
 
@@ -127,13 +179,33 @@ def _method_test(methods: Sequence[str]) -> Test:
     return lambda asked: asked.operation in known
 
 
-def _header_test(name: str, value: Union[str, bool]) -> Test:
-    lowered = name.lower().encode("latin-1")
-    if value is True:
-        return lambda asked: asked.headers.get_bytes(lowered) is not None
-    if value is False:
-        return lambda asked: asked.headers.get_bytes(lowered) is None
-    return lambda asked: value in asked.headers.get_all(name)
+def _header_test(name: str, check: Check) -> Test:
+    return lambda asked: check(asked.headers.get_all(name))
+
+
+def _query_test(name: str, check: Check) -> Test:
+    return lambda asked: check(query_values(asked.query).get(name, ()))
+
+
+def _cookie_test(name: str, check: Check) -> Test:
+    return lambda asked: check(cookie_values(asked.headers.get_all("cookie"), name))
+
+
+def _source_test(sources: Sequence[str]) -> Test:
+    inside = compile_networks(sources)
+    return lambda asked: inside(asked.client)
+
+
+def _identity_test(identities: Sequence[str]) -> Test:
+    known = frozenset(identities)
+    return lambda asked: asked.identity in known
+
+
+def _percent_test(percent: float, dice: Optional[Callable[[], float]]) -> Test:
+    if dice is None:
+        raise ValueError("a percentage of the calls needs dice")
+    belongs = share(percent, dice)
+    return lambda asked: belongs()
 
 
 def _all(tests: Sequence[Test]) -> Optional[Test]:

@@ -1,0 +1,50 @@
+"""From what a configuration says of the calls that a route is for to conditions that can be compiled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Mapping
+
+from twisted_mesh.policy.match import Conditions
+from twisted_mesh.policy.values import Check, compile_check
+
+if TYPE_CHECKING:
+    from twisted_mesh import model
+
+
+def is_for(listener: str, match: model.Match) -> bool:
+    """Whether a route is for a listener at all; known once and for all, so that no call pays for it."""
+    return not match.listener or listener in match.listener
+
+
+def conditions(match: model.Match) -> Conditions:
+    """Return what a match asks of a call."""
+    path = match.path
+    return Conditions(
+        match.host,
+        None if path is None else path.exact,
+        None if path is None else path.prefix,
+        None if path is None else path.template,
+        None if path is None else path.regex,
+        match.method,
+        _checks(match.header),
+        _checks(match.query),
+        _checks(match.cookie),
+        match.source,
+        match.identity,
+        match.percent,
+    )
+
+
+def _checks(values: Mapping[str, model.TextMatch]) -> Mapping[str, Check]:
+    return {
+        name: compile_check(
+            exact=each.exact,
+            prefix=each.prefix,
+            suffix=each.suffix,
+            contains=each.contains,
+            regex=each.regex,
+            present=each.present is not False,
+            invert=each.invert,
+        )
+        for name, each in values.items()
+    }

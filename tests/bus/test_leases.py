@@ -9,6 +9,7 @@ import pytest
 
 from tests.bus.direct import Direct, result_of
 from tests.servers import Conversation, Server
+from tests.support import until
 from twisted_mesh.bus.errors import BusError
 from twisted_mesh.bus.keys import Keys
 from twisted_mesh.bus.lease_scripts import FORGET, LOG
@@ -401,3 +402,24 @@ def test_records_that_are_no_json_do_not_stop_a_sweep(web: Set) -> None:
     assert web.ids() == {"a", "b"}
     web.redis("HSET", f"{BASE}:records", "b", '"text"')
     assert result_of(web.leases.remove("web", "b", "bye", "me")) == 1
+
+
+def test_a_redis_cluster_takes_the_scripts() -> None:
+    """They name one key, and touch only keys of its slot."""
+    server = Server("--cluster-enabled", "yes").start()
+    try:
+        server("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        until(lambda: b"cluster_state:ok" in server("CLUSTER", "INFO"))
+        with server.connect() as redis:
+            one = Set(redis)
+            for id in "abc":
+                one.put(id)
+            known = one.version
+            one.run_out("a")
+            (change,) = one.changes(known)
+            assert change["ids"] == ["a"]
+            assert result_of(one.leases.renew([Held("web", "b", 60.0)])) == []
+            assert result_of(one.leases.poll(["web"]))[0] == {"web": known + 1}
+            assert [each.name for each in result_of(one.leases.list())] == ["web"]
+    finally:
+        server.stop()

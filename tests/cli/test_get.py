@@ -21,6 +21,8 @@ def test_a_list(meshctl: Meshctl, write: Write) -> None:
         ["clusters/web", "1", "0s", "ann", "service=web|api,tier=edge", "why", "not"],
         ["routes/shop", "1", "0s", "ann", "service=web|api,tier=edge", "why", "not"],
     ]
+    assert [row[0] for row in meshctl("get", "routes").rows] == ["routes/shop"]
+    assert meshctl("get", "listeners").rows == []
     [one] = meshctl("get", "clusters/web", "-o", "json").json
     assert one.pop("at") > 1e9
     assert one == {

@@ -41,6 +41,7 @@ def test_an_instance_with_all_that_can_be_said(meshctl: Meshctl) -> None:
         "heartbeat": 0.0,
         "owner": "",
         "suspect": None,
+        "override": None,
     }
 
 

@@ -23,8 +23,8 @@ def options(parser: argparse.ArgumentParser) -> None:
         "names",
         metavar="RESOURCE",
         nargs="*",
-        type=options_of.resource,
-        help="such as clusters/web; a list of all if none is given",
+        type=options_of.resource_or_kind,
+        help="such as clusters/web, or clusters for a list of them; a list of all if none is given",
     )
     parser.add_argument("--at", metavar="VERSION", type=options_of.version, help="as it was in that version")
     options_of.bus(parser, ("text", "json", "yaml"))
@@ -37,10 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _get(session: Session, arguments: argparse.Namespace) -> int:
     found = await all_of(session, arguments.at)
-    names = arguments.names or sorted(found)
+    names = _expanded(arguments.names or [""], found)
     check_known(names, found)
     chosen = [found[name] for name in names]
-    as_file = arguments.names or arguments.output == "yaml"
+    as_file = any("/" in each for each in arguments.names) or arguments.output == "yaml"
     now = session.wall()
     show(
         arguments,
@@ -48,6 +48,17 @@ async def _get(session: Session, arguments: argparse.Namespace) -> int:
         lambda: _file(chosen) if as_file else table(_HEAD, [_row(each, now) for each in chosen]),
     )
     return 0
+
+
+def _expanded(names: Sequence[str], found: Mapping[str, Resource]) -> list[str]:
+    """Return the names; for a kind those of all of that kind."""
+    wanted: dict[str, None] = {}
+    for name in names:
+        kind = f"{name}/" if name else ""
+        wanted.update(
+            dict.fromkeys([name] if "/" in name else [each for each in sorted(found) if each.startswith(kind)])
+        )
+    return list(wanted)
 
 
 async def all_of(session: Session, version: int | None = None) -> Mapping[str, Resource]:

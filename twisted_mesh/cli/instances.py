@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Sequence
 
-import msgspec
-
-from twisted_mesh.bus.instance import Instance
-from twisted_mesh.bus.registry import ServiceView
 from twisted_mesh.cli.failure import Failure
 from twisted_mesh.cli.session import Session
+
+if TYPE_CHECKING:
+    from twisted_mesh.bus.instance import Instance
+    from twisted_mesh.bus.registry import ServiceView
 
 
 async def find(session: Session, service: str, text: str) -> Instance:
@@ -44,9 +44,8 @@ def addresses(instance: Instance) -> Sequence[str]:
 
 def as_json(instance: Instance, view: Optional[ServiceView] = None, now: float = 0.0) -> dict[str, Any]:
     """Return an instance for programs; with its view, whether it is a suspect."""
-    made: dict[str, Any] = msgspec.to_builtins(instance)
     # Defaults are left out in a record; programs want every name.
-    made = {name: made.get(name, getattr(instance, name)) for name in instance.__struct_fields__}
+    made: dict[str, Any] = {name: getattr(instance, name) for name in instance.__struct_fields__}
     made["expires"] = instance.expires / 1000 if instance.expires else None
     made["expires_in"] = round(instance.expires / 1000 - now, 3) if instance.expires and now else None
     if view is not None:

@@ -33,6 +33,7 @@ from twisted_mesh.cli import (
     status,
 )
 from twisted_mesh.cli.failure import Failure
+from twisted_mesh.cli.output import complain, plain
 from twisted_mesh.cli.parser import Parser, output, where
 from twisted_mesh.cli.words import words_of
 
@@ -118,7 +119,8 @@ def _run(parsed: argparse.Namespace) -> int:
     except Failure as failure:
         if parsed.output == "json" and failure.details is not None:
             print(json.dumps(failure.details, indent=2, ensure_ascii=False))
-        sys.stderr.write("".join(f"meshctl: {line}\n" for line in str(failure).splitlines()))
+        for line in str(failure).splitlines():
+            complain(plain(line))
         return failure.status
     return status
 

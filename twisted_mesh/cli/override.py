@@ -72,7 +72,7 @@ async def _override(session: Session, arguments: argparse.Namespace, kind: str, 
         return 0
     made = _made(arguments, scope, kind, weight, session.wall())
     await session.overrides.put(made)
-    show(arguments, _as_json(made, 0.0), lambda: f"{where}: {arguments.what} for {arguments.ttl:g} s")
+    show(arguments, override_json(made, 0.0), lambda: f"{where}: {arguments.what} for {arguments.ttl:g} s")
     return 0
 
 
@@ -106,7 +106,7 @@ async def _list(session: Session, arguments: argparse.Namespace) -> int:
         ]
         for each in found
     ]
-    show(arguments, [_as_json(each, now) for each in found], lambda: table(_HEAD, rows))
+    show(arguments, [override_json(each, now) for each in found], lambda: table(_HEAD, rows))
     return 0
 
 
@@ -114,7 +114,14 @@ def _text(override: Override) -> str:
     return f"weight={override.weight}" if override.kind == "weight" else override.kind
 
 
-def _as_json(override: Override, now: float) -> dict[str, Any]:
+def override_text(override: Override, now: float) -> str:
+    """Return what it says, whose it is and when it ends, in a few words."""
+    by = f" by {override.author}" if override.author else ""
+    return f"{_text(override)}{by} for {age(override.expires / 1000 - now)}"
+
+
+def override_json(override: Override, now: float) -> dict[str, Any]:
+    """Return it for programs."""
     made = {name: getattr(override, name) for name in override.__struct_fields__}
     made["id"] = override.id
     made["expires"] = override.expires / 1000 if override.expires else None

@@ -209,6 +209,11 @@ def waiting(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def resource_or_kind(text: str) -> str:
+    """Read the name of a resource, or of a kind of them."""
+    return text if text in ("listeners", "routes", "clusters", "groups") else resource(text)
+
+
 def resource(text: str) -> str:
     """Read the name of a resource, ``clusters/web``."""
     if not _RESOURCE.fullmatch(text):

@@ -33,7 +33,7 @@ from twisted_mesh.cli.processes import (
     runnable,
     signal_children,
 )
-from twisted_mesh.cli.supervision import ENDING_SIGNALS, SHARED_SIGNALS, Phase, Supervision
+from twisted_mesh.cli.supervision import ENDING_SIGNALS, FAILED, SHARED_SIGNALS, Phase, Supervision
 
 NAME = "run"
 HELP = "run a command with a sidecar in front of it"
@@ -98,7 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
     sidecar_env = {**env, "MESH_REDIS": redis} if redis else env
     running = Running(sidecar, sidecar_env, words, env)
     supervision = Supervision(running, ready_limit=arguments.ready_limit, kill_after=arguments.kill_after)
-    return running.run(supervision, arguments.kill_after, time.monotonic)  # noqa: TID251 (an edge: here the time comes in)
+    now = time.monotonic  # noqa: TID251 (an edge: here the time comes in)
+    try:
+        return running.run(supervision, arguments.kill_after, now)
+    except OSError as error:
+        raise Failure(f"the sidecar cannot be started: {error.strerror}", FAILED) from error
 
 
 def _option(name: str, value: Optional[str]) -> list[str]:

@@ -240,6 +240,17 @@ def test_other_failures_to_connect_prove_nothing() -> None:
     assert len(subject.addresses) == 2
 
 
+def test_a_service_whose_last_suspect_refuses_is_empty() -> None:
+    """What was proven gone is not kept, although the answer is empty now."""
+    subject = Subject()
+    subject.services.say(web(1), web(2), suspects=("web-1", "web-2"))
+    subject.refuse("10.0.0.1:1")
+    subject.refuse("10.0.0.1:2")
+    assert subject.addresses == []
+    subject.services.say()
+    assert subject.addresses == []
+
+
 def test_a_registry_that_cannot_be_told_is_no_reason_to_keep_it() -> None:
     """It is gone here, and the log says that others may not know."""
     subject = Subject()

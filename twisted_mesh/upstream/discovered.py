@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Collection, Mapping, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Collection, Mapping, Optional, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -12,69 +12,15 @@ from twisted_mesh.interfaces import Env
 from twisted_mesh.model.address import Address
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.instance_names import InstanceNames, Watch
+from twisted_mesh.upstream.kept import Kept
 from twisted_mesh.upstream.names import at
+from twisted_mesh.upstream.services import InstanceLike, Services, Stoppable, ViewLike
 
 if TYPE_CHECKING:
     from twisted_mesh.model import Cluster as ClusterConfig
 
 # How long a cluster that is new waits to hear of its service before calls go on without; seconds.
 FIRST_VIEW = 2.0
-
-
-class InstanceLike(Protocol):
-    """One instance of a service, as the registry knows it."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def zone(self) -> str: ...
-    @property
-    def weight(self) -> int: ...
-    @property
-    def labels(self) -> Mapping[str, str]: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-
-    def label(self, name: str) -> str:
-        """Return a label's value, "" if it has none."""
-
-    def target(self, protocol: str = "") -> str:
-        """Return ``host:port``, "" if there is no such port."""
-
-
-class ViewLike(Protocol):
-    """What is known of a service now."""
-
-    version: int
-    synced: bool
-    known: bool
-    stale_since: Optional[float]
-    touched: frozenset[str]
-    vanished: frozenset[str]
-
-    @property
-    def records(self) -> Mapping[str, Any]: ...
-    @property
-    def suspects(self) -> Mapping[str, Any]: ...
-
-
-class Stoppable(Protocol):
-    """What ends when it is told to."""
-
-    def stop(self) -> None:
-        """End."""
-
-
-class Services(Protocol):
-    """The service registry, as clusters see it."""
-
-    def follow(self, service: str, changed: Callable[[Any], None]) -> Stoppable:
-        """Call `changed` with the view of a service whenever it has changed, and at once if anything is known."""
-
-    def refused(self, service: str, id: str) -> Deferred[bool]:
-        """A connection to an instance was refused: if it is a suspect, it is gone."""
 
 
 Alter = Callable[[Sequence[Endpoint], Sequence[str]], None]
@@ -111,7 +57,6 @@ class Discovered:
         assert config.service is not None
         self.cluster = cluster
         self.service: str = config.service
-        self.kept_until: Optional[float] = None
         self._config = config
         self._services = services
         self._env = env
@@ -125,18 +70,15 @@ class Discovered:
         self._following: Optional[Stoppable] = None
         self._first: Optional[Deferred[None]] = None
         self._first_timer: Optional[IDelayedCall] = None
-        self._keeping: Optional[IDelayedCall] = None
-        self._keep: dict[str, Sequence[Endpoint]] = {}
-        self._keep_why = ""
         # Suspects that have refused a connection; the registry is told, and may be slow to hear.
         self._refused: set[str] = set()
         self._useless: set[str] = set()
         families = Families(env.metrics)
         self._suspects = families.suspects.labels(cluster)
-        self._kept = families.kept.labels(cluster)
+        self._kept = Kept(env, self._kept_long_enough, self._kept_refused, families.kept.labels(cluster))
 
     def __repr__(self) -> str:
-        kept = " kept" if self.kept_until is not None else ""
+        kept = " kept" if self._kept.made else ""
         return f"<Discovered {self.service} for {self.cluster}: {len(self.endpoints)} endpoints{kept}>"
 
     @property
@@ -168,7 +110,7 @@ class Discovered:
             self._following.stop()
             self._following = None
         self._names.stop()
-        self._end_keeping()
+        self._kept.end()
         self._waited()
 
     def _waited(self) -> None:
@@ -201,7 +143,7 @@ class Discovered:
             "version": 0 if view is None else view.version,
             "synced": view is not None and view.synced,
             "stale_since": None if view is None else view.stale_since,
-            "kept_until": self.kept_until,
+            "kept_until": self._kept.until,
             "suspects": {}
             if view is None
             else {id: {"until": each.until, "reason": each.why} for id, each in view.suspects.items()},
@@ -220,7 +162,7 @@ class Discovered:
 
     def _take_few(self, view: ViewLike) -> bool:
         """Take in a change of a few instances; returns whether that was possible."""
-        if self.kept_until is not None or view.vanished or len(view.touched) * FEW > len(self._made):
+        if self._kept.made or view.vanished or len(view.touched) * FEW > len(self._made):
             return False
         changed: dict[str, Endpoint] = {}
         gone: set[str] = set()
@@ -249,15 +191,16 @@ class Discovered:
 
     def _take_all(self, view: ViewLike, vanished: Collection[str] = ()) -> None:
         wanted = self._wanted(view)
-        lost = {id: made for id, made in self._made.items() if id in vanished and id not in self._keep}
+        believed = {id: made for id, made in self._made.items() if id not in self._refused}
+        lost = {id: made for id, made in believed.items() if id in vanished and id not in self._kept.made}
         if lost:
-            self._begin_keeping({**self._keep, **lost}, LOST)
-        elif not wanted and self._made and self.kept_until is None:
-            self._begin_keeping(self._made, EMPTY)
-        if wanted and self._keep_why == EMPTY:
-            self._end_keeping()
-        elif wanted and self.kept_until is not None:
-            self._keep_until(min(self.kept_until, self._env.wall() + COMING_BACK))
+            self._keep(lost, LOST)
+        elif not wanted and not self._kept.made:
+            self._keep(believed, EMPTY)
+        if wanted and self._kept.why == EMPTY:
+            self._kept.end()
+        elif wanted and self._kept.made:
+            self._kept.shorten(COMING_BACK)
         self._use_with_kept(wanted)
 
     def _resolved(self) -> None:
@@ -330,75 +273,39 @@ class Discovered:
             made.on_refused = self._suspect_refused
         return made
 
-    # --- a service that is suddenly empty
+    # --- a service that is suddenly empty, or has lost some
 
-    def _begin_keeping(self, made: Mapping[str, Sequence[Endpoint]], why: str) -> None:
+    def _keep(self, made: Mapping[str, Sequence[Endpoint]], why: str) -> None:
         keep = self._config.keep_last_good
-        if keep <= 0:
+        if keep <= 0 or not made:
             return
-        self._keep, self._keep_why = dict(made), why
-        if self.kept_until is None:
-            self._keep_until(self._env.wall() + keep)
-        for each in self._kept_endpoints():
-            each.doubt = f"kept: {why}"
-            each.on_refused = self._kept_refused
+        self._kept.keep(made, why, keep)
         self._env.log.warn(
             "cluster {cluster}: of service {service} {why}; its last {count} endpoints are kept for {keep:g} s",
             cluster=self.cluster,
             service=self.service,
             why=why,
-            count=len(self._kept_endpoints()),
+            count=sum(map(len, made.values())),
             keep=keep,
         )
 
-    def _keep_until(self, until: float) -> None:
-        if self.kept_until is not None and until >= self.kept_until:
-            return
-        if self._keeping is not None:
-            self._keeping.cancel()
-        self.kept_until = until
-        self._keeping = self._env.clock.callLater(max(0.0, until - self._env.wall()), self._kept_long_enough)
-
-    def _kept_endpoints(self) -> list[Endpoint]:
-        return [each for made in self._keep.values() for each in made]
-
     def _use_with_kept(self, wanted: Mapping[str, Sequence[Endpoint]]) -> None:
         """Use what is wanted, and of what is kept the rest."""
-        if self.kept_until is not None:
-            addresses = {each.address for made in wanted.values() for each in made}
-            self._keep = {
-                id: made
-                for id, made in self._keep.items()
-                if id not in wanted and not any(each.address in addresses for each in made)
-            }
-            self._kept.value = len(self._kept_endpoints())
-            if not self._keep:
-                self._end_keeping()
-        self._use({**wanted, **self._keep})
-
-    def _end_keeping(self) -> None:
-        if self._keeping is not None and self._keeping.active():
-            self._keeping.cancel()
-        self._keeping = None
-        self._keep, self._keep_why = {}, ""
-        self._kept.value = 0
-        if self.kept_until is not None:
-            self.kept_until = None
-            self._env.log.info("cluster {cluster}: no endpoints are kept any more", cluster=self.cluster)
+        if self._kept.made:
+            self._kept.drop(wanted.keys(), {each.address for made in wanted.values() for each in made})
+        self._use({**wanted, **self._kept.made})
 
     def _kept_long_enough(self) -> None:
-        self._end_keeping()
+        self._env.log.info("cluster {cluster}: no endpoints are kept any more", cluster=self.cluster)
         self._use({} if self._view is None else self._wanted(self._view))
 
     # --- what calls have found
 
     def _kept_refused(self, endpoint: Endpoint) -> None:
-        if endpoint.address not in {each.address for each in self._kept_endpoints()}:
-            return
-        self._said_no(endpoint)
-        rest = {id: [each for each in made if each.address != endpoint.address] for id, made in self._keep.items()}
-        self._keep = {id: made for id, made in rest.items() if made}
-        self._use_with_kept({} if self._view is None else self._wanted(self._view))
+        if self._kept.has(endpoint.address):
+            self._said_no(endpoint)
+            self._kept.drop((), {endpoint.address})
+            self._use_with_kept({} if self._view is None else self._wanted(self._view))
 
     def _suspect_refused(self, endpoint: Endpoint) -> None:
         view, id = self._view, endpoint.instance

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Callable, Optional, Protocol, Sequence
 
-from twisted_mesh.upstream.discovered import Stoppable
 from twisted_mesh.upstream.endpoint import Endpoint, OverrideLike
+from twisted_mesh.upstream.services import Stoppable
 
 MAINTENANCE = "maintenance"
 

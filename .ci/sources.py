@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ELSEWHERE = {
     # Interfaces and nothing else: mypy is their test.
     "interfaces.py": "tests/test_chain.py",
+    "upstream/services.py": "tests/upstream/test_discovered.py",
     # Two joined sockets are moved by their relay and by nothing else.
     "net/pair.py": "tests/net/test_relay.py",
     # A connection is made by its adapter, which is what its tests talk to.

@@ -15,8 +15,8 @@ from twisted_mesh.park import Parked
 from twisted_mesh.tasks import in_task, understand_deferreds
 
 if TYPE_CHECKING:
-    from twisted_mesh.upstream.discovered import Services
     from twisted_mesh.upstream.overruled import Overrides
+    from twisted_mesh.upstream.services import Services
 
 
 class MeshEnv:

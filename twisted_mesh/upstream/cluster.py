@@ -14,13 +14,14 @@ from twisted_mesh.policy.balance import BALANCES
 from twisted_mesh.policy.ewma import peak_ewma
 from twisted_mesh.policy.health import usable
 from twisted_mesh.upstream.conduct import Conducts
-from twisted_mesh.upstream.discovered import Discovered, Services, Stoppable
+from twisted_mesh.upstream.discovered import Discovered
 from twisted_mesh.upstream.endpoint import DRAINING, Endpoint
 from twisted_mesh.upstream.health import HealthChecks
 from twisted_mesh.upstream.names import NameWatch, at
 from twisted_mesh.upstream.overruled import Overrides, overrule, under_maintenance
 from twisted_mesh.upstream.resolve import Resolver, SystemResolver
 from twisted_mesh.upstream.resting import Resting
+from twisted_mesh.upstream.services import Services, Stoppable
 
 if TYPE_CHECKING:
     from twisted_mesh.model import Address

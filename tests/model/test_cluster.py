@@ -42,8 +42,11 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         ({"endpoints": []}, "expected endpoints, at least one, or a service"),
         ({"endpoints": ["a:0"]}, "expected a port from 1 to 65535"),
         ({"endpoints": [{"address": "a:1", "weight": 0}]}, "greater than or equal to 1"),
-        ({"endpoints": ONE, "balance": "maglev"}, "known, not supported yet"),
-        ({"endpoints": ONE, "balance": "robin"}, "expected round_robin, random, least_request or peak_ewma"),
+        ({"endpoints": ONE, "hash": {"key": "host"}}, "hash is for the balances ring_hash and maglev"),
+        (
+            {"endpoints": ONE, "balance": "robin"},
+            "expected round_robin, random, least_request, peak_ewma, ring_hash or maglev",
+        ),
         ({"endpoints": ONE, "health_check": {}}, "exactly one of http: /path, tcp: true and redis: true"),
         ({"endpoints": ONE, "health_check": {"http": "/", "tcp": True}}, "exactly one of"),
         ({"endpoints": ONE, "health_check": {"http": "healthz"}}, "expected a path such as /healthz"),

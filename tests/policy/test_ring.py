@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_mesh.policy.ring import MAGLEV_SIZE, HashRing, Maglev, bounded, key_hash
+from twisted_mesh.policy.ring import MAGLEV_SIZE, HashRing, Maglev, bounded, is_prime, key_hash
 
 # Envoy's ring_hash_lb_test.cc and maglev_lb_test.cc: rings of 12 points over 6 hosts, tables of 7 entries.
 HOSTS = [f"127.0.0.1:{port}" for port in range(90, 96)]
@@ -145,3 +145,30 @@ def test_loads_are_bounded(count: int, factor: float, keys: list[int], rings: bo
 def test_a_key_stays_at_home_while_there_is_room() -> None:
     made = ring(HOSTS)
     assert all(bounded(made, each, lambda name: 0, 0, 1.25) == made.pick(each) for each in KEYS[:100])
+
+
+def test_a_table_that_is_filled_in_steps_is_the_same() -> None:
+    made = maglev(HOSTS, size=1009)
+    steps = Maglev.fill(HOSTS, HOSTS, [1] * len(HOSTS), size=MAGLEV_SIZE)
+    count = 0
+    while True:
+        try:
+            next(steps)
+            count += 1
+        except StopIteration as end:
+            filled: Maglev[str] = end.value
+            break
+    assert count > 10
+    whole = maglev(HOSTS)
+    assert all(filled.pick(key) == whole.pick(key) for key in KEYS)
+    assert len(made) == 1009
+
+
+def test_filling_in_steps_refuses_the_same() -> None:
+    with pytest.raises(ValueError, match="a prime"):
+        next(Maglev.fill(HOSTS, HOSTS, [1] * len(HOSTS), size=8))
+
+
+@pytest.mark.parametrize("number, expected", [(1, False), (2, True), (9, False), (1009, True), (65_537, True)])
+def test_primes(number: int, expected: bool) -> None:
+    assert is_prime(number) is expected

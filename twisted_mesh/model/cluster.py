@@ -9,11 +9,12 @@ from typing_extensions import Self
 
 from twisted_mesh.model.base import ONE_OR_LIST, Model, Name, NotEmpty, Short, one_of
 from twisted_mesh.model.fields import StatusRange
+from twisted_mesh.model.hashing import Hashing
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Address, Duration, Interval
 
-BALANCES = ("round_robin", "random", "least_request", "peak_ewma")
-LATER_BALANCES = ("ring_hash", "maglev")
+BALANCES = ("round_robin", "random", "least_request", "peak_ewma", "ring_hash", "maglev")
+KEYED = ("ring_hash", "maglev")
 _ANY_SUCCESS = ((200, 299),)
 ADDRESS = {"type": "string", "description": "host:port or unix:/path"}
 
@@ -134,13 +135,14 @@ class Cluster(Model):
     )
     balance: Annotated[
         str,
-        AfterValidator(one_of(*BALANCES, later=LATER_BALANCES)),
+        AfterValidator(one_of(*BALANCES)),
         Field(json_schema_extra={"enum": list(BALANCES)}),
     ] = Field(
         default="least_request",
         description="How an endpoint is picked; least_request is the less busy of two picked at random, peak_ewma "
-        "the one of two that answers faster for what it has in hand.",
+        "the one of two that answers faster for what it has in hand; ring_hash and maglev send a key to the same one.",
     )
+    hash: Hashing = Field(default=Hashing.model_construct(), description="How ring_hash and maglev hash.")
     connect_timeout: Interval = Field(default=1.0, description="How long connecting may take.")
     health_check: Optional[HealthCheck] = Field(default=None, description="Active health checks; none if not given.")
     panic_threshold: float = Field(
@@ -155,6 +157,8 @@ class Cluster(Model):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
+        if self.hash != Hashing.model_construct() and self.balance not in KEYED:
+            raise ValueError(f"hash is for the balances {' and '.join(KEYED)}, not for {self.balance}")
         if self.service is None:
             if self.subset:
                 raise ValueError("subset chooses among the instances of a service, and no service is given")

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from itertools import chain, cycle, islice
 from math import ceil
-from typing import Callable, Generic, Iterator, Optional, Sequence, TypeVar, Union
+from typing import Callable, Generator, Generic, Iterator, Optional, Sequence, TypeVar, Union
 
 import xxhash
 
@@ -24,6 +24,8 @@ RING_MOST = 1 << 23
 # A prime; the paper's own small table.
 MAGLEV_SIZE = 65_537
 MAGLEV_MOST = 5_000_011
+# Places that are tried in one step of filling a Maglev table: about a millisecond.
+_STEP = 8_000
 
 T = TypeVar("T")
 Hash = Callable[[bytes], int]
@@ -108,6 +110,8 @@ def _points(
 class Maglev(Generic[T]):
     """A table of prime size, filled by all endpoints in turn.
 
+    Filling one of the default size takes 50 ms and more: `fill` does it in steps.
+
     :param size: entries, a prime; at least as many as there are endpoints, better a hundred times as many.
     :raises ValueError: the size is no prime or too big, or there is nothing to choose from.
     """
@@ -115,13 +119,32 @@ class Maglev(Generic[T]):
     def __init__(
         self, endpoints: Sequence[T], names: Sequence[str], weights: Sequence[int], *, size: int = MAGLEV_SIZE
     ) -> None:
+        for _ in self._steps(endpoints, names, weights, size):
+            pass
+
+    @classmethod
+    def fill(
+        cls, endpoints: Sequence[T], names: Sequence[str], weights: Sequence[int], *, size: int = MAGLEV_SIZE
+    ) -> Generator[None, None, Maglev[T]]:
+        """Make a table in steps of a millisecond or so; the last returns it.
+
+        :raises ValueError: as the class does, at the first step.
+        """
+        made = cls.__new__(cls)
+        yield from made._steps(endpoints, names, weights, size)
+        return made
+
+    def _steps(
+        self, endpoints: Sequence[T], names: Sequence[str], weights: Sequence[int], size: int
+    ) -> Generator[None, None, None]:
         _check(endpoints, names, weights)
-        if not (len(endpoints) <= size <= MAGLEV_MOST and _prime(size)):
+        if not (len(endpoints) <= size <= MAGLEV_MOST and is_prime(size)):
             raise ValueError(
                 f"the size of a Maglev table is a prime from the number of endpoints to {MAGLEV_MOST:,}, not {size}"
             )
         self.size = size
-        self._owners = [endpoints[index] for index in _filled(names, weights, size)]
+        indices = yield from _filled(names, weights, size)
+        self._owners = [endpoints[index] for index in indices]
 
     def __len__(self) -> int:
         return self.size
@@ -140,14 +163,14 @@ class Maglev(Generic[T]):
                 yield each
 
 
-def _filled(names: Sequence[str], weights: Sequence[int], size: int) -> list[int]:
-    """Return the index of the endpoint in each entry of the table."""
+def _filled(names: Sequence[str], weights: Sequence[int], size: int) -> Generator[None, None, list[int]]:
+    """Return the index of the endpoint in each entry of the table, after some steps."""
     table = [-1] * size
     count, heaviest = len(names), max(weights)
     skips = [xxhash.xxh64_intdigest(each.encode(), seed=1) % (size - 1) + 1 for each in names]
     places = [xxhash.xxh64_intdigest(each.encode(), seed=0) % size for each in names]
     credit = [0] * count
-    left = size
+    left, tries = size, _STEP
     for index in cycle(range(count)):
         # An endpoint of half the weight takes every second turn.
         credit[index] += weights[index]
@@ -157,11 +180,16 @@ def _filled(names: Sequence[str], weights: Sequence[int], size: int) -> list[int
         place, skip = places[index], skips[index]
         while table[place] >= 0:
             place = (place + skip) % size
+            tries -= 1
         table[place] = index
         places[index] = (place + skip) % size
         left -= 1
         if not left:
             return table
+        tries -= 1
+        if tries < 0:
+            tries = _STEP
+            yield
     raise AssertionError("cycles do not end")
 
 
@@ -203,5 +231,6 @@ def _check(endpoints: Sequence[T], names: Sequence[str], weights: Sequence[int])
         raise ValueError("weights are 1 or more")
 
 
-def _prime(number: int) -> bool:
+def is_prime(number: int) -> bool:
+    """Whether `number` is a prime; for small ones."""
     return number > 1 and all(number % each for each in range(2, int(number**0.5) + 1))

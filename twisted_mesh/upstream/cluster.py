@@ -10,13 +10,15 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Proceed
-from twisted_mesh.policy.balance import BALANCES
+from twisted_mesh.model.cluster import KEYED
+from twisted_mesh.policy.balance import BALANCES, pick_random
 from twisted_mesh.policy.ewma import peak_ewma
 from twisted_mesh.policy.health import usable
 from twisted_mesh.upstream.conduct import Conducts
 from twisted_mesh.upstream.discovered import Discovered
 from twisted_mesh.upstream.endpoint import DRAINING, Endpoint
 from twisted_mesh.upstream.health import HealthChecks
+from twisted_mesh.upstream.keyed import Keyed
 from twisted_mesh.upstream.names import NameWatch, at
 from twisted_mesh.upstream.overruled import Overrides, overrule, under_maintenance
 from twisted_mesh.upstream.resolve import Resolver, SystemResolver
@@ -65,6 +67,9 @@ class Cluster:
         self.endpoints: tuple[Endpoint, ...] = ()
         self.usable: tuple[Endpoint, ...] = ()
         self.panicking = False
+        self._keyed: Optional[Keyed] = None
+        if config.balance in KEYED:
+            self._keyed = Keyed(config.balance, config.hash, env)
         self._conducts = Conducts(env, latency=config.balance == "peak_ewma")
         self._resting = Resting(env.clock, self._choose)
         self._next: Callable[[], Endpoint] = self._none
@@ -107,7 +112,7 @@ class Cluster:
 
         :raises MeshError: `Kind.NO_ENDPOINT`: there is none that may be used.
         """
-        if call.tried:
+        if call.tried or self._keyed is not None:
             return self._pick_other(call)
         return self._next()
 
@@ -116,6 +121,11 @@ class Cluster:
         return self.forwards[call.protocol](call)
 
     def _pick_other(self, call: Call) -> Endpoint:
+        if self._keyed is not None:
+            owner = self._keyed.pick(call)
+            if owner is not None:
+                self._cells.panic_picks.value += self.panicking
+                return owner
         picked = self._next()
         if picked not in call.tried:
             return picked
@@ -153,6 +163,8 @@ class Cluster:
                 self._groups[key] = self._resolved(watch)
         if self._discovered is not None and old._discovered is not None:
             self._discovered.adopt(old._discovered)
+        if self._keyed is not None and old._keyed is not None:
+            self._keyed.adopt(old._keyed)
         self._settle()
 
     def start(self) -> Deferred[None]:
@@ -175,6 +187,8 @@ class Cluster:
             return
         self._running = False
         self._resting.stop()
+        if self._keyed is not None:
+            self._keyed.stop()
         for each in self._watches.values():
             each.stop()
         if self._discovered is not None:
@@ -346,6 +360,8 @@ class Cluster:
     def _choose(self) -> None:
         """Prepare the next picks."""
         chosen = self._resting.awake(self.usable)
+        if self._keyed is not None:
+            self._keyed.use(self.endpoints, chosen)
         pick = self._spread(chosen) if chosen else self._none
         self._next = self._counted(pick) if self.panicking else pick
 
@@ -354,7 +370,8 @@ class Cluster:
         dice = self.env.random.random
         if self.config.balance == "peak_ewma":
             return peak_ewma(endpoints, self._conducts.latencies(endpoints), dice, self.env.now)
-        return BALANCES[self.config.balance](endpoints, dice)
+        # What has no key goes anywhere.
+        return pick_random(endpoints, dice) if self._keyed else BALANCES[self.config.balance](endpoints, dice)
 
     def _say(self, chosen: Sequence[Endpoint], panicking: bool) -> None:
         """Log what an operator should know, once each time it begins and ends."""

@@ -1,0 +1,63 @@
+"""What of a call the balances that hash go by."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Optional
+
+from pydantic import AfterValidator, Field, model_validator
+from typing_extensions import Self
+
+from twisted_mesh.model.base import ONE_OR_LIST, Model, NotEmpty, Short
+from twisted_mesh.model.fields import HeaderName
+from twisted_mesh.model.text import expected
+from twisted_mesh.policy.ring import MAGLEV_MOST, MAGLEV_SIZE, is_prime
+
+Part = Literal["source", "host", "path", "identity"]
+PARTS = ("source", "host", "path", "identity")
+
+
+def _key(value: Any) -> Any:
+    return {"part": value} if isinstance(value, str) else value
+
+
+def _size(size: int) -> int:
+    if not is_prime(size):
+        raise expected("a prime, such as 65537", size)
+    return size
+
+
+class HashKey(Model):
+    """One thing that a call may be told apart by; exactly one of these."""
+
+    part: Optional[Part] = Field(
+        default=None,
+        description="source, the client's address by the trusted hops; host; path, or the key of a Redis command; or "
+        "identity, where a filter has found out who calls.",
+    )
+    header: Optional[HeaderName] = Field(default=None, description="The value of a header.")
+    cookie: Optional[HeaderName] = Field(default=None, description="The value of a cookie.")
+    query: Optional[str] = Field(default=None, min_length=1, description="The value of a query parameter.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(each is not None for each in (self.part, self.header, self.cookie, self.query)) != 1:
+            raise ValueError(f"expected {', '.join(PARTS)}, or one of header, cookie and query")
+        return self
+
+
+class Hashing(Model):
+    """How the balances ring_hash and maglev hash."""
+
+    key: Annotated[
+        tuple[Annotated[HashKey, Short(_key, {"type": "string", "enum": list(PARTS)})], ...], NotEmpty(), ONE_OR_LIST
+    ] = Field(
+        default=(HashKey.model_construct(part="source"),),
+        description="What calls are told apart by; of several the first that a call has. A call that has none goes to "
+        "any endpoint.",
+    )
+    ring_size: int = Field(
+        default=1024, ge=1, le=65_536, description="Points of the ring at the least, so that weights are kept better."
+    )
+    table_size: Annotated[int, AfterValidator(_size)] = Field(
+        default=MAGLEV_SIZE, ge=2, le=MAGLEV_MOST, description="Entries of the Maglev table; a prime."
+    )

@@ -133,7 +133,7 @@ def test_the_admin_moves_with_the_configuration(sidecar: Any) -> None:
 
 def test_a_file_that_changes_while_the_process_starts_is_noticed(sidecar: Any) -> None:
     asked: list[str] = []
-    sidecar.reloading.request = asked.append
+    sidecar.configuring.reloading.request = asked.append
     sidecar.prepare()
     Path(sidecar.path).write_text(TEXT.format(admin="off") + "\n# more\n")
     sidecar.startService()
@@ -143,7 +143,7 @@ def test_a_file_that_changes_while_the_process_starts_is_noticed(sidecar: Any) -
 
 def test_a_reload_that_was_asked_for_is_no_news_to_the_watch(sidecar: Any) -> None:
     asked: list[str] = []
-    sidecar.reloading.request = asked.append
+    sidecar.configuring.reloading.request = asked.append
     sidecar.prepare()
     sidecar.startService()
     Path(sidecar.path).write_text(TEXT.format(admin="off") + "\n# more\n")
@@ -156,7 +156,7 @@ def test_what_is_wrong_is_shown(sidecar: Any) -> None:
     Path(sidecar.path).write_text("listeners: 1")
     with pytest.raises(ConfigError):
         sidecar.prepare()
-    sidecar.reloading.refused = "because"
+    sidecar.configuring.reloading.refused = "because"
     assert sidecar.refused == "because"
 
 

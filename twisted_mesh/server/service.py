@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -20,9 +20,7 @@ from twisted_mesh import __version__
 from twisted_mesh.bus.tally import Tally
 from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.found import find_filter
-from twisted_mesh.control.judge import bare, lacks_only
-from twisted_mesh.control.merge import Offer
-from twisted_mesh.control.reload import Reload, Undo
+from twisted_mesh.control.reload import Undo
 from twisted_mesh.control.world import World
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.families import Families
@@ -31,19 +29,17 @@ from twisted_mesh.metrics import Registry
 from twisted_mesh.net.loop import loop_of
 from twisted_mesh.server import memory, signals
 from twisted_mesh.server.admin import Admin
+from twisted_mesh.server.configuring import Configuring
 from twisted_mesh.server.drain import Drain
 from twisted_mesh.server.ending import ending
 from twisted_mesh.server.leaving import Leaving
 from twisted_mesh.server.redis_process import EmbeddedError
 from twisted_mesh.server.secrets import Secrets
-from twisted_mesh.server.source import Source
 from twisted_mesh.server.supervised import Supervised, take_line
-from twisted_mesh.server.waiting import Waiting
 from twisted_mesh.server.watch import Watch, state_of
 
 if TYPE_CHECKING:
     from twisted_mesh import model
-    from twisted_mesh.server.meshbus import MeshBus
     from twisted_mesh.server.options import Options
 
 # Seconds without a call after which nobody is taken to wait; a look for garbage may stop everything for 0.1 s then.
@@ -69,7 +65,6 @@ class Sidecar(MultiService):
         self.secrets = Secrets(path, os.environ)
         self.registry = Registry()
         self._reactor = reactor
-        self._over = over
         self._families = Families(self.registry)
         self._logs = LogFiles(reactor, time.time, self._families)
         self._env = MeshEnv(
@@ -82,12 +77,15 @@ class Sidecar(MultiService):
             loop=loop_of(reactor),
         )
         self.world = World(self._env, loop_of(reactor), find_filter)
-        self.reloading = Reload(
-            self.world, self._read, self._move_admin, self._applied, memory.set_aside, self._settled
+        self.configuring = Configuring(
+            self.world,
+            reactor,
+            path,
+            over,
+            outside=self._move_admin,
+            applied=self._applied,
+            give_up=self._give_up,
         )
-        self.source = Source(path, reactor, self.reloading.in_slices)
-        self.bus: Optional[MeshBus] = None
-        self._waiting = Waiting(self.world, reactor, self._give_up)
         self._departing = ""
         self._watch = Watch(path, reactor, self._changed)
         self._drain = Drain(self.world, reactor, self._drained)
@@ -105,39 +103,9 @@ class Sidecar(MultiService):
         :raises ConfigError: it does not load, or cannot be applied.
         """
         self._watch.known(state_of(self.path))
-        self.reloading.first(self._first())
-        self.source.accepted()
-        config = self.world.config
-        assert config is not None
-        self._introduce(config.node)
-        if self.bus is not None:
-            self.bus.prepare()
-            if self._waiting.lacks is None:
-                self.bus.register(config, self.world.connector)
-
-    def _first(self) -> model.Config:
-        """Return what to start with: the files, with what was good when the process ran last over them.
-
-        Where the files ask for resources that only the bus can have, and nothing was kept, it is a configuration
-        without any: the process waits for the bus.
-        """
-        files = self.source.read_files()
-        config = self._over(bare(files, os.environ))
-        good: dict[str, Offer] = {}
-        if config.redis is not None:
-            # Late: what is not needed does not cost a start anything.
-            from twisted_mesh.server.meshbus import MeshBus
-
-            self.bus = MeshBus(config, self._env, self._reactor, self.source, self._news, self.path)
-            self._env.discover(self.bus.registry, self.bus.overrides, self.bus.redis)
-            good = self.bus.kept_good
-        try:
-            return self._over(self.source.first(files, good))
-        except ConfigError as error:
-            if self.bus is None or not lacks_only(files, os.environ, error):
-                raise
-            self._waiting.lacks = error
-            return config
+        self.configuring.prepare()
+        assert self.world.config is not None
+        self._introduce(self.world.config.node)
 
     def _introduce(self, node: model.Node) -> None:
         """Say who this is, in a metric."""
@@ -173,12 +141,12 @@ class Sidecar(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """End; fires when the access logs are written."""
-        self.reloading.stop()
+        self.configuring.hold_still()
         self._watch.stop()
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None
-        self._waiting.stop()
+        self.configuring.waiting.stop()
         self.world.stop()
         self._leaving.stop()
         if self._supervised is not None:
@@ -187,18 +155,13 @@ class Sidecar(MultiService):
         return Deferred.fromCoroutine(self._close(stopped))
 
     def _start_bus(self) -> None:
-        bus = self.bus
-        if bus is None:
-            return
         try:
-            bus.start()
+            self.configuring.start()
         except EmbeddedError as error:
             problems = [Problem("redis", 0, 0, "", str(error))]
             self._give_up(problems)
             if self.daemon:
                 raise ConfigError(problems) from error
-            return
-        self._waiting.begin(lambda: bus.trouble, hold=not bus.has_kept)
 
     def _give_up(self, problems: Sequence[Problem]) -> None:
         """There is nothing to serve: say why and end."""
@@ -211,8 +174,7 @@ class Sidecar(MultiService):
     async def _close(self, stopped: Any) -> None:
         if stopped is not None:
             await stopped
-        if self.bus is not None:
-            await self.bus.stop()
+        await self.configuring.stop()
         await self._logs.close()
 
     # --- what happens to it
@@ -220,23 +182,19 @@ class Sidecar(MultiService):
     def reload(self, reason: str) -> None:
         """Read the configuration again, and apply it if it is sound."""
         self._watch.known(state_of(self.path))
-        self.source.changed()
-        self.reloading.request(reason)
+        self.configuring.request(reason)
 
     def drain(self, reason: str) -> None:
         """End gently: finish what is in flight, then stop the process; `meshctl run` sees to the application first."""
         if self._supervised is not None and self._supervised.ask_to_end():
             log.info("{reason}: meshctl is asked to end the command and the sidecar", reason=reason)
             return
-        self.reloading.stop()
+        self.configuring.hold_still()
         assert self.world.config is not None
         times = self.world.config.drain
         self._departing = self._departing or reason
         # First of all nobody is to find the application any more.
-        self._left().addCallback(lambda _: self._drain.begin(reason, limit=times.limit, wait=times.wait))
-
-    def _left(self) -> Deferred[None]:
-        return self.bus.leave() if self.bus is not None else succeed(None)
+        self.configuring.leave().addCallback(lambda _: self._drain.begin(reason, limit=times.limit, wait=times.wait))
 
     def ready(self) -> tuple[bool, str]:
         """Whether calls should be sent here, and why not."""
@@ -244,22 +202,22 @@ class Sidecar(MultiService):
             return False, "draining"
         if self._leaving.begun:
             return False, "leaving"
-        if self._waiting.reason:
-            return False, self._waiting.reason
+        if self.configuring.waiting.reason:
+            return False, self.configuring.waiting.reason
         return self.world.ready()
 
     @property
     def refused(self) -> str:
         """Why the newest configuration was refused; "" if it was not."""
-        return self.reloading.refused
+        return self.configuring.reloading.refused
 
     def bus_state(self) -> Optional[Mapping[str, object]]:
         """What there is to say of the mesh's Redis; None where the configuration names none."""
-        return None if self.bus is None else self.bus.describe()
+        return self.configuring.bus_state()
 
     def origins(self) -> Mapping[str, str]:
         """Where each resource of the configuration in force comes from, by its name."""
-        return {} if self.bus is None else self.source.origins(self.world.config, not self.bus.was_read)
+        return self.configuring.origins()
 
     # --- `meshctl run`
 
@@ -276,23 +234,18 @@ class Sidecar(MultiService):
 
     def leave(self, left: Callable[[], None]) -> None:
         """Take the instance out of the mesh and let the calls that come in finish; then `left` is called."""
-        self.reloading.stop()
+        self.configuring.hold_still()
         assert self.world.config is not None
-        config, ports = self.world.config, self._inbound()
+        config, ports = self.world.config, self.configuring.inbound()
         begin = partial(self._leaving.begin, ports, left, limit=self.leave_limit, wait=config.drain.wait)
-        self._left().addCallback(lambda _: begin())
-
-    def _inbound(self) -> Sequence[int]:
-        """Return the ports that the registry tells others."""
-        registration = self.bus.registration if self.bus is not None else None
-        return () if registration is None else tuple(registration.instance.ports.values())
+        self.configuring.leave().addCallback(lambda _: begin())
 
     def end(self, reason: str) -> None:
         """Drain and stop the process without a wait: the application is not there any more."""
-        self.reloading.stop()
+        self.configuring.hold_still()
         assert self.world.config is not None
         limit = self.world.config.drain.limit
-        self._left().addCallback(lambda _: self._drain.begin(reason, limit=limit, wait=0.0))
+        self.configuring.leave().addCallback(lambda _: self._drain.begin(reason, limit=limit, wait=0.0))
 
     def _terminated(self, reason: str) -> None:
         """The first time end gently, the second time at once."""
@@ -324,53 +277,8 @@ class Sidecar(MultiService):
 
     # --- the configuration
 
-    def _read(self) -> Deferred[model.Config]:
-        return Deferred.fromCoroutine(self._judged())
-
-    async def _judged(self) -> model.Config:
-        if self.bus is not None:
-            await self.reloading.in_slices(self.bus.offering())
-        config = self._over(await self.source.read(self.world.config))
-        self._check_bus(config)
-        return config
-
-    def _check_bus(self, config: model.Config) -> None:
-        """Refuse what cannot change while the process runs."""
-        before = self.world.config
-        assert before is not None
-        for name in ("redis", "mesh"):
-            if getattr(config, name) != getattr(before, name) and (config.redis or before.redis):
-                raise ConfigError([Problem(name, 0, 0, "", "it has changed, which takes a restart")])
-
     def _changed(self) -> None:
-        self.source.changed()
-        self.reloading.request("it has changed")
-
-    def _news(self) -> None:
-        self.reloading.request("news from the bus")
-
-    def _settled(self, error: Optional[ConfigError]) -> None:
-        """What was read last is in force, or why it is not."""
-        if error is not None:
-            if self.source.rejected(error):
-                self.reloading.request("without what cannot be applied")
-            elif self.bus is not None:
-                self.bus.rejected(error)
-            return
-        self.source.accepted()
-        if self.bus is None:
-            return
-        for each in self.source.refused:
-            log.error("refused: {refusal}; what was in force before stays", refusal=each)
-        if self.bus.was_read:
-            self._waiting.over()
-        config = self.world.config
-        assert config is not None
-        try:
-            self.bus.register(config, self.world.connector)
-        except ConfigError as problem:
-            log.error("the application is registered as before: {problem}", problem=problem)
-        self.bus.applied()
+        self.configuring.request("it has changed")
 
     def _move_admin(self, config: model.Config) -> Undo:
         before = self.world.config.admin if self.world.config is not None else None
@@ -416,7 +324,7 @@ def make_service(options: Options) -> Sidecar:
     signals.ignore_until_started()
     sidecar = Sidecar(install_reactor(), options["config"], options.over)
     if options.get("admin") is not None:
-        sidecar.source.admin = str(options["admin"])
+        sidecar.configuring.source.admin = str(options["admin"])
     sidecar.daemon = options.daemon
     try:
         sidecar.prepare()

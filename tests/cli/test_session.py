@@ -12,6 +12,7 @@ import pytest
 from tests.cli.conftest import Meshctl
 from tests.servers import Server
 from tests.support import environment, free_port
+from tests.tls_front import Authority, TlsFront
 from twisted_mesh.cli.failure import Failure
 from twisted_mesh.cli.session import author_of, mesh_of
 
@@ -60,11 +61,34 @@ def test_who_changes_something() -> None:
     assert "@" in author_of(argparse.Namespace(author=None), {})
 
 
+def test_tls_with_a_certificate_of_its_own(meshctl: Meshctl, bus_server: Server, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    front = TlsFront(bus_server.port, authority.issue("server", ["127.0.0.1"]), authority.ca)
+    try:
+        url = f"rediss://{front.address}"
+        own = str(authority.issue("meshctl"))
+        meshctl("--redis", url, "--ca", str(authority.ca), "--certificate", own, "register", "web", "127.0.0.1:80")
+        said = meshctl("--redis", url, "services", status=3)
+        assert "certificate" in said.err.lower()
+        assert said.err.count("\n") == 1
+        said = meshctl("--redis", url, "--ca", str(tmp_path / "no.pem"), "services", status=3)
+        assert "no.pem" in said.err
+    finally:
+        front.stop()
+    assert meshctl("services").rows == [["web", "1", "-"]]
+
+
 def test_a_redis_that_is_away(meshctl: Meshctl) -> None:
     port = free_port()
     said = meshctl("--redis", f"redis://:secret@127.0.0.1:{port}", "-o", "json", "services", status=3)
     assert said.err == f"meshctl: redis 127.0.0.1:{port}: connection refused\n"
     assert said.json["kind"] == "down"
+
+
+def test_a_redis_that_hangs(meshctl: Meshctl, redis_server: Server) -> None:
+    redis_server.pause()
+    said = meshctl("--redis", redis_server.url, "services", status=3)
+    assert said.err == f"meshctl: redis redis://{redis_server.address}/0: no answer within 3 s\n"
 
 
 def test_a_wrong_password_is_not_shown(meshctl: Meshctl, bus_server: Server) -> None:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 # Seconds to get a connection: a Redis that is slower than this is away.
 CONNECT_LIMIT = 3.0
+# What the connection says before the first try has ended.
+NOT_YET = "not connected yet"
+# Seconds after which what went wrong with each try so far is what is wrong, but for Sentinels, who may be changing.
+TRY_LIMIT = 0.7
 
 
 class Session(NamedTuple):
@@ -94,10 +98,30 @@ async def _in_session(reactor: Any, settings: Settings, name: str, work: Work) -
     store = ConfigStore(redis, keys, clock=reactor)
     redis.start()
     try:
-        await redis.up(CONNECT_LIMIT)
+        await _connected(redis, settings)
         return await work(Session(name, keys, redis, registry, store, overrides, reactor, wall))
     finally:
         await redis.stop()
+
+
+async def _connected(redis: Redis, settings: Settings) -> None:
+    """Wait for the connection, no longer than it makes sense.
+
+    :raises BusError: there is none, and why.
+    """
+    from twisted_mesh.bus.errors import BusError
+
+    try:
+        await redis.up(TRY_LIMIT)
+    except BusError:
+        if redis.trouble != NOT_YET and settings.url.scheme != "sentinel":
+            raise
+    try:
+        await redis.up(CONNECT_LIMIT - TRY_LIMIT)
+    except BusError as error:
+        if redis.trouble != NOT_YET:
+            raise
+        raise BusError("timeout", f"no answer within {CONNECT_LIMIT:g} s", server=settings.url.shown) from error
 
 
 def _failure(error: BaseException) -> BaseException:

@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from tests.servers import Conversation, Live
-from tests.support import PATIENCE, environment, free_port, program, until
+from tests.support import free_port, until
 from twisted_mesh.bus.client import Redis
 from twisted_mesh.metrics import Registry
 from twisted_mesh.model.redis import parse
@@ -145,68 +145,3 @@ def test_where_the_data_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_directory("shop") == "/home/ann/.local/state/twisted_mesh/shop/redis"
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert default_directory("shop") == "/var/lib/twisted_mesh/shop/redis"
-
-
-DAEMON = """\
-import os, sys
-from twisted.application.service import Application
-from twisted_mesh.model.redis import parse
-from twisted_mesh.server.embedded import Embedded
-from twisted_mesh.server.reactor import install_reactor
-application = Application("embedded")
-Embedded(install_reactor(), parse({url!r}), {directory!r}).setServiceParent(application)
-"""
-
-
-def daemon(here: Path, url: str) -> subprocess.CompletedProcess[str]:
-    """Start twistd with an embedded server, as a daemon."""
-    (here / "app.py").write_text(DAEMON.format(url=url, directory=str(here / "redis")))
-    command = [program("twistd"), "--pidfile", "pid", "--logfile", "log", "-oy", "app.py"]
-    return subprocess.run(
-        command, cwd=here, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-
-
-def running(pid: int) -> bool:
-    """Whether a process runs, and is no zombie that waits for its new parent."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def server_of(here: Path) -> int:
-    """Return the process id of the daemon's server."""
-
-    def ask() -> int:
-        with Conversation(f"unix:{here / 'redis' / 'redis.sock'}") as conversation:
-            about: bytes = conversation("INFO", "server")
-        return int(about.partition(b"process_id:")[2].split()[0])
-
-    return until(ask)
-
-
-@pytest.mark.parametrize("farewell", [signal.SIGTERM, signal.SIGKILL])
-def test_a_daemon_and_its_server_live_and_die_together(here: Path, farewell: int) -> None:
-    """Its server is started again when it is killed, and is no orphan when the daemon is."""
-    done = daemon(here, "embedded")
-    assert done.returncode == 0, done.stderr
-    pid = until(lambda: int((here / "pid").read_text()))
-    try:
-        first = server_of(here)
-        os.kill(first, signal.SIGKILL)
-        second = until(lambda: server_of(here) != first and server_of(here))
-    finally:
-        os.kill(pid, farewell)
-    until(lambda: not running(pid))
-    until(lambda: not running(second))
-
-
-def test_a_daemon_whose_server_does_not_start_says_so(here: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        done = daemon(here, f"embedded://127.0.0.1:{taken.getsockname()[1]}")
-    assert done.returncode == 1
-    assert "EmbeddedError: the Redis server in" in done.stderr
-    until(lambda: "does not start: it ended with status 1: " in (here / "log").read_text())

@@ -172,7 +172,7 @@ class Bench:
             wait_for_answer(self.ports["turns"], self.mesh)
             self.send()
         wait_for_answer(self.ports["edge"], self.mesh)
-        seconds = 6 + self.options.rounds * (QUIET_END + 3)
+        seconds = 2 * self.options.before + self.options.rounds * (self.options.after + 15)
         command = [
             sys.executable,
             str(HERE / "steady.py"),
@@ -182,9 +182,9 @@ class Bench:
         ]
         load = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
-            time.sleep(2)
+            time.sleep(self.options.before)
             gaps(self.ports["turns"])
-            time.sleep(3)
+            time.sleep(self.options.before)
             print(f"before: {gaps(self.ports['turns'])} ms", flush=True)
             worst = {"gaps": 0.0, "cpu": 0.0}
             for round_ in range(1, self.options.rounds + 1):
@@ -210,6 +210,9 @@ def main() -> int:
     parser.add_argument("--via", choices=("file", "bus"), default="file", help="where the change comes from")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rate", type=int, default=1000, help="calls a second meanwhile")
+    parser.add_argument(
+        "--before", type=float, default=3.0, help="seconds that are watched before, and as many for warming up"
+    )
     parser.add_argument("--after", type=float, default=QUIET_END, help="seconds that are watched after a change")
     options = parser.parse_args()
     stay_on(LOAD_CORE)

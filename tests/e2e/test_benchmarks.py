@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support import PATIENCE, ROOT, environment, free_port, request, until
 
 
@@ -39,3 +41,29 @@ def test_backend_of_our_own() -> None:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize("via", ["file", "bus"])
+def test_apply(via: str) -> None:
+    """A few resources change under a little load, and the gaps are shown."""
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "apply.py"),
+        "--via",
+        via,
+        "--resources",
+        "20",
+        "--rounds",
+        "1",
+    ]
+    done = subprocess.run(
+        [*command, "--after", "0.2", "--before", "0.2", "--rate", "100"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "change 1: in force after" in done.stdout
+    assert "largest gap: " in done.stdout

@@ -13,7 +13,7 @@ from twisted_mesh.bus.disk import Disk, Kept
 from twisted_mesh.bus.instance import Instance, decode
 from twisted_mesh.bus.stored import EMPTY, Stored
 from twisted_mesh.control.merge import Offer
-from twisted_mesh.server.keeper import DELAY, Keeper, State, kept
+from twisted_mesh.server.keeper import DELAY, REST, Keeper, State, kept
 
 
 class Threads(Clock):
@@ -76,6 +76,19 @@ def test_a_burst_of_changes_is_written_once(reactor: Threads, disk: Disk) -> Non
     reactor.advance(DELAY)
     reactor.run_thread()
     assert (reactor.work, reactor.getDelayedCalls()) == ([], [])
+
+
+def test_what_takes_long_to_write_is_written_less_often(reactor: Threads, disk: Disk) -> None:
+    one = keeper(reactor, disk)
+    one.changed()
+    reactor.advance(DELAY)
+    reactor.advance(0.1)
+    reactor.run_thread()
+    one.changed()
+    reactor.advance(0.1 * REST - 0.01)
+    assert reactor.work == []
+    reactor.advance(0.02)
+    reactor.run_thread()
 
 
 def test_the_end_writes_what_was_not_written(reactor: Threads, disk: Disk) -> None:

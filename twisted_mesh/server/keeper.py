@@ -16,8 +16,11 @@ from twisted_mesh.bus.instance import Instance, encode
 from twisted_mesh.bus.stored import Stored
 from twisted_mesh.control.merge import Offer
 
-# Seconds from a change to its being written: a burst of changes is written once.
+# Seconds from a change to its being written, at least: a burst of changes is written once.
 DELAY = 1.0
+# And so many times as long as it took the last time: large services that change all the time are not always written.
+REST = 50.0
+LONGEST_DELAY = 60.0
 
 log = Logger("twisted_mesh.bus")
 
@@ -49,6 +52,8 @@ class Keeper:
         self._timer: Optional[IDelayedCall] = None
         self._writing: Optional[Deferred[None]] = None
         self._again = False
+        # Seconds that the last write took.
+        self._took = 0.0
 
     def __repr__(self) -> str:
         return f"<Keeper {self._disk.path} {self.trouble}>"
@@ -58,7 +63,8 @@ class Keeper:
         if self._writing is not None:
             self._again = True
         elif self._timer is None:
-            self._timer = self._reactor.callLater(DELAY, self._write)
+            delay = min(max(DELAY, self._took * REST), LONGEST_DELAY)
+            self._timer = self._reactor.callLater(delay, self._write)
 
     def stop(self) -> Deferred[None]:
         """Write what was not written yet; fires when that is done."""
@@ -89,7 +95,9 @@ class Keeper:
     async def _save(self) -> None:
         # In a thread: a disk may take seconds, and large configurations some milliseconds to be encoded.
         save = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._save_here, self._state())
+        began = self._reactor.seconds()
         error = await save.addErrback(_error)
+        self._took = self._reactor.seconds() - began
         trouble = "" if error is None else str(error)
         if trouble and trouble != self.trouble:
             log.error("what is good is not kept for a start while Redis is away: {trouble}", trouble=trouble)

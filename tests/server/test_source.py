@@ -129,6 +129,20 @@ def test_what_cannot_be_applied_is_left_out(source: Judged) -> None:
     assert list(source.judged().listeners) == ["edge", "more"]
 
 
+def test_what_could_not_be_applied_is_forgotten_once_it_is_deleted(source: Judged) -> None:
+    listener = Offer.of("listeners/more", 3, {"bind": "127.0.0.1:9", "routes": [{"to": "web"}]})
+    source.offer({"listeners/more": listener})
+    source.judged()
+    assert source.rejected(ConfigError([Problem("listeners.more.bind[0]", 0, 0, "", "the address is in use")]))
+    source.judged()
+    source.accepted()
+    assert len(source.refused) == 1
+    source.offer({})
+    source.judged()
+    source.accepted()
+    assert source.refused == []
+
+
 def test_what_was_good_stands_in_for_what_cannot_be_applied(source: Judged) -> None:
     source.offer(web(2, 1))
     source.judged()

@@ -66,6 +66,7 @@ class Source:
     def _offered(self) -> list[Offer]:
         """Return what is to be judged: what could not be applied is left out for what was there before."""
         found = []
+        self._unusable = {name: each for name, each in self._unusable.items() if name in self._offers}
         for name, each in self._offers.items():
             unusable = self._unusable.get(name)
             if unusable is None or unusable.version != each.version:

@@ -111,7 +111,8 @@ class Sidecar:
 
     def _take(self, stored: Stored) -> None:
         if not self.deaf:
-            nacks = [Nack(name, stored.version, why) for name, why in self.refuses.items() if name in stored.resources]
+            there = stored.resources
+            nacks = [Nack(name, there[name].version, why) for name, why in self.refuses.items() if name in there]
             self.follower.acknowledge(stored, nacks, 0.002)
 
     def stop(self) -> None:

@@ -147,7 +147,10 @@ def test_who_refuses_it(meshctl: Meshctl, write: Write, sidecar: Callable[[str],
         "refused": [{"node": "two", "name": "clusters/web", "reason": "clusters/web: no room"}],
     }
     # What somebody refuses of another resource is no matter of this one.
-    meshctl("apply", "-f", write("clusters: {api: {endpoints: [127.0.0.1:81]}}"), "--wait", status=1)
+    meshctl("apply", "-f", write("clusters: {api: {endpoints: [127.0.0.1:81]}}"), "--wait")
+    # Who tries again is told again, although nothing is written.
+    said = meshctl("apply", "-f", write(WEB), "--wait", status=1)
+    assert said.err == "meshctl: two refuses clusters/web: no room\n"
 
 
 def test_who_does_not_answer(meshctl: Meshctl, write: Write, sidecar: Callable[[str], Sidecar]) -> None:

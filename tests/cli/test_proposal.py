@@ -79,3 +79,15 @@ def test_variants_are_checked_one_by_one(write: Write) -> None:
     [problem] = problems(write(text))
     assert problem.startswith("a.yaml:1:")
     assert 'clusters."web@b".endpoints' in problem
+
+
+def test_a_group_that_is_nowhere(write: Write) -> None:
+    """Groups are on the bus only, so that nobody has one which is not there."""
+    text = "select: {group: edges}\nclusters: {web: {endpoints: [127.0.0.1:80]}}"
+    assert problems(write(text)) == ["a.yaml:1:9: select: group: there is no resource groups/edges; groups are: none"]
+    there = stored(groups_edge={"service": "edge"})
+    assert "groups are: edge" in problems(write(text), there=there)[0]
+    both = problems(write(text.replace("endpoints", "points")), there=there)
+    assert ["groups/edges" in both[0], "clusters.web.points" in both[1]] == [True, True]
+    assert check(read([write(text)], {}), stored(groups_edges={"service": "edge"}), None, {}) == []
+    assert check(read([write(text + "\ngroups: {edges: {service: edge}}")], {}), {}, None, {}) == []

@@ -68,7 +68,9 @@ async def _apply(session: Session, arguments: argparse.Namespace, proposed: Any)
     more: dict[str, Any] = {"changes": [each.as_json() for each in found], "warnings": warnings}
     if arguments.dry_run or not found:
         more["dry_run"] = arguments.dry_run
-        return await finish(session, arguments, Written(stored.version, False), (), "", more)
+        # Who applies again what was refused before is told so again.
+        names = [each.name for each in proposed]
+        return await finish(session, arguments, Written(stored.version, False), names, "", more)
     canary = None
     if arguments.canary is not None and arguments.canary < 1:
         canary = Trial(arguments.canary, arguments.margin, arguments.least_calls)

@@ -39,6 +39,7 @@ class Written(NamedTuple):
     name_mark: Mark
     tree: Any
     mark: Mark
+    select_mark: Optional[Mark] = None
 
 
 class Lenient(dict[str, str]):
@@ -68,7 +69,7 @@ def read(paths: Sequence[str], env: Mapping[str, str]) -> list[Written]:
         problems.append(Problem(", ".join(paths), 0, 0, "", f"nothing to apply: expected {', '.join(KINDS)}"))
     if problems:
         try:
-            check(list(found.values()), {}, None, env)
+            _check_sections(list(found.values()), {}, None, env)
         except ConfigError as error:
             problems += error.problems
         raise ConfigError(sorted(set(problems)))
@@ -120,7 +121,7 @@ def _resources(file: str, text: Optional[str], env: Mapping[str, str], problems:
                 check_name(f"{kind}/{own}")
             except ValueError as error:
                 problems.append(table.names[own].problem(str(error)))
-            yield Written(f"{kind}/{own}", draft, table.names[own], value, table.marks[own])
+            yield Written(f"{kind}/{own}", draft, table.names[own], value, table.marks[own], tree.marks.get("select"))
 
 
 def _selected(parse: Callable[[], Selector], mark: Mark, problems: list[Problem]) -> None:
@@ -150,10 +151,35 @@ def check(
     :returns: what sidecars must have in their own files.
     :raises ConfigError: it is wrong.
     """
+    problems = _without_group(proposed, stored)
+    try:
+        warnings = _check_sections(proposed, stored, base, env)
+    except ConfigError as error:
+        raise ConfigError(sorted({*problems, *error.problems})) from None
+    if problems:
+        raise ConfigError(problems)
+    return warnings
+
+
+def _check_sections(
+    proposed: Sequence[Written], stored: Mapping[str, Resource], base: Optional[str], env: Mapping[str, str]
+) -> list[str]:
     warnings: list[str] = []
     for some in _rounds([each for each in proposed if not each.name.startswith("groups/")]):
         warnings += [each for each in _check(some, stored, base, env) if each not in warnings]
     return warnings
+
+
+def _without_group(proposed: Sequence[Written], stored: Mapping[str, Resource]) -> list[Problem]:
+    """Return what selects a group that is not there; groups are on the bus and nowhere else."""
+    ours = {each.name: each.draft.value for each in proposed}
+    there = {name: _value_of(each) for name, each in stored.items()}
+    groups = {name[len("groups/") :]: each for name, each in {**there, **ours}.items() if name.startswith("groups/")}
+    problems: list[Problem] = []
+    for each in proposed:
+        if each.select_mark is not None and each.draft.select is not None:
+            _selected(partial(parse_selector, each.draft.select, groups), each.select_mark, problems)
+    return sorted(set(problems))
 
 
 def _rounds(proposed: Sequence[Written]) -> Iterator[list[Written]]:

@@ -332,6 +332,23 @@ def test_a_poll_gives_versions_and_when_to_come_again(web: Set) -> None:
     assert result_of(web.leases.poll(["nothing"])) == ({"nothing": 0}, -1.0)
 
 
+def test_a_poll_ends_what_is_due_in_each_set(web: Set) -> None:
+    """Leases and suspicions, and says the versions that come of it."""
+    for id in "abc":
+        web.put(id)
+        web.put(id, name="api")
+    web.run_out("a", "b")
+    web.run_out("a", name="api")
+    before = {"web": web.version, "api": int(web.redis("HGET", PREFIX + "services", "api"))}
+    versions, soonest = result_of(web.leases.poll(["web", "api"]))
+    assert versions == {name: version + 1 for name, version in before.items()}
+    # The suspects of `web` end before any lease.
+    assert 59.0 < soonest <= 60.0
+    web.redis("ZADD", f"{BASE}:suspects", "XX", 1, "a")
+    versions, _ = result_of(web.leases.poll(["web", "api"]))
+    assert versions["web"] == before["web"] + 2
+
+
 def test_many_sets_are_polled_in_parts(web: Set) -> None:
     """More sets than fit one script are asked for in several."""
     web.put("a", 600.0)

@@ -106,15 +106,10 @@ end
 
 local function due(name)
   local base = prefix .. kind .. ':' .. name
-  local next = -1
-  for _, key in ipairs({{':leases', ':suspects'}}) do
-    local first = redis.call('ZRANGE', base .. key, 0, 0, 'WITHSCORES')
-    if first[2] then
-      local left = math.max(0, tonumber(first[2]) - now)
-      if next < 0 or left < next then next = left end
-    end
-  end
-  return next
+  local lease = redis.call('ZRANGE', base .. ':leases', 0, 0, 'WITHSCORES')[2]
+  local suspect = redis.call('ZRANGE', base .. ':suspects', 0, 0, 'WITHSCORES')[2]
+  local first = math.min(lease and tonumber(lease) or math.huge, suspect and tonumber(suspect) or math.huge)
+  return first == math.huge and -1 or math.max(0, first - now)
 end
 """
 
@@ -232,13 +227,21 @@ POLL = (
     + _TELL
     + _SWEEP
     + f"""
-local share, hold = tonumber(ARGV[2]), tonumber(ARGV[3])
-local found = {{now}}
-for index = 4, #ARGV do
-  local name = ARGV[index]
-  sweep(name, share, hold)
-  found[#found + 1] = tonumber(redis.call('HGET', versions, name) or '0')
-  found[#found + 1] = due(name)
+local names, dues, found = {{unpack(ARGV, 4)}}, {{}}, {{now}}
+for index, name in ipairs(names) do
+  local next = due(name)
+  if next == 0 then
+    sweep(name, tonumber(ARGV[2]), tonumber(ARGV[3]))
+    next = due(name)
+  end
+  dues[index] = next
+end
+if #names > 0 then
+  local known = redis.call('HMGET', versions, unpack(names))
+  for index, version in ipairs(known) do
+    found[#found + 1] = tonumber(version or '0')
+    found[#found + 1] = dues[index]
+  end
 end
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', versions .. ':empty', '-inf', now - {FORGET}, 'LIMIT', 0, 8)) do
   local base = prefix .. kind .. ':' .. name

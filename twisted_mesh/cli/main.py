@@ -87,14 +87,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     0: done. 1: the answer is no. 2: a wrong command line. 3: the Redis cannot be reached or refuses. `meshctl run` ends
     with the status of the command that it runs.
     """
-    words, rest = _split(sys.argv[1:] if arguments is None else arguments)
-    whole = parser()
-    parsed = whole.parse_args(words)
-    if rest is not None and not parsed.rest_usage:
-        whole.error("nothing may follow --")
-    parsed.rest = rest
     try:
-        status = _run(parsed)
+        status = _run(_parsed(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader, `head` for one, has seen enough; the interpreter must not flush into the pipe at its end.
@@ -103,6 +97,16 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    words, rest = _split(arguments)
+    whole = parser()
+    parsed = whole.parse_args(words)
+    if rest is not None and not parsed.rest_usage:
+        whole.error("nothing may follow --")
+    parsed.rest = rest
+    return parsed
 
 
 def _split(arguments: Sequence[str]) -> tuple[Sequence[str], Optional[Sequence[str]]]:

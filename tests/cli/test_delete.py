@@ -23,3 +23,17 @@ def test_what_is_not_there(meshctl: Meshctl, write: Write) -> None:
     said = meshctl("delete", "clusters/x1", "clusters/web", status=1)
     assert said.err == 'meshctl: there is no clusters/x1 on the bus; did you mean "clusters/web"?\n'
     assert len(meshctl("get").rows) == 2
+
+
+def test_who_still_refers_to_it_is_said(meshctl: Meshctl, write: Write) -> None:
+    meshctl("apply", "-f", write(BOTH + "routes: {shop: [{to: web}, {to: elsewhere}]}"))
+    said = meshctl("delete", "clusters/web", "clusters/api")
+    assert said.err == (
+        "meshctl: routes.shop[0].to: there is no clusters/web on the bus: the sidecars need it in their own files\n"
+    )
+
+
+def test_who_still_selects_a_group_is_said(meshctl: Meshctl, write: Write) -> None:
+    meshctl("apply", "-f", write("select: {group: edges}\ngroups: {edges: {service: edge}}\n" + BOTH))
+    said = meshctl("delete", "groups/edges", "clusters/api")
+    assert said.err == "meshctl: clusters/web selects groups/edges: the sidecars will refuse it without\n"

@@ -6,7 +6,7 @@ import argparse
 import os
 
 from twisted_mesh.cli import parser as options_of
-from twisted_mesh.cli.output import counted
+from twisted_mesh.cli.output import complain, counted, plain
 from twisted_mesh.cli.session import Session, author_of, with_mesh
 
 NAME = "delete"
@@ -28,11 +28,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _delete(session: Session, arguments: argparse.Namespace) -> int:
     from twisted_mesh.cli.get import all_of, check_known
+    from twisted_mesh.cli.proposal import missed
     from twisted_mesh.cli.writing import finish
 
     names = list(dict.fromkeys(arguments.names))
     found = await all_of(session)
     check_known(names, found)
+    for each in missed(found, names):
+        complain(plain(each))
     author = author_of(arguments, os.environ)
     expected = {name: found[name].version for name in names}
     written = await session.store.delete(names, author=author, reason=arguments.reason, expected=expected)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from functools import partial
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Collection, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from twisted_mesh.bus.resource import Draft, Resource, base_name, check_name
 from twisted_mesh.control.load import Files, checked, read_files, tree_of
@@ -213,6 +213,21 @@ def _check(
         if found:
             raise ConfigError(found) from None
     return missing
+
+
+def missed(stored: Mapping[str, Resource], names: Collection[str]) -> list[str]:
+    """Return what sidecars must have in their own files once these resources are deleted from the bus."""
+    tree = Table(Mark("the bus", 0, 0))
+    for resource in stored.values():
+        if resource.name not in names and resource.base.partition("/")[0] in SECTIONS:
+            _plant(tree, resource.base, resource.name, _value_of(resource))
+    gone = {base_name(each) for each in names}
+    said = [each for each in dict.fromkeys(_stand_in(tree, set(stored))) if any(f"no {name} " in each for name in gone)]
+    for resource in stored.values():
+        group = resource.select.get("group") if isinstance(resource.select, dict) else None
+        if resource.name not in names and f"groups/{group}" in names:
+            said.append(f"{resource.name} selects groups/{group}: the sidecars will refuse it without")
+    return said
 
 
 def _section(tree: Table, kind: str) -> Table:

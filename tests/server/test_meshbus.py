@@ -45,11 +45,11 @@ class Life:
         self.news += 1
 
     def take(self, version: int, **resources: Any) -> None:
-        """The store is read: ``clusters__web`` is clusters/web."""
+        """The store is read: ``clusters__web`` is clusters/web, as its value, or as that and its selector."""
         records = {}
         for key, value in resources.items():
-            name = key.replace("__", "/")
-            records[name] = decode(name, b'{"version":%d}\n' % version + encode(name, Draft(value)))
+            name, draft = key.replace("__", "/"), Draft(*value) if isinstance(value, tuple) else Draft(value)
+            records[name] = decode(name, b'{"version":%d}\n' % version + encode(name, draft))
         self.bus._take(Stored(f"{version}-x", version, records))
         for _ in self.bus.offering():
             pass
@@ -90,6 +90,26 @@ def test_what_is_refused_is_said_with_its_reason(tmp_path: Path) -> None:
     assert (version, nack.name, nack.version) == (3, "clusters/web", 3)
     assert "clusters.web.endpoints" in nack.reason
     assert life.bus.describe()["refused"] == [f"clusters/web: {nack.reason}"]
+
+
+def test_what_selects_a_group_that_is_gone_stays_as_it_was(tmp_path: Path) -> None:
+    """Nobody can tell any more whom it is for; what was good is, until somebody says so."""
+    life = Life(tmp_path, service="edge")
+    life.take(3, groups__edges={"service": "edge"}, clusters__web=(web(1), {"group": "edges"}))
+    life.judge()
+    life.take(4, clusters__web=(web(1), {"group": "edges"}))
+    life.judge()
+    [nack] = life.acknowledged[-1][1]
+    assert (nack.name, nack.version) == ("clusters/web", 4)
+    assert [each.version for each in life.source.good.values()] == [3]
+    life.save()
+    second = Life(tmp_path, service="edge")
+    assert [each.version for each in second.source.good.values()] == [3]
+    # For whom it was not before it is not now either.
+    other = Life(tmp_path, id="web-2", service="back")
+    other.take(4, clusters__web=(web(1), {"group": "edges"}))
+    other.judge()
+    assert other.source.good == {}
 
 
 def test_what_is_refused_with_the_whole_is_said_too(tmp_path: Path) -> None:

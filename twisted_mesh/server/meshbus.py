@@ -20,6 +20,7 @@ from twisted_mesh.bus.keys import Keys
 from twisted_mesh.bus.leases import Guard
 from twisted_mesh.bus.overrides import Overrides
 from twisted_mesh.bus.registry import ServiceRegistry
+from twisted_mesh.bus.resource import base_name
 from twisted_mesh.bus.stored import EMPTY, Nack, Stored
 from twisted_mesh.control.merge import Offer, Refusal
 from twisted_mesh.errors import ConfigError, Problem
@@ -74,7 +75,8 @@ class MeshBus:
         self._disk = Disk(os.path.join(directory, f"{_file_name(self.who.node, path)}.kept"))
         if self.settings.url.scheme == "embedded":
             self.embedded = Embedded(reactor, self.settings, os.path.join(directory, "redis"))
-        self._kept = self._load()
+        self._kept: Optional[Kept] = None
+        self._load()
         self._make(config)
         self._age = env.metrics.gauge(
             "twisted_mesh_bus_config_age_seconds", "Since the configuration in force last changed, or was confirmed."
@@ -114,21 +116,20 @@ class MeshBus:
 
     # --- what was kept
 
-    def _load(self) -> Optional[Kept]:
+    def _load(self) -> None:
         try:
-            kept = self._disk.load(self.mesh)
+            self._kept = kept = self._disk.load(self.mesh)
         except DiskError as error:
             log.error("nothing is taken from disk: {error}", error=error)
-            return None
+            return
         if kept is None:
-            return None
+            return
         try:
             self._stored = Stored.load(json.loads(kept.store))
         except (ValueError, TypeError) as error:
             log.error("{path}: the configuration there cannot be used: {error}", path=self._disk.path, error=error)
         for _ in self.offering():
             continue
-        return kept
 
     @property
     def has_kept(self) -> bool:
@@ -264,6 +265,10 @@ class MeshBus:
         for name, each in effective.resources.items():
             offers[name] = Offer(name, each.version, each.body)
             yield
+        # Whom these are for cannot be told any more, so whoever has their last good keeps it.
+        good = self._source.good if self.was_read else self.kept_good
+        unfit = {base_name(each.name) for each in effective.refused}
+        offers.update({name: good[name] for name in unfit if name in good and name not in offers})
         self._offered, self._unfit = stored, effective.refused
         self._source.offer(offers)
 

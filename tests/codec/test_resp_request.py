@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, NamedTuple, Optional, Sequence
+from typing import NamedTuple, Optional, Sequence
 
 import hiredis
 import pytest
@@ -119,13 +119,6 @@ REFUSED: list[tuple[bytes, str]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server().start()
-    yield server
-    server.stop()
-
-
 @pytest.mark.parametrize(("data", "text"), REFUSED, ids=lambda each: str(each)[:40])
 def test_refused_in_the_words_of_the_server(server: Server, data: bytes, text: str) -> None:
     """After the commands before it, which are answered; and the server agrees about every byte of the answer."""
@@ -138,6 +131,9 @@ def test_refused_in_the_words_of_the_server(server: Server, data: bytes, text: s
     reader = RequestReader()
     reader.feed(data)
     assert reader.error is not None
+    if text == "invalid CRLF in request" and b"valkey_version:9" not in server("INFO", "server"):
+        # Older ones take any two bytes for a line break, and wait.
+        return
     with RawClient(server.port) as client:
         client.send(data)
         assert client.read_until(b"\r\n") == reader.error.reply

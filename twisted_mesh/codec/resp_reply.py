@@ -31,6 +31,7 @@ LINES = frozenset((SIMPLE, ERROR, INTEGER, NULL, BOOLEAN, DOUBLE, BIG_NUMBER))
 STRINGS = frozenset((BULK, BULK_ERROR, VERBATIM))
 # How many elements stand behind each one that is announced.
 AGGREGATES = {ARRAY: 1, SET: 1, PUSH: 1, MAP: 2, ATTRIBUTE: 2}
+KINDS = LINES | STRINGS | AGGREGATES.keys()
 # What may be announced as -1, which is RESP2's null.
 NULLABLE = frozenset((BULK, ARRAY))
 
@@ -113,9 +114,8 @@ class UnfinishedReply(Unfinished):
         return position
 
     def _begun(self, line: bytes) -> None:
-        first = line[0]
-        if first not in LINES and first not in STRINGS and first not in AGGREGATES:
-            raise RespError(_unknown(line))
+        if line[0] not in KINDS:
+            raise RespError(f"got {line[:1]!r} as the type of a reply")
         if b"\r" in line[:-1]:
             raise RespError("a line break inside of a line")
 
@@ -123,8 +123,9 @@ class UnfinishedReply(Unfinished):
         if len(line) > LINE_LIMIT + 2:
             raise RespError(self._too_long())
         kind = line[0]
-        if line[-2:] != CRLF or b"\r" in line[:-2]:
-            raise RespError(_unknown(line) if kind < 33 else "a line break inside of a line")
+        self._begun(line[:-1] or line)
+        if line[-2:] != CRLF:
+            raise RespError("a line break inside of a line")
         if len(self._left) == 1:
             self.kind = kind
         if kind in LINES:
@@ -137,10 +138,8 @@ class UnfinishedReply(Unfinished):
                 self._ended()
             else:
                 self._need = length + 2
-        elif kind in AGGREGATES:
-            self._open(kind, line)
         else:
-            raise RespError(_unknown(line))
+            self._open(kind, line)
 
     def _open(self, kind: int, line: bytes) -> None:
         count = number_in(line[1:-2], -1 if kind in NULLABLE else 0, COUNT_LIMIT)
@@ -172,10 +171,6 @@ class UnfinishedReply(Unfinished):
 
     def _too_long(self) -> str:
         return f"a line of more than {LINE_LIMIT} bytes"
-
-
-def _unknown(line: bytes) -> str:
-    return f"got {line[:1]!r} as the type of a reply"
 
 
 class ReplyReader:

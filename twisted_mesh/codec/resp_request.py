@@ -165,10 +165,10 @@ class UnfinishedRequest(Unfinished):
 
 def _stripped(line: bytes, wrong: str) -> bytes:
     """Return a line without its type and its CRLF."""
-    if line[-2:] != CRLF:
-        raise RespError(wrong)
     if b"\r" in line[:-2]:
         raise RespError("invalid CRLF in request")
+    if line[-2:] != CRLF:
+        raise RespError(wrong)
     return line[1:-2]
 
 

@@ -1,0 +1,94 @@
+"""What a proxy does with each command: the one decision about it that no server tells.
+
+Rows of the table get their kind here.  What has keys and is not named goes by its keys; everything that has none is
+named, and a test says so.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Kind(Enum):
+    """Where a command goes."""
+
+    #: To the server of its keys; they must share one.
+    KEYED = "keyed"
+    #: To each server that has some of its keys, and the replies are made one.
+    SPLIT = "split"
+    #: To all servers, and the replies are made one.
+    GATHER = "gather"
+    #: To any one server: it has no key, and all answer alike.
+    ANY = "any"
+    #: To none: the mesh answers.
+    LOCAL = "local"
+    #: To a connection of the client's own, since it binds what comes behind it, or waits.
+    PRIVATE = "private"
+    #: Nowhere; `refusal` says why.
+    REFUSED = "refused"
+
+
+_NAMED: dict[Kind, str] = {
+    Kind.SPLIT: "DEL EXISTS MGET MSET TOUCH UNLINK",
+    Kind.GATHER: """
+        DBSIZE FLUSHALL FLUSHDB INFO KEYS RANDOMKEY SCAN WAIT WAITAOF
+        COMMANDLOG|GET COMMANDLOG|LEN COMMANDLOG|RESET CONFIG|RESETSTAT CONFIG|REWRITE CONFIG|SET
+        FUNCTION|DELETE FUNCTION|FLUSH FUNCTION|KILL FUNCTION|LOAD FUNCTION|RESTORE FUNCTION|STATS
+        LATENCY|DOCTOR LATENCY|GRAPH LATENCY|HISTOGRAM LATENCY|HISTORY LATENCY|LATEST LATENCY|RESET
+        MEMORY|DOCTOR MEMORY|MALLOC-STATS MEMORY|PURGE MEMORY|STATS
+        PUBSUB|CHANNELS PUBSUB|NUMPAT PUBSUB|NUMSUB PUBSUB|SHARDCHANNELS PUBSUB|SHARDNUMSUB
+        SCRIPT|EXISTS SCRIPT|FLUSH SCRIPT|KILL SCRIPT|LOAD SLOWLOG|GET SLOWLOG|LEN SLOWLOG|RESET
+    """,
+    Kind.ANY: """
+        FUNCTION|DUMP FUNCTION|LIST LOLWUT MODULE|LIST PUBLISH ROLE SCRIPT|SHOW
+        ACL|HELP CLIENT|HELP CLUSTER|HELP COMMAND|HELP COMMANDLOG|HELP CONFIG|HELP FUNCTION|HELP LATENCY|HELP
+        MEMORY|HELP MODULE|HELP OBJECT|HELP PUBSUB|HELP SCRIPT|HELP SLOWLOG|HELP XGROUP|HELP XINFO|HELP
+    """,
+    Kind.LOCAL: """
+        AUTH ECHO HELLO PING QUIT RESET SELECT TIME
+        ACL|CAT ACL|GENPASS ACL|WHOAMI
+        CLIENT|CAPA CLIENT|GETNAME CLIENT|GETREDIR CLIENT|ID CLIENT|INFO CLIENT|KILL CLIENT|LIST CLIENT|NO-EVICT
+        CLIENT|NO-TOUCH CLIENT|SETINFO CLIENT|SETNAME CLIENT|TRACKINGINFO CLIENT|UNBLOCK
+        CLUSTER|KEYSLOT COMMAND COMMAND|COUNT COMMAND|DOCS COMMAND|GETKEYS COMMAND|GETKEYSANDFLAGS COMMAND|INFO
+        COMMAND|LIST CONFIG|GET
+    """,
+    Kind.PRIVATE: """
+        BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN
+        CLIENT|CACHING CLIENT|REPLY CLIENT|TRACKING
+        DISCARD EXEC MONITOR MULTI UNWATCH WATCH
+        PSUBSCRIBE PUNSUBSCRIBE SSUBSCRIBE SUBSCRIBE SUNSUBSCRIBE UNSUBSCRIBE
+    """,
+}
+
+_ONE_SERVER = "concerns one server and not the data; ask that server itself"
+_NO_CLUSTER = "This instance has cluster support disabled"
+_CONFIGURED = "users are part of the configuration of the mesh"
+
+_REFUSED: dict[str, str] = {
+    # What changes what a server is, or speaks of it alone.
+    _ONE_SERVER: """
+        BGREWRITEAOF BGSAVE CLIENT|IMPORT-SOURCE CLIENT|PAUSE CLIENT|UNPAUSE DEBUG FAILOVER LASTSAVE MIGRATE MODULE|LOAD
+        MODULE|LOADEX MODULE|UNLOAD PFDEBUG PFSELFTEST PSYNC REPLCONF REPLICAOF RESTORE-ASKING SAVE SCRIPT|DEBUG SHUTDOWN
+        SLAVEOF SWAPDB SYNC
+    """,
+    # The words of a server that is no cluster: clients in cluster mode fall back on them.
+    _NO_CLUSTER: """
+        ASKING CLUSTERSCAN READONLY READWRITE CLUSTER|ADDSLOTS CLUSTER|ADDSLOTSRANGE CLUSTER|BUMPEPOCH
+        CLUSTER|CANCELSLOTMIGRATIONS CLUSTER|COUNT-FAILURE-REPORTS CLUSTER|COUNTKEYSINSLOT CLUSTER|DELSLOTS
+        CLUSTER|DELSLOTSRANGE CLUSTER|FAILOVER CLUSTER|FLUSHSLOT CLUSTER|FLUSHSLOTS CLUSTER|FORGET CLUSTER|GETKEYSINSLOT
+        CLUSTER|GETSLOTMIGRATIONS CLUSTER|INFO CLUSTER|LINKS CLUSTER|MEET CLUSTER|MIGRATESLOTS CLUSTER|MYID
+        CLUSTER|MYSHARDID CLUSTER|NODES CLUSTER|REPLICAS CLUSTER|REPLICATE CLUSTER|RESET CLUSTER|SAVECONFIG
+        CLUSTER|SET-CONFIG-EPOCH CLUSTER|SETSLOT CLUSTER|SHARDS CLUSTER|SLAVES CLUSTER|SLOT-STATS CLUSTER|SLOTS
+        CLUSTER|SYNCSLOTS
+    """,
+    _CONFIGURED: "ACL|DELUSER ACL|DRYRUN ACL|GETUSER ACL|LIST ACL|LOAD ACL|LOG ACL|SAVE ACL|SETUSER ACL|USERS",
+}
+
+KINDS: dict[str, Kind] = {
+    **{name: kind for kind, names in _NAMED.items() for name in names.split()},
+    **{name: Kind.REFUSED for names in _REFUSED.values() for name in names.split()},
+}
+REFUSALS: dict[str, str] = {name: why for why, names in _REFUSED.items() for name in names.split()}
+
+# Words that make a command wait which does not always.
+BLOCKING_WORD = {"XREAD": b"BLOCK", "XREADGROUP": b"BLOCK"}

@@ -59,7 +59,7 @@ class Command:
 
     @cached_property
     def write(self) -> bool:
-        """Whether it may change something: it says that it writes, or is a script and does not say that it only reads."""
+        """Whether it may change something: it says so, or is a script and does not say that it only reads."""
         return "write" in self.flags or ("scripting" in self.categories and bool(self.specs) and not self.read_only)
 
     def fits(self, words: int) -> bool:

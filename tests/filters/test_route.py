@@ -12,7 +12,7 @@ import pytest
 from tests.filters.drive import Run, a_call
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.filters.route import Route, Table, Target, forward
+from twisted_mesh.filters.route import FEW, Route, Table, Target, forward
 from twisted_mesh.headers import Headers
 from twisted_mesh.policy.match import Conditions, compile_match
 
@@ -43,6 +43,23 @@ def test_the_first_route_that_matches_takes_the_call() -> None:
     call.resource = "/other"
     assert Run(table.proceed, call).reply.status == 3
     assert repr(table) == "<Table of 3 routes>"
+
+
+def test_a_long_table_finds_what_a_short_one_does() -> None:
+    routes = []
+    for at in range(FEW * 3):
+        conditions = Conditions(prefix=f"/p{at}")
+        routes.append(Route(f"r{at}", to(at), matches=compile_match(conditions), conditions=conditions))
+    # What a route does not say of its conditions costs time only.
+    routes.append(Route("post", to(90), matches=compile_match(Conditions(methods=["POST"]))))
+    routes.append(Route("p1", to(91), matches=compile_match(Conditions(prefix="/p1"))))
+    routes.append(Route("rest", to(92)))
+    table = Table(routes)
+    for path, method, status in (("/p1/x", "GET", 1), ("/p23", "POST", 23), ("/", "POST", 90), ("/", "GET", 92)):
+        call = a_call(method)
+        call.resource = path
+        assert Run(table.proceed, call).reply.status == status
+    assert Run(Table(routes[:-1]).proceed, a_call()).error.kind is Kind.NO_ROUTE
 
 
 def test_no_route_is_an_error() -> None:

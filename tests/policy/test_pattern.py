@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from twisted_mesh.policy.pattern import LONGEST, MOST_POSITIONS, Pattern
+from twisted_mesh.policy.pattern import MOST_POSITIONS, Pattern
 
 PIECES = [*"ab1|*+?.()", "[ab]", "[^a]", "[a-b1]", "(?:", "{2}", "{1,}", "{0,2}", r"\d", r"\D", r"[\d_]", "a", "b"]
 
@@ -48,37 +48,10 @@ def test_what_it_knows(text: str, yes: list[str], no: list[str]) -> None:
     assert [each for each in no if pattern.matches(each)] == []
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("(a", "a ( that is not closed in the expression '(a'"),
-        ("a)", "a ) that closes nothing"),
-        ("[a", "a [ that is not closed"),
-        ("*a", "a * that repeats nothing"),
-        ("a**", "a repetition of a repetition"),
-        ("a^b", "a ^ in the middle"),
-        ("a$b", "a $ in the middle"),
-        ("a{x}", "a { that is not {2}, {2,} or {2,5}"),
-        ("a{2", "a { that is not"),
-        ("a{3,2}", "a repetition that is not from small to large"),
-        ("a{999}", "beyond 100"),
-        ("(?=a)b", "nothing else can be matched in bounded time"),
-        (r"(a)\1", "back-references cannot be matched in bounded time"),
-        (r"\bA", r"\b, which is not known,"),
-        ("a\\", "a \\ at the end"),
-        ("[z-a]", "a range from z that leads nowhere"),
-        (r"[a-\d]", "a range from a that leads nowhere"),
-        ("(" * 30 + ")" * 30, "more than 20 groups within each other"),
-        ("a" * (LONGEST + 1), "longer than 1000 characters"),
-        ("a" * (MOST_POSITIONS + 1), "the expression is too large"),
-        ("((a{100}){100}){100}", "the expression is too large"),
-    ],
-)
-def test_what_is_no_expression_is_said_in_one_line(text: str, message: str) -> None:
-    with pytest.raises(ValueError) as raised:
+@pytest.mark.parametrize("text", ["a" * (MOST_POSITIONS + 1), "((a{100}){100}){100}"])
+def test_what_is_too_large_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="the expression is too large"):
         Pattern(text)
-    assert message in str(raised.value)
-    assert "\n" not in str(raised.value)
 
 
 def test_it_takes_one_step_for_each_character() -> None:

@@ -182,12 +182,12 @@ class Chains:
         else:
             place = _Place(listener, f"listeners/{listener}/routes", f"listeners.{listener}.routes")
             routes = live.routes
-        found = []
+        table = Table()
         for at, each in enumerate(routes):
             if is_for(listener, each.match):
-                found.append(self._route(place, at, each, live.protocol))
+                table.add(self._route(place, at, each, live.protocol))
             yield
-        return Table(found)
+        return table
 
     def _route(self, table: _Place, at: int, config: model.Route, protocol: str) -> Route:
         name = config.name or f"{table.name}[{at}]"
@@ -201,6 +201,7 @@ class Chains:
         )
 
     def _new_route(self, place: _Place, config: model.Route, clusters: Sequence[Cluster], protocol: str) -> Route:
+        asked = conditions(config.match)
         layers = self._filters(place, config.filters)
         if config.to and config.retry is not None and config.retry.attempts > 1:
             layers.append(self._retry(place.owner, config.retry))
@@ -209,7 +210,8 @@ class Chains:
         return Route(
             place.name,
             compose(layers, _innermost(config, clusters, protocol)),
-            matches=compile_match(conditions(config.match), self._env.random.random),
+            matches=compile_match(asked, self._env.random.random),
+            conditions=asked,
             targets=[
                 Target(self._clusters[each.cluster], each.weight, Headers.of(each.headers.set.items()))
                 for each in config.to

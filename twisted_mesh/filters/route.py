@@ -6,16 +6,20 @@ what the route's own chain returns.
 
 from __future__ import annotations
 
-from typing import Any, Awaitable, Callable, Optional, Sequence
+from typing import Any, Awaitable, Callable, Iterable, Optional, Sequence
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.headers import Field, Headers
 from twisted_mesh.interfaces import ClusterLike, Proceed
-from twisted_mesh.policy.match import Test
+from twisted_mesh.policy.index import Index
+from twisted_mesh.policy.match import Conditions, Test
 from twisted_mesh.policy.split import split
 
 Dice = Callable[[], float]
+# As many routes are looked at one after the other.
+FEW = 8
+EVERYTHING = Conditions()
 
 
 class Target:
@@ -39,15 +43,17 @@ class Target:
 class Route:
     """One live entry of a routing table.
 
-    `matches` is the compiled match, None for every call.  `proceed` is the route's own chain, whose innermost layer is
-    `forward`, or an answer of the mesh's own.  `timeout` and the other limits are those of the configuration, None
-    where it gives none.  `cells` is for filters that keep their metrics cells by route.
+    `matches` is the compiled match, None for every call, and `conditions` what it was made of.  `proceed` is the
+    route's own chain, whose innermost layer is `forward`, or an answer of the mesh's own.  `timeout` and the other
+    limits are those of the configuration, None where it gives none.  `cells` is for filters that keep their metrics
+    cells by route.
     """
 
     __slots__ = (
         "body_limit",
         "cells",
         "choose",
+        "conditions",
         "idle_timeout",
         "limits",
         "matches",
@@ -65,6 +71,7 @@ class Route:
         proceed: Proceed,
         *,
         matches: Optional[Test] = None,
+        conditions: Conditions = EVERYTHING,
         targets: Sequence[Target] = (),
         dice: Optional[Dice] = None,
         timeout: Optional[float] = None,
@@ -76,6 +83,7 @@ class Route:
         self.name = name
         self.proceed = proceed
         self.matches = matches
+        self.conditions = conditions
         self.targets = tuple(targets)
         self.choose = _chooser(self.targets, dice)
         self.timeout = timeout
@@ -121,28 +129,43 @@ def _chooser(targets: Sequence[Target], dice: Optional[Dice]) -> Optional[Callab
 class Table:
     """The routes of one listener, in order: the first that matches takes the call.
 
-    Looking at one after the other is the fastest for a handful.
+    Looking at one after the other is the fastest for a handful; more have an index, which finds the same ones.
     """
 
-    __slots__ = ("routes",)
+    __slots__ = ("_few", "_index", "routes")
 
-    def __init__(self, routes: Sequence[Route]) -> None:
-        self.routes = tuple(routes)
+    def __init__(self, routes: Iterable[Route] = ()) -> None:
+        self.routes: list[Route] = []
+        # Those that are looked at one after the other: all of them, or none.
+        self._few: list[Route] = []
+        self._index: Index[Route] = Index()
+        for each in routes:
+            self.add(each)
 
     def __repr__(self) -> str:
         return f"<Table of {len(self.routes)} routes>"
+
+    def add(self, route: Route) -> None:
+        """Add a route behind all others; not for a table that calls run through already."""
+        self.routes.append(route)
+        if len(self.routes) <= FEW:
+            self._few.append(route)
+            return
+        for each in (*self._few, route):
+            self._index.add(each.conditions, each.matches, each)
+        self._few = []
 
     def proceed(self, call: Call) -> Awaitable[Reply]:
         """Run the call through the chain of its route; the innermost `proceed` of a listener's chain.
 
         :raises MeshError: `Kind.NO_ROUTE`.
         """
-        for route in self.routes:
+        for route in self._few:
             matches = route.matches
             if matches is None or matches(call):
                 break
         else:
-            raise MeshError(Kind.NO_ROUTE, f"no route for {call.operation} {call.host}{call.resource}")
+            route = self._look_up(call)
         call.route = route
         call.timeout = route.timeout
         if route.limits:
@@ -151,6 +174,12 @@ class Table:
         if choose is not None:
             choose(call)
         return route.proceed(call)
+
+    def _look_up(self, call: Call) -> Route:
+        route = self._index.find(call)
+        if route is None:
+            raise MeshError(Kind.NO_ROUTE, f"no route for {call.operation} {call.host}{call.resource}")
+        return route
 
 
 def forward(call: Call) -> Awaitable[Reply]:

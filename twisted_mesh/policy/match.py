@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Protocol, Sequence
 
+from twisted_mesh.policy.hosts import sorted_hosts
 from twisted_mesh.policy.networks import compile_networks
 from twisted_mesh.policy.pattern import Pattern
 from twisted_mesh.policy.share import share
@@ -105,11 +106,7 @@ def compile_match(conditions: Conditions, dice: Optional[Callable[[], float]] = 
 
 
 def _host_test(hosts: Sequence[str]) -> Test:
-    plain = [_without_port(each.lower()) for each in hosts]
-    names = frozenset(form for each in plain if "*" not in each for form in _forms(each))
-    # A name below the suffix is longer than it, and one behind the prefix too: neither matches the bare part.
-    suffixes = tuple(each[1:] for each in plain if each.startswith("*."))
-    prefixes = tuple(each[:-1] for each in plain if each.endswith(".*"))
+    names, suffixes, prefixes = sorted_hosts(hosts)
     if not suffixes and not prefixes:
         if len(names) == 1:
             (only,) = names
@@ -120,24 +117,12 @@ def _host_test(hosts: Sequence[str]) -> Test:
         host = asked.host
         if host in names:
             return True
+        # A name below the suffix is longer than it, and one behind the prefix too: neither matches the bare part.
         if host.endswith(suffixes):
             return host not in suffixes
         return host.startswith(prefixes) and host not in prefixes
 
     return test
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    if colon and port.isdigit() and (":" not in name or name.endswith("]")):
-        return name
-    return host
-
-
-def _forms(host: str) -> tuple[str, ...]:
-    """An IPv6 host may be written with its brackets or without."""
-    bare = host.strip("[]")
-    return (bare, f"[{bare}]") if ":" in bare else (host,)
 
 
 def _path_tests(asked: Conditions) -> Iterator[Test]:

@@ -7,7 +7,7 @@ A segment is literal text, ``*`` or ``{name}`` (any one segment that is not empt
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import Callable, Optional
 
 _NAMED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(=\*\*|=\*)?\}", re.ASCII)
 _SLOT = re.compile(r"\{([^{}]*)\}")
@@ -26,12 +26,11 @@ class Template:
     def __init__(self, text: str) -> None:
         self.text = text
         self.names: list[str] = []
+        self._match: Optional[Callable[[str], Optional[re.Match[str]]]] = None
         if not text.startswith("/"):
             raise ValueError(f"expected a path that starts with /, got {text!r}")
         segments = text[1:].split("/")
-        # Each segment ends at the next slash, so there is one way to match a path: this takes time in proportion to it.
-        parts = [self._segment(each, at == len(segments) - 1) for at, each in enumerate(segments)]
-        self._match = re.compile("/" + "/".join(parts), re.DOTALL).fullmatch
+        self._parts = [self._segment(each, at == len(segments) - 1) for at, each in enumerate(segments)]
         first = next((at for at, each in enumerate(segments) if "*" in each or "{" in each), len(segments))
         self.literal = "/" + "".join(f"{each}/" for each in segments[:first]) if first < len(segments) else text
 
@@ -40,12 +39,18 @@ class Template:
 
     def matches(self, path: str) -> bool:
         """Whether the whole path matches."""
-        return self._match(path) is not None
+        return (self._match or self._compile())(path) is not None
 
     def segments(self, path: str) -> Optional[dict[str, str]]:
         """Return what the named segments are in this path; None if it does not match."""
-        found = self._match(path)
+        found = (self._match or self._compile())(path)
         return None if found is None else found.groupdict()
+
+    def _compile(self) -> Callable[[str], Optional[re.Match[str]]]:
+        # When it is first needed: it takes 100 us, and some tables have thousands.  Each segment ends at the next
+        # slash, so there is one way to match a path, and it takes time in proportion to its length.
+        self._match = re.compile("/" + "/".join(self._parts), re.DOTALL).fullmatch
+        return self._match
 
     def _segment(self, segment: str, last: bool) -> str:
         named = _NAMED.fullmatch(segment)

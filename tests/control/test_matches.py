@@ -1,0 +1,43 @@
+"""From the configuration to conditions."""
+
+from __future__ import annotations
+
+from twisted_mesh.control.matches import conditions, is_for
+from twisted_mesh.model import Match
+from twisted_mesh.policy.match import Conditions
+
+
+def test_a_route_is_for_the_listeners_that_it_names() -> None:
+    assert is_for("edge", Match())
+    assert is_for("edge", Match(listener=("side", "edge")))
+    assert not is_for("edge", Match(listener=("side",)))
+
+
+def test_every_condition_is_taken_over() -> None:
+    written = {
+        "host": "a.example",
+        "path": {"template": "/{id}"},
+        "method": "GET",
+        "source": "10.0.0.0/8",
+        "identity": "web",
+        "percent": 5,
+    }
+    assert conditions(Match.model_validate(written)) == Conditions(
+        ("a.example",),
+        template="/{id}",
+        methods=("GET",),
+        sources=("10.0.0.0/8",),
+        identities=("web",),
+        percent=5,
+    )
+    for form in ("exact", "prefix", "regex"):
+        assert getattr(conditions(Match.model_validate({"path": {form: "/a"}})), form) == "/a"
+
+
+def test_values_become_checks() -> None:
+    written = {"x": "1", "y": {"present": False}, "z": {"prefix": "a", "invert": True}}
+    made = conditions(Match.model_validate({"header": written, "query": written, "cookie": written}))
+    for checks in (made.headers, made.query, made.cookies):
+        assert [checks["x"](["1"]), checks["x"](["2"])] == [True, False]
+        assert [checks["y"]([]), checks["y"](["2"])] == [True, False]
+        assert [checks["z"](["b"]), checks["z"](["ab"])] == [True, False]

@@ -228,3 +228,14 @@ def test_what_is_no_json_is_refused_alone() -> None:
     result = merge(tree(), {"clusters/web": Offer("clusters/web", 3, b"{"), **offers(clusters__good=WEB)})
     assert said(result)[0].startswith("clusters/web: bus version 3: clusters.web: not JSON: ")
     assert list(result.in_force) == ["clusters/good"]
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "x" * 100, 'with "quotes" and more'])
+def test_reasons_do_not_show_what_the_bus_only_refers_to(secret: str) -> None:
+    def substitute(text: str) -> str:
+        return text.replace("${SECRET}", secret)
+
+    value = {"endpoints": ["${SECRET}"], "balance": "${SECRET}"}
+    (refused,) = merge(tree(), offers(clusters__web=value), None, substitute).refused
+    assert secret[:7] not in refused.reason
+    assert refused.reason.count("${SECRET}") >= 2

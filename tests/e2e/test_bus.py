@@ -252,6 +252,19 @@ def test_what_is_spoilt_on_disk_is_said_and_not_used(
     assert {"cut": "truncated", "changed": "its checksum does not fit"}[spoil] in running.output()
 
 
+def test_a_start_while_redis_stands_still_goes_by_the_file(
+    sidecar: Any, operator: Operator, redis_server: Server, http_upstream: Any
+) -> None:
+    port, one, two = free_port(), http_upstream("one"), http_upstream("two")
+    operator.apply(clusters__web=at(two))
+    redis_server.pause()
+    running = sidecar(base(port, one.address))
+    assert request(port).text == "one /"
+    assert "the bus was not read within 1 s" in running.output()
+    redis_server.resume()
+    says(port, "two /")
+
+
 def test_nothing_to_go_by_is_a_clear_error(sidecar: Any, redis_server: Server) -> None:
     redis_server.kill()
     running = sidecar(f"listeners: {{edge: {{bind: '127.0.0.1:{free_port()}', routes: shop}}}}", wait=False)

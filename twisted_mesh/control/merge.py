@@ -11,6 +11,7 @@ The sidecar and `meshctl apply` both call `merge`, so that they say the same.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Optional, Protocol
 
 import msgspec
@@ -22,9 +23,10 @@ from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.model import Config
 from twisted_mesh.model.base import check_name
 from twisted_mesh.model.scalars import Text
-from twisted_mesh.model.text import expected
+from twisted_mesh.model.text import describe, expected
 
 SECTIONS = ("listeners", "routes", "clusters")
+SHORTEST_SECRET = 4
 # What the path of a problem begins with; a name with points in it stands in quotes there.
 _OWNER = re.compile(rf'({"|".join(SECTIONS)})\.("[^"]*"|[A-Za-z0-9_-]+)')
 
@@ -134,6 +136,8 @@ class _Merging:
         # What stands for each name: a resource of the bus, or None for the file's own, if it has one.
         self._choices: dict[str, Optional[Stored]] = {**dict.fromkeys(good), **offers}
         self._refused: dict[str, Refusal] = {}
+        # What was written for what came from the environment or a file.
+        self._written: dict[str, str] = {}
 
     def result(self) -> Merged:
         while True:
@@ -193,7 +197,9 @@ class _Merging:
             value = stored.value
         except ValueError as error:
             return None, mark, [mark.problem(f"not JSON: {error}")]
-        return planting.value(value, mark), mark, planting.problems
+        tree = planting.value(value, mark)
+        self._written.update(planting.written)
+        return tree, mark, planting.problems
 
     # --- whose fault it is
 
@@ -229,8 +235,18 @@ class _Merging:
         offer = self._offers.get(name)
         about = offer or chosen or self._good[name]
         if name not in self._refused:
-            self._refused[name] = Refusal(name, about.version, tuple(problems), deleted=offer is None)
+            self._refused[name] = Refusal(name, about.version, tuple(map(self._as_written, problems)), offer is None)
         self._choices[name] = self._good.get(name)
+
+    def _as_written(self, problem: Problem) -> Problem:
+        """Reasons go to the bus, so that they must not show what the bus only refers to."""
+        message = problem.message
+        for value, text in self._written.items():
+            message = message.replace(describe(value), describe(text))
+            # What is shorter is no secret, and stands in words by chance.
+            if len(value) >= SHORTEST_SECRET:
+                message = message.replace(value, text)
+        return problem if message == problem.message else replace(problem, message=message)
 
     def _blamed(self, owner: str) -> list[str]:
         """Return the changes that broke a resource which has not changed itself."""

@@ -28,6 +28,8 @@ class Planting:
         self._substitute = substitute
         self._values = 0
         self.problems: list[Problem] = []
+        # What was written for each value that came from elsewhere.
+        self.written: dict[str, str] = {}
 
     def mark(self, parent: Optional[Mark], key: Key) -> Mark:
         """Return the place called `key` in `parent`."""
@@ -73,7 +75,9 @@ class Planting:
         if self._substitute is None or not ("${" in text or text.startswith("file:")):
             return text
         try:
-            return self._substitute(text)
+            value = self._substitute(text)
         except ValueError as error:
             self.problems.append(mark.problem(str(error)))
             return text
+        self.written[value] = text
+        return value

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import socket
+from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional
 
 from twisted.internet.defer import Deferred
@@ -69,7 +71,7 @@ class MeshBus:
         # What of it the source was told last, and is to be acknowledged.
         self._offered: Optional[Stored] = None
         self._unfit: tuple[Nack, ...] = ()
-        self._began = self._changed_at = env.now()
+        self._changed_at = env.now()
         self._running = False
         directory = config.state or os.path.dirname(default_directory(self.mesh))
         self._disk = Disk(os.path.join(directory, f"{_file_name(self.who.node, path)}.kept"))
@@ -110,6 +112,12 @@ class MeshBus:
         )
         self.keeper = Keeper(self._disk, self.mesh, self._reactor, env.wall, self._state)
         self.registry.on_change.append(lambda view: self.keeper.changed())
+
+    @cached_property
+    def _address(self) -> str:
+        """This machine's address for others.  Looked up once: that may block, and calls do not wait at the start."""
+        hosts = [each.host for each in self.settings.url.addresses if each.host]
+        return address_towards(hosts[0] if hosts else "")
 
     def __repr__(self) -> str:
         return f"<MeshBus {self.mesh} {self.redis!r} {self.follower!r}>"
@@ -224,8 +232,7 @@ class MeshBus:
 
         :raises ConfigError: it does not say enough.
         """
-        hosts = [each.host for each in self.settings.url.addresses if each.host]
-        instance = instance_of(config, address_towards(hosts[0] if hosts else ""))
+        instance = instance_of(config, self._address)
         before = self.registration
         if before is not None and instance == before.instance:
             return
@@ -324,7 +331,5 @@ def _place(instance: Instance) -> tuple[str, str]:
 
 def _file_name(node: str, path: str) -> str:
     """Return a name for what one sidecar keeps: by its node and the configuration that it was started with."""
-    from hashlib import sha256
-
     own = re.sub(r"[^A-Za-z0-9_.-]", "_", node)[:64]
     return f"{own}-{sha256(f'{node} {path}'.encode()).hexdigest()[:12]}"

@@ -14,6 +14,7 @@ def test_the_instances_of_all_services_or_of_some(meshctl: Meshctl) -> None:
         ["web", "127.0.0.1:80", "127.0.0.1:80/http", "up", "z", "1", "-", "a=1,b=2", "1h", "-"],
     ]
     assert meshctl("endpoints", "web").rows == rows[1:]
+    assert meshctl("endpoints", "-o", "names").out == "one\n127.0.0.1:80\n"
 
 
 def test_a_service_without_instances_is_a_no(meshctl: Meshctl) -> None:

@@ -23,6 +23,8 @@ def test_a_list(meshctl: Meshctl, write: Write) -> None:
     ]
     assert [row[0] for row in meshctl("get", "routes").rows] == ["routes/shop"]
     assert meshctl("get", "listeners").rows == []
+    assert meshctl("get", "listeners", "-o", "names").out == ""
+    assert meshctl("get", "-o", "names").out == "clusters/web\nroutes/shop\n"
     [one] = meshctl("get", "clusters/web", "-o", "json").json
     assert one.pop("at") > 1e9
     assert one == {

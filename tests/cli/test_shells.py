@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -58,8 +59,16 @@ def _run(command: list[str], directory: Path) -> str:
 
 
 @pytest.fixture(params=["bash", "fish"])
-def complete(request: pytest.FixtureRequest, tmp_path: Path) -> Complete:
+def complete(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Complete:
     shell = request.param
+    # What the scripts ask of the mesh, which is not there.
+    tool = tmp_path / "bin" / "meshctl"
+    tool.parent.mkdir()
+    tool.write_text(
+        '#!/bin/sh\ncase "$*" in "services -o names") echo web; echo wiki; echo api;; *) echo clusters/web;; esac\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
     (tmp_path / "some-file.yaml").touch()
@@ -91,6 +100,14 @@ def test_files(complete: Complete) -> None:
     assert complete("meshctl run --config some") == {"some-file.yaml"}
 
 
+def test_names_that_the_mesh_knows(complete: Complete, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MESHCTL_REDIS", raising=False)
+    assert complete("meshctl endpoints w") <= {""}
+    monkeypatch.setenv("MESHCTL_REDIS", "redis://127.0.0.1:1")
+    assert complete("meshctl endpoints w") == {"web", "wiki"}
+    assert complete("meshctl delete ") == {"clusters/web"}
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_is_sound(shell: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:
@@ -101,12 +118,19 @@ def test_the_script_is_sound(shell: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here")
-def test_zsh_lists_commands_options_and_values(tmp_path: Path) -> None:
+def test_zsh_lists_commands_options_and_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "bin" / "meshctl"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho web; echo wiki\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("MESHCTL_REDIS", "redis://127.0.0.1:1")
     script = tmp_path / "_meshctl"
     script.write_text(shells.zsh(words_of(parser())))
     for line, expected in (
         ("meshctl ", "print the completion of a shell"),
         ("meshctl run --", "--kill-after"),
         ("meshctl completion ", "fish"),
+        ("meshctl endpoints w", "wiki"),
     ):
         assert expected in _zsh(script, line, expected)

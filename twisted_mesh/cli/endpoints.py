@@ -30,7 +30,7 @@ _HEAD = ["SERVICE", "ID", "ADDRESS", "STATUS", "ZONE", "WEIGHT", "VERSION", "LAB
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("services", metavar="SERVICE", nargs="*", help="services; all if none is given")
-    options_of.bus(parser)
+    options_of.bus(parser, ("text", "json", "names"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +51,7 @@ async def _endpoints(session: Session, arguments: argparse.Namespace) -> int:
             over = _override_of(each, overrides)
             value.append({**as_json(each, view, now), "override": None if over is None else override_json(over, now)})
             rows.append([*_row(each, view, now), "" if over is None else override_text(over, now)])
-    show(arguments, value, lambda: table(_HEAD, rows))
+    show(arguments, value, lambda: table(_HEAD, rows), [each["id"] for each in value])
     if empty:
         raise Failure("\n".join(f"{name} has no instance" for name in empty))
     return 0

@@ -27,7 +27,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="such as clusters/web, or clusters for a list of them; a list of all if none is given",
     )
     parser.add_argument("--at", metavar="VERSION", type=options_of.version, help="as it was in that version")
-    options_of.bus(parser, ("text", "json", "yaml"))
+    options_of.bus(parser, ("text", "json", "yaml", "names"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,6 +46,7 @@ async def _get(session: Session, arguments: argparse.Namespace) -> int:
         arguments,
         [_as_json(each) for each in chosen],
         lambda: _file(chosen) if as_file else table(_HEAD, [_row(each, now) for each in chosen]),
+        names,
     )
     return 0
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Optional, Sequence
 
 from twisted_mesh.errors import ConfigError
 
 
-def show(arguments: argparse.Namespace, value: Any, text: Callable[[], str]) -> None:
-    """Print `value` as JSON where that was asked for, else what `text` returns."""
+def show(
+    arguments: argparse.Namespace, value: Any, text: Callable[[], str], names: Optional[Sequence[str]] = None
+) -> None:
+    """Print `value` as JSON or `names` as lines where that was asked for, else what `text` returns."""
     if arguments.output == "json":
         print(json.dumps(value, indent=2, ensure_ascii=False))
+    elif arguments.output == "names" and names is not None:
+        print("".join(f"{plain(each)}\n" for each in names), end="")
     elif lines := text():
         print(lines)
 

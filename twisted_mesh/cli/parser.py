@@ -136,7 +136,7 @@ def output(
         choices=formats,
         default=default,
         metavar="FORMAT",
-        help=f"how to print: {' or '.join(formats)}",
+        help=f"how to print: {', '.join(formats[:-1])}{' or ' if len(formats) > 1 else ''}{formats[-1]}",
     )
 
 

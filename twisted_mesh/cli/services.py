@@ -14,7 +14,7 @@ HELP = "list the services"
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    options_of.bus(parser)
+    options_of.bus(parser, ("text", "json", "names"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,5 +34,5 @@ async def _services(session: Session, arguments: argparse.Namespace) -> int:
         for each in listed
     ]
     rows = [[each.name, each.leased + each.suspects, each.suspects or ""] for each in listed]
-    show(arguments, value, lambda: table(["SERVICE", "INSTANCES", "SUSPECTS"], rows))
+    show(arguments, value, lambda: table(["SERVICE", "INSTANCES", "SUSPECTS"], rows), [each.name for each in listed])
     return 0

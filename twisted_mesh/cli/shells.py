@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Sequence, Union
 
-from twisted_mesh.cli.words import FILES, Argument, Option, Words
+from twisted_mesh.cli.words import ASKED, FILES, Argument, Option, Words
 
 _BASH = """\
 # meshctl: completion for bash, made by `meshctl completion bash`.
+_meshctl_names() {
+    [[ -z $MESHCTL_REDIS ]] || meshctl "$@" 2>/dev/null
+}
 _meshctl() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= i
     COMPREPLY=()
@@ -65,11 +68,18 @@ def _bash_values(what: Union[Option, Argument]) -> str:
         return f"COMPREPLY=($(compgen -W '{' '.join(what.choices)}' -- \"$cur\")); "
     if _of_files(what):
         return 'compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); '
+    if asked := _asked(what):
+        return f'COMPREPLY=($(compgen -W "$(_meshctl_names {asked})" -- "$cur")); '
     return ""
 
 
 def _of_files(what: Union[Option, Argument]) -> bool:
     return (what.value if isinstance(what, Option) else what.name) in FILES
+
+
+def _asked(what: Union[Option, Argument]) -> str:
+    """Return what is asked of the mesh for the value, "" if nothing is."""
+    return ASKED.get(what.name, "") if isinstance(what, Argument) else ""
 
 
 def _word(command: Words) -> str:
@@ -79,6 +89,11 @@ def _word(command: Words) -> str:
 _ZSH = """\
 #compdef meshctl
 # Completion for zsh, made by `meshctl completion zsh`.
+_meshctl_names() {
+    local -a names
+    [[ -z $MESHCTL_REDIS ]] || names=(${(f)"$(meshctl "$@" 2>/dev/null)"})
+    compadd -a names
+}
 _meshctl() {
     local context state state_descr line
     typeset -A opt_args
@@ -141,6 +156,8 @@ def _zsh_argument(number: int, argument: Argument) -> str:
 def _zsh_values(what: Union[Option, Argument]) -> str:
     if what.choices:
         return f"({' '.join(what.choices)})"
+    if asked := _asked(what):
+        return f"_meshctl_names {asked}"
     return "_files" if _of_files(what) else " "
 
 
@@ -154,6 +171,9 @@ def _quoted(text: str) -> str:
 
 _FISH = """\
 # meshctl: completion for fish, made by `meshctl completion fish`.
+function __meshctl_names
+    test -z "$MESHCTL_REDIS"; or meshctl $argv 2>/dev/null
+end
 function __meshctl_is
     # Whether the command on the line so far is this one; "" asks whether there is none yet.
     set -l skip 0
@@ -204,9 +224,10 @@ def _fish_arguments(command: Words) -> Sequence[str]:
     if command.rest:
         return ["-a '(__fish_complete_subcommand --fcs-skip=2)'"]
     return [
-        f"-a '{' '.join(each.choices)}'" if each.choices else "-F"
+        f"-a '{' '.join(each.choices)}'" if each.choices else f"-a '(__meshctl_names {asked})'" if asked else "-F"
         for each in command.arguments
-        if each.choices or _of_files(each)
+        for asked in (_asked(each),)
+        if each.choices or asked or _of_files(each)
     ]
 
 

@@ -8,6 +8,8 @@ from typing import Optional
 
 # What the value of an option or an argument is completed with, by its metavar.
 FILES = ("PATH", "FILE", "FILE|DIR")
+# What is asked of the mesh for it, where MESHCTL_REDIS says where that is.
+ASKED = {"SERVICE": "services -o names", "RESOURCE": "get -o names"}
 
 
 @dataclass(frozen=True)

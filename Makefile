@@ -52,7 +52,7 @@ clean:
 
 $(READY_TO_RUN): setup.cfg pyproject.toml
 	@sh .ci/environment $(PYTHON) $(VENV)
-	$(INSTALL) --editable .
+	$(INSTALL) --editable '.[embedded]'
 	@touch $@
 
 $(READY_TO_TEST): setup.cfg pyproject.toml

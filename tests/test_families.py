@@ -18,7 +18,9 @@ def test_two_sets_of_families_count_on_the_same_cells() -> None:
 
 def test_names_are_in_base_units_and_of_known_layers() -> None:
     families = Families(Registry())
-    layer = re.compile(r"twisted_mesh_(downstream|upstream|cluster|filter|config|access_log|bus|metrics|ready|info)")
+    layer = re.compile(
+        r"twisted_mesh_(downstream|upstream|cluster|filter|config|access_log|bus|registration|metrics|ready|info)"
+    )
     for each in families.registry.families():
         assert layer.match(each.name)
         assert each.help.endswith(".")
@@ -28,7 +30,7 @@ def test_names_are_in_base_units_and_of_known_layers() -> None:
         ) is not None
         assert set(each.label_names) <= {
             *("protocol", "listener", "route", "cluster", "code", "flag", "state", "filter", "mode", "decision"),
-            *("result", "path", "link", "kind", "family", "version", "node", "service", "zone"),
+            *("result", "path", "link", "kind", "by", "family", "version", "node", "service", "zone"),
         }
 
 

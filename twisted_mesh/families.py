@@ -111,6 +111,13 @@ class Families:
         self.membership_changes = registry.counter(
             start + "membership_changes_total", "Times that the set of endpoints changed.", ("cluster",)
         )
+        self.ejections = registry.counter(
+            start + "ejections_total", "Times endpoints were left out: breaker, outlier.", ("cluster", "kind")
+        )
+        self.ejected = registry.gauge(start + "ejected", "Endpoints that are left out.", ("cluster", "kind"))
+        self.ejections_refused = registry.counter(
+            start + "ejections_refused_total", "Outliers that were kept, as enough others were out.", ("cluster",)
+        )
         self.health_checks = registry.counter(
             start + "health_checks_total", "Health checks by result: success, failure, timeout.", ("cluster", "result")
         )

@@ -12,7 +12,8 @@ from twisted_mesh.errors import Cancelled, Kind
 from twisted_mesh.headers import Headers
 from twisted_mesh.model.units import Address
 from twisted_mesh.upstream.cluster import Cluster
-from twisted_mesh.upstream.conduct import Conduct, Conducts
+from twisted_mesh.upstream.conduct import Conduct
+from twisted_mesh.upstream.conducts import Conducts, Watched
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.http_forward import HttpForward
 from twisted_mesh.upstream.tcp import TcpForward
@@ -24,6 +25,10 @@ def an_endpoint() -> Endpoint:
     return Endpoint(Address("127.0.0.1", 1))
 
 
+def watch(env: FakeEnv, endpoint: Endpoint, latency: bool = True) -> None:
+    Conducts("api", env, Watched(latency=latency), lambda: None).tend([endpoint])
+
+
 def latency_of(endpoint: Endpoint, env: FakeEnv) -> float:
     assert endpoint.conduct is not None and endpoint.conduct.latency is not None
     return endpoint.conduct.latency.latency(env.now())
@@ -31,12 +36,12 @@ def latency_of(endpoint: Endpoint, env: FakeEnv) -> float:
 
 def test_nobody_is_watched_unless_somebody_asks() -> None:
     env, endpoint = FakeEnv(), an_endpoint()
-    Conducts(env, latency=True).tend([endpoint])
+    watch(env, endpoint)
     assert isinstance(endpoint.conduct, Conduct)
     before = endpoint.conduct
-    Conducts(env, latency=True).tend([endpoint])
+    watch(env, endpoint)
     assert endpoint.conduct is before
-    Conducts(env, latency=False).tend([endpoint])
+    watch(env, endpoint, False)
     assert endpoint.conduct is None
     assert endpoint.describe()["conduct"] is None
 
@@ -64,7 +69,7 @@ def test_what_failed_fast_does_not_look_like_the_best(
     status: int, kind: Optional[Kind], headers: Any, seconds: float, scored: float
 ) -> None:
     env, endpoint = FakeEnv(), an_endpoint()
-    Conducts(env, latency=True).tend([endpoint])
+    watch(env, endpoint)
     assert endpoint.conduct is not None
     fields = None if headers is None else Headers.of(headers.items())
     endpoint.conduct.ended(a_call(), status, kind, seconds, fields)

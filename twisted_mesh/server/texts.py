@@ -90,6 +90,12 @@ def _override(about: Optional[Mapping[str, Any]]) -> str:
     return f"{what} by {about['author'] or 'nobody'}{until}{': ' + about['reason'] if about['reason'] else ''}"
 
 
+def _held(endpoint: Mapping[str, Any]) -> str:
+    """Say why calls have shown an endpoint to be no good."""
+    conduct = endpoint.get("conduct")
+    return str(conduct["held"]) if conduct else ""
+
+
 def _endpoint_rows(endpoints: Sequence[Mapping[str, Any]]) -> list[list[object]]:
     rows: list[list[object]] = [
         [
@@ -108,7 +114,7 @@ def _endpoint_rows(endpoints: Sequence[Mapping[str, Any]]) -> list[list[object]]
                 each["active"],
                 each["successes"],
                 each["failures"],
-                each["out"] or each["doubt"] or each["reason"] or "-",
+                each["out"] or _held(each) or each["doubt"] or each["reason"] or "-",
                 _declared(each),
                 _override(each["override"]),
                 connections or "-",

@@ -12,9 +12,11 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Proceed
 from twisted_mesh.model.cluster import KEYED
 from twisted_mesh.policy.balance import BALANCES, pick_random
+from twisted_mesh.policy.breaker import BreakerRule
 from twisted_mesh.policy.ewma import peak_ewma
 from twisted_mesh.policy.health import usable
-from twisted_mesh.upstream.conduct import Conducts
+from twisted_mesh.policy.outlier import OutlierRule
+from twisted_mesh.upstream.conducts import Conducts, Watched
 from twisted_mesh.upstream.discovered import Discovered
 from twisted_mesh.upstream.endpoint import DRAINING, Endpoint
 from twisted_mesh.upstream.health import HealthChecks
@@ -70,7 +72,10 @@ class Cluster:
         self._keyed: Optional[Keyed] = None
         if config.balance in KEYED:
             self._keyed = Keyed(config.balance, config.hash, env)
-        self._conducts = Conducts(env, latency=config.balance == "peak_ewma")
+        self._conducts = Conducts(name, env, _watched(config), self.refresh)
+        # Those to which one call may be sent to find out; `_special` says that picking is not for the balance alone.
+        self._trials: list[Endpoint] = []
+        self._special = self._keyed is not None
         self._resting = Resting(env.clock, self._choose)
         self._next: Callable[[], Endpoint] = self._none
         self._known: dict[str, Endpoint] = {}
@@ -112,7 +117,7 @@ class Cluster:
 
         :raises MeshError: `Kind.NO_ENDPOINT`: there is none that may be used.
         """
-        if call.tried or self._keyed is not None:
+        if call.tried or self._special:
             return self._pick_other(call)
         return self._next()
 
@@ -125,7 +130,13 @@ class Cluster:
             owner = self._keyed.pick(call)
             if owner is not None:
                 self._cells.panic_picks.value += self.panicking
+                if owner in self._trials:
+                    self._conducts.probe(owner, call)
                 return owner
+        for each in self._trials:
+            if each not in call.tried:
+                self._conducts.probe(each, call)
+                return each
         picked = self._next()
         if picked not in call.tried:
             return picked
@@ -187,6 +198,7 @@ class Cluster:
             return
         self._running = False
         self._resting.stop()
+        self._conducts.stop()
         if self._keyed is not None:
             self._keyed.stop()
         for each in self._watches.values():
@@ -216,6 +228,9 @@ class Cluster:
             return ""
         if self.endpoints and all(each.out for each in self.endpoints):
             return f"all of {len(self.endpoints)} endpoints are out: {self.endpoints[0].out}"
+        held = self._conducts.trouble(self.endpoints)
+        if held:
+            return held
         if self.endpoints:
             return f"none of {len(self.endpoints)} endpoints is healthy"
         if self._discovered is not None:
@@ -344,7 +359,11 @@ class Cluster:
         wanted = [each for each in self.endpoints if not each.out]
         # An endpoint that is about to end still serves, and is better than none.
         wanted = wanted or [each for each in self.endpoints if each.out == DRAINING]
-        chosen, panicking = usable(wanted, self.config.panic_threshold)
+        well, panicking = usable(wanted, self.config.panic_threshold)
+        chosen = self._conducts.admitted(well)
+        trials = self._conducts.offered(well)
+        rebuild = rebuild or trials != self._trials
+        self._trials = trials
         if self._running:
             self._cells.endpoints.value = len(self.endpoints)
             self._cells.healthy.value = sum(each.healthy for each in self.endpoints)
@@ -361,7 +380,8 @@ class Cluster:
         """Prepare the next picks."""
         chosen = self._resting.awake(self.usable)
         if self._keyed is not None:
-            self._keyed.use(self.endpoints, chosen)
+            self._keyed.use(self.endpoints, [*chosen, *self._trials])
+        self._special = self._keyed is not None or bool(self._trials)
         pick = self._spread(chosen) if chosen else self._none
         self._next = self._counted(pick) if self.panicking else pick
 
@@ -389,6 +409,15 @@ class Cluster:
             log.error("cluster {cluster} has no endpoint left that can be used", cluster=self.name)
         elif chosen and not self.usable:
             log.info("cluster {cluster} has {count} endpoints to use", cluster=self.name, count=len(chosen))
+
+
+def _watched(config: ClusterConfig) -> Watched:
+    breaker, outlier = config.breaker, config.outlier
+    return Watched(
+        config.balance == "peak_ewma",
+        None if breaker is None else BreakerRule(**dict(breaker)),
+        None if outlier is None else OutlierRule(**dict(outlier)),
+    )
 
 
 def _endpoint(config: EndpointConfig, host: str = "") -> Endpoint:

@@ -1,26 +1,51 @@
-"""How the endpoints of a cluster behave, as calls show it."""
+"""How one endpoint behaves, as calls show it."""
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Optional, Protocol
 
 from twisted_mesh.call import Call
 from twisted_mesh.errors import Kind
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Env
+from twisted_mesh.policy.breaker import Breaker, State
 from twisted_mesh.policy.ewma import REFUSED, PeakEwma
 from twisted_mesh.policy.outcome import Outcome, outcome
-from twisted_mesh.upstream.endpoint import Endpoint
+from twisted_mesh.policy.outlier import OutlierRule, Tally
+
+
+class Watcher(Protocol):
+    """Who draws the conclusions."""
+
+    @property
+    def outlier(self) -> Optional[OutlierRule]: ...
+    def switched(self, conduct: Conduct) -> None:
+        """Its breaker has opened or closed, or its probe has ended."""
+
+    def eject(self, conduct: Conduct, reason: str) -> None:
+        """It should be ejected."""
+
+    def wake(self) -> None:
+        """There is something to look at again."""
 
 
 class Conduct:
-    """What tries have shown of one endpoint; forwards tell it how each has ended."""
+    """What tries have shown of one endpoint; forwards tell it how each has ended.
 
-    __slots__ = ("_env", "latency")
+    `latency`, `breaker` and `tally` are there where the cluster asks for them.  `probe` is the call that finds out
+    whether a half-open breaker may close.
+    """
 
-    def __init__(self, env: Env) -> None:
-        self._env = env
+    __slots__ = ("_env", "address", "breaker", "latency", "probe", "tally", "watcher")
+
+    def __init__(self, address: str, env: Env, watcher: Watcher) -> None:
+        self.address = address
+        self.watcher = watcher
         self.latency: Optional[PeakEwma] = None
+        self.breaker: Optional[Breaker] = None
+        self.tally: Optional[Tally] = None
+        self.probe: Optional[Call] = None
+        self._env = env
 
     def ended(
         self, call: Call, status: int, kind: Optional[Kind], seconds: float, headers: Optional[Headers] = None
@@ -32,53 +57,74 @@ class Conduct:
         :param headers: the reply's.
         """
         result = outcome(status, kind)
+        now = self._env.now()
         if self.latency is not None:
-            _score(self.latency, result, seconds, headers, self._env.now())
+            _score(self.latency, result, seconds, headers, now)
+        if self.breaker is not None:
+            self._switch(self.breaker, call, result, now)
+        tally, rule = self.tally, self.watcher.outlier
+        if tally is None or rule is None or tally.ejected or result is Outcome.UNKNOWN:
+            return
+        reason = tally.ended(result, rule)
+        if reason:
+            self.watcher.eject(self, reason)
+        elif tally.good + tally.bad == 1:
+            self.watcher.wake()
+
+    def _switch(self, breaker: Breaker, call: Call, result: Outcome, now: float) -> None:
+        if call is self.probe:
+            self.probe = None
+            if result is not Outcome.UNKNOWN:
+                breaker.probed(result.bad, now)
+            self.watcher.switched(self)
+        elif result is not Outcome.UNKNOWN and breaker.ended(result.bad, now):
+            self.watcher.switched(self)
+
+    @property
+    def offered(self) -> bool:
+        """Whether a call may be sent as a probe."""
+        return self.breaker is not None and self.breaker.state is State.HALF_OPEN and self.probe is None
+
+    @property
+    def shut(self) -> bool:
+        """Whether its breaker lets no call pass but a probe."""
+        return self.breaker is not None and self.breaker.state is not State.CLOSED
+
+    @property
+    def ejected(self) -> bool:
+        """Whether it is left out as an outlier."""
+        return self.tally is not None and bool(self.tally.ejected)
+
+    def held(self) -> str:
+        """Return why it gets no calls, for people; "" if it gets them."""
+        breaker, tally = self.breaker, self.tally
+        if breaker is not None and breaker.state is not State.CLOSED:
+            if breaker.state is State.OPEN:
+                return f"breaker open for {self._left(breaker.until):.1f} s: {breaker.reason}"
+            return f"breaker half-open, {'waits for a call' if self.probe is None else 'is tried'}: {breaker.reason}"
+        if tally is not None and tally.ejected:
+            return f"ejected for {self._left(tally.until):.1f} s: {tally.ejected}"
+        return ""
 
     def describe(self) -> dict[str, object]:
-        """Everything worth showing to an operator."""
-        latency = self.latency
-        return {"latency": None if latency is None else round(latency.latency(self._env.now()), 6)}
+        """Everything worth showing to an operator; `until` is in seconds since the epoch."""
+        latency, breaker, tally = self.latency, self.breaker, self.tally
+        return {
+            "held": self.held(),
+            "latency": None if latency is None else round(latency.latency(self._env.now()), 6),
+            "breaker": None
+            if breaker is None
+            else {"state": breaker.state.value, "reason": breaker.reason, "until": self._wall(breaker.until)},
+            "outlier": None
+            if tally is None
+            else {"ejected": tally.ejected, "until": self._wall(tally.until), "times": tally.times},
+        }
 
+    def _left(self, until: float) -> float:
+        return max(0.0, until - self._env.now())
 
-class Conducts:
-    """Who is watched in a cluster, and how."""
-
-    def __init__(self, env: Env, latency: bool) -> None:
-        """
-        :param latency: whether the balance goes by it.
-        """
-        self._env = env
-        self._latency = latency
-
-    def __repr__(self) -> str:
-        return f"<Conducts latency={self._latency}>"
-
-    def tend(self, endpoints: Sequence[Endpoint]) -> None:
-        """Watch exactly these; what was learnt of one stays as long as it is asked for."""
-        for each in endpoints:
-            self.of(each)
-
-    def latencies(self, endpoints: Sequence[Endpoint]) -> list[PeakEwma]:
-        """Return the latency of each."""
-        found = []
-        for each in endpoints:
-            conduct = self.of(each)
-            assert conduct is not None and conduct.latency is not None, "the balance goes by latency"
-            found.append(conduct.latency)
-        return found
-
-    def of(self, endpoint: Endpoint) -> Optional[Conduct]:
-        """Return the conduct of an endpoint, made as it has to be here; None if nobody asks for it."""
-        if not self._latency:
-            endpoint.conduct = None
-            return None
-        conduct = endpoint.conduct
-        if conduct is None:
-            endpoint.conduct = conduct = Conduct(self._env)
-        if conduct.latency is None:
-            conduct.latency = PeakEwma(self._env.now())
-        return conduct
+    def _wall(self, until: float) -> Optional[float]:
+        return round(self._env.wall() + until - self._env.now(), 3) if until else None
 
 
 def _score(latency: PeakEwma, result: Outcome, seconds: float, headers: Optional[Headers], now: float) -> None:

@@ -1,0 +1,72 @@
+"""When endpoints are left out for what calls show of them."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from twisted_mesh.model.base import Model
+from twisted_mesh.model.units import Interval
+
+
+class Breaker(Model):
+    """Stops sending calls to an endpoint that fails, and lets one find out from time to time.
+
+    Failures are statuses of 5xx, failed connections, resets and timeouts; what the sidecar itself refuses is none.
+    While the breakers of all endpoints are open, calls fail at once.
+    """
+
+    failures: int = Field(default=7, ge=0, description="Failures in a row that open it; 0 is any number.")
+    percent: float = Field(
+        default=50.0, ge=0, le=100, description="Percentage of failures within the window that opens it; 0 is any."
+    )
+    calls: int = Field(
+        default=20, ge=1, description="Calls within the window without which the percentage says little."
+    )
+    window: Interval = Field(default=10.0, description="How far back the percentage looks.")
+    least: Interval = Field(
+        default=1.0, description="How long it is open first; twice as long after each probe that fails."
+    )
+    most: Interval = Field(default=60.0, description="How long it is open at most, but for jitter: half as much again.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.most < self.least:
+            raise ValueError("expected most to be at least least")
+        if not self.failures and not self.percent:
+            raise ValueError("expected failures or percent to be more than 0, or the breaker would never open")
+        return self
+
+
+class Outlier(Model):
+    """Leaves out endpoints that do worse than the others, for a time that grows each time.
+
+    Never the last endpoint, and no more than a share of them.  Failures are those of a breaker.
+    """
+
+    errors: int = Field(default=5, ge=0, description="Failures in a row, 5xx among them; 0 is any number.")
+    gateway_errors: int = Field(default=0, ge=0, description="502, 503, 504 and no answer in a row; 0 is any number.")
+    failures: int = Field(default=5, ge=0, description="Calls without an answer in a row; 0 is any number.")
+    deviations: float = Field(
+        default=1.9,
+        ge=0,
+        description="Standard deviations below the mean of all that the share of good calls may be; 0 is any.",
+    )
+    percent: float = Field(default=0.0, ge=0, le=100, description="Percentage of calls that may not fail; 0 is any.")
+    interval: Interval = Field(default=10.0, description="From one look at shares to the next.")
+    endpoints: int = Field(default=5, ge=1, description="Endpoints with enough calls without which shares say little.")
+    calls: int = Field(
+        default=100, ge=1, description="Calls of an endpoint in an interval that are enough for deviations."
+    )
+    percent_calls: int = Field(default=50, ge=1, description="The same for percent.")
+    base: Interval = Field(default=30.0, description="How long it is left out the first time; n times that the n-th.")
+    most: Interval = Field(default=300.0, description="How long it is left out at most.")
+    share: float = Field(
+        default=10.0, ge=0, le=100, description="Percentage of the endpoints that may be out; one always may."
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.most < self.base:
+            raise ValueError("expected most to be at least base")
+        return self

@@ -93,6 +93,9 @@ class Families:
         self.upstream_retries_exhausted = registry.counter(
             start + "retries_exhausted_total", "Calls that failed with no tries left.", where
         )
+        self.upstream_retries_refused = registry.counter(
+            start + "retries_refused_total", "Tries that the retry budget had no room for.", where
+        )
         self.upstream_overflows = registry.counter(
             start + "overflows_total", "Calls refused: too many waited for a connection, or for too long.", where
         )

@@ -11,7 +11,7 @@ from tests.filters.drive import FakeEnv, Run, Script, a_call
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import compose
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
-from twisted_mesh.filters.retry import BackoffSettings, Retry, RetrySettings, plugin
+from twisted_mesh.filters.retry import BackoffSettings, BudgetSettings, Retry, RetrySettings, plugin
 from twisted_mesh.park import Parked
 from twisted_mesh.stream import REPLAY_LIMIT, ByteStream
 
@@ -309,3 +309,31 @@ def test_settings_are_checked() -> None:
 
 def test_the_plugin_builds_it() -> None:
     assert isinstance(plugin.build(RetrySettings(), FakeEnv()), Retry)  # type: ignore[arg-type]
+
+
+def test_the_budget_limits_what_all_calls_add() -> None:
+    """And the free ones are tried again even where there are few calls."""
+    world = World(Reply(503), when=("5xx",), attempts=2, budget=BudgetSettings(percent=50.0, least=1))
+    for _ in range(10):
+        assert world.run(a_call()).reply.status == 503
+    # The first is free; after that every second call has earned one.
+    assert world.script.tries == 15
+    assert world.count("retries") == 5
+    assert world.count("retries_refused") == 5
+    world.env.clock.advance(60.0)
+    world.run(a_call())
+    assert world.script.tries == 17
+
+
+def test_a_call_that_the_budget_stops_is_not_flagged_as_out_of_tries() -> None:
+    world = World(Reply(503), when=("5xx",), budget=BudgetSettings(percent=0.0, least=0))
+    call = a_call()
+    assert world.run(call).reply.status == 503
+    assert call.flags == ()
+    assert world.count("retries_exhausted") == 0
+
+
+@pytest.mark.parametrize("wrong", [{"percent": -1.0}, {"least": -1}])
+def test_a_budget_below_0_is_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="0 or more"):
+        BudgetSettings(**wrong)

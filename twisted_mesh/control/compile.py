@@ -24,7 +24,7 @@ from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.matches import conditions, is_for
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.filters.answers import FixedReply, Redirect
-from twisted_mesh.filters.retry import BackoffSettings, Retry, RetrySettings
+from twisted_mesh.filters.retry import BackoffSettings, BudgetSettings, Retry, RetrySettings
 from twisted_mesh.filters.route import Route, Table, Target, forward
 from twisted_mesh.filters.timeout import timeout
 from twisted_mesh.headers import Headers
@@ -226,7 +226,9 @@ class Chains:
 
     def _retry(self, owner: str, config: model.Retry) -> Filter:
         backoff = BackoffSettings(config.backoff.base, config.backoff.max)
-        return Retry(RetrySettings(config.attempts, config.when, backoff), self._env.named(f"{owner}/retry"))
+        budget = None if config.budget is None else BudgetSettings(**dict(config.budget))
+        settings = RetrySettings(config.attempts, config.when, backoff, budget)
+        return Retry(settings, self._env.named(f"{owner}/retry"))
 
 
 def _innermost(config: model.Route, clusters: Sequence[Cluster], protocol: str) -> Proceed:

@@ -17,8 +17,9 @@ from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.families import NONE, Families
 from twisted_mesh.filters.timeout import timed_out
 from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
-from twisted_mesh.model.units import Duration
+from twisted_mesh.model.units import Duration, Interval
 from twisted_mesh.policy.backoff import full_jitter
+from twisted_mesh.policy.budget import BudgetRule, RetryBudget
 from twisted_mesh.policy.retry import RetryRule
 
 Outcome = Union[Reply, MeshError]
@@ -33,12 +34,27 @@ class BackoffSettings:
 
 
 @dataclass(frozen=True)
+class BudgetSettings:
+    """Retries may be `percent` of the calls within the window, and `least` of them in any case."""
+
+    percent: float = 20.0
+    least: int = 3
+    window: Interval = 10.0
+
+    def __post_init__(self) -> None:
+        if self.percent < 0 or self.least < 0:
+            raise ValueError("a budget is 0 or more")
+
+
+@dataclass(frozen=True)
 class RetrySettings:
-    """`attempts` counts all tries, the first one too; `when` lists the conditions of `RetryRule`."""
+    """`attempts` counts all tries, the first one too; `when` lists the conditions of `RetryRule`; `budget` limits
+    what all calls together may add."""
 
     attempts: int = 3
     when: tuple[Union[int, str], ...] = ("connect_failed", "reset")
     backoff: BackoffSettings = field(default_factory=BackoffSettings)
+    budget: Optional[BudgetSettings] = None
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
@@ -55,17 +71,21 @@ class Retry:
     the call has the flag ``URX``.
     """
 
-    __slots__ = ("_attempts", "_backoff", "_env", "_families", "_rule", "_statuses")
+    __slots__ = ("_attempts", "_backoff", "_budget", "_env", "_families", "_rule", "_statuses")
 
     def __init__(self, settings: RetrySettings, env: Env) -> None:
         self._attempts = settings.attempts
         self._backoff = settings.backoff
+        budget = settings.budget
+        self._budget = None if budget is None else RetryBudget(BudgetRule(budget.percent, budget.least, budget.window))
         self._rule = RetryRule(settings.when)
         self._statuses = self._rule.statuses
         self._env = env
         self._families = Families(env.metrics)
 
     async def __call__(self, call: Call, proceed: Proceed) -> Reply:
+        if self._budget is not None:
+            self._budget.call(self._env.now())
         try:
             try:
                 reply = await proceed(call)
@@ -114,6 +134,9 @@ class Retry:
             return None
         wait = full_jitter(tries, self._backoff.base, self._backoff.max, self._env.random.random)
         if call.timeout is not None and call.received and self._env.now() + wait >= call.received + call.timeout:
+            return None
+        if self._budget is not None and not self._budget.take(self._env.now()):
+            self._families.upstream_retries_refused.labels(call.protocol, _cluster(call)).value += 1
             return None
         return wait
 

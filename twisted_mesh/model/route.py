@@ -94,6 +94,14 @@ class Backoff(Model):
         return self
 
 
+class Budget(Model):
+    """How many tries may be added to the calls of a route, so that retries do not bring down what is in trouble."""
+
+    percent: float = Field(default=20.0, ge=0, le=1000, description="Retries, as a percentage of the calls of late.")
+    least: int = Field(default=3, ge=0, description="Retries within the window that are free, for routes with few calls.")
+    window: Interval = Field(default=10.0, description="What is of late.")
+
+
 def _condition(value: Any) -> Union[str, int]:
     if isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599:
         return int(value)
@@ -112,7 +120,7 @@ Condition = Annotated[
 class Retry(Model):
     """When a call is tried again, on another endpoint where there is one."""
 
-    later: ClassVar[frozenset[str]] = frozenset(["budget", "per_try_timeout"])
+    later: ClassVar[frozenset[str]] = frozenset(["per_try_timeout"])
 
     attempts: int = Field(default=3, ge=1, le=100, description="Tries in all, the first included.")
     when: Annotated[tuple[Condition, ...], ONE_OR_LIST] = Field(
@@ -121,6 +129,9 @@ class Retry(Model):
         "5xx, gateway_error (502, 503, 504), retriable_4xx (409), or a status; statuses only for idempotent methods.",
     )
     backoff: Backoff = Field(default=Backoff.model_construct(), description="How long to wait before another try.")
+    budget: Optional[Budget] = Field(
+        default=None, description="How many retries there may be in all, {} with the defaults; any number if not given."
+    )
 
 
 class Route(Model):

@@ -151,6 +151,10 @@ class Families:
         self.bus_config_version = registry.gauge(
             start + "config_version", "The version of the configuration store that was read last."
         )
+        self.bus_config_age = registry.gauge(
+            start + "config_age_seconds",
+            "Since the configuration in force changed, or was found to be as the store has it.",
+        )
         self.bus_config_behind = registry.gauge(
             start + "config_behind", "Whether the store has lost what this sidecar has of it."
         )

@@ -80,9 +80,7 @@ class MeshBus:
         self._kept: Optional[Kept] = None
         self._load()
         self._make(config)
-        self._age = env.metrics.gauge(
-            "twisted_mesh_bus_config_age_seconds", "Since the configuration in force last changed, or was confirmed."
-        ).labels()
+        self._age = Families(env.metrics).bus_config_age.labels()
         env.metrics.on_collect(self._show)
 
     def _make(self, config: model.Config) -> None:

@@ -18,6 +18,7 @@ from twisted_mesh.control.found import find_filter
 from twisted_mesh.errors import ConfigError, Kind, MeshError
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Env, Filter, Proceed
+from twisted_mesh.testing import http_call
 
 trace: list[str] = []
 
@@ -242,6 +243,35 @@ def test_calls_are_split_by_weight_and_get_the_headers_of_their_target() -> None
     assert 200 < seen["web"] < 300
 
 
+def test_a_route_may_ask_for_another_path_and_host() -> None:
+    world = World()
+    route = {
+        "match": {"path": {"template": "/users/{id}/**"}},
+        "to": "api",
+        "rewrite": {"path": "/u/{id}", "host": "users.example"},
+        "filters": ["m1"],
+    }
+    call = http_call("GET", "/users/7/x?a=1")
+    run(world.compile([route]), call)
+    assert (call.target, call.resource, call.headers.get("host")) == (b"/u/7?a=1", "/users/7/x", "users.example")
+    call = http_call("GET", "/users/7")
+    run(world.compile([{"match": {"path": {"prefix": "/users"}}, "to": "api", "rewrite": {"prefix": "/"}}]), call)
+    assert call.target == b"/7"
+
+
+def test_a_route_for_another_listener_is_not_in_the_table() -> None:
+    world = World()
+    tables = {"shop": [{"to": "api", "match": {"listener": "side"}}, {"to": "web", "match": {"listener": "edge"}}]}
+    assert run(world.compile("shop", tables=tables)).headers.get("x-cluster") == "web"
+
+
+def test_a_split_may_be_sticky() -> None:
+    chain = World().compile([{"to": {"api": 1, "web": 1}, "sticky": {"cookie": "user"}}])
+    for user in range(20):
+        calls = [http_call(headers={"cookie": f"user={user}"}) for _ in range(5)]
+        assert len({run(chain, call).headers.get("x-cluster") for call in calls}) == 1
+
+
 def test_answers_of_the_mesh_itself() -> None:
     world = World()
     reply = run(world.compile([{"reply": {"status": 404, "body": "gone", "headers": {"x-a": "b"}}, "filters": ["m1"]}]))
@@ -249,6 +279,9 @@ def test_answers_of_the_mesh_itself() -> None:
     assert trace == ["m1"]
     redirect = run(world.compile([{"redirect": {"url": "https://a.example/", "status": 308}}]))
     assert (redirect.status, redirect.headers.get("location")) == (308, "https://a.example/")
+    moved = {"match": {"path": {"prefix": "/old"}}, "redirect": {"prefix": "/new"}}
+    redirect = run(world.compile([moved]), http_call("GET", "/old/x?y"))
+    assert redirect.headers.get("location") == "/new/x?y"
 
 
 def test_what_failed_is_tried_again_unless_that_is_off() -> None:

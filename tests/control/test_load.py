@@ -91,7 +91,7 @@ listeners:
 routes:
   shop: [{to: nope}]
 clusters:
-  web: {endpoints: [], balance: maglev, conect_timeout: 1s}
+  web: {endpoints: [], tls: {}, conect_timeout: 1s}
   api: {service: api}
 """
 
@@ -121,8 +121,8 @@ def test_all_problems_are_said_at_once_with_their_places() -> None:
         "f.yaml:18:5: listeners.edge.tls: known, not supported yet",
         'f.yaml:19:53: listeners.db.routes: there is no routing table "shopp"; did you mean "shop"?',
         'f.yaml:21:15: routes.shop[0].to: there is no cluster "nope"; known are api, web',
-        "f.yaml:23:33: clusters.web.balance: known, not supported yet",
-        'f.yaml:23:41: clusters.web.conect_timeout: unknown name; did you mean "connect_timeout"?',
+        "f.yaml:23:24: clusters.web.tls: known, not supported yet",
+        'f.yaml:23:33: clusters.web.conect_timeout: unknown name; did you mean "connect_timeout"?',
     ]
 
 

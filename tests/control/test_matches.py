@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from twisted_mesh.control.matches import conditions, is_for
-from twisted_mesh.model import Match
+from twisted_mesh.control.matches import conditions, is_for, path_change
+from twisted_mesh.model import Match, Redirect, Rewrite
 from twisted_mesh.policy.match import Conditions
 
 
@@ -41,3 +41,18 @@ def test_values_become_checks() -> None:
         assert [checks["x"](["1"]), checks["x"](["2"])] == [True, False]
         assert [checks["y"]([]), checks["y"](["2"])] == [True, False]
         assert [checks["z"](["b"]), checks["z"](["ab"])] == [True, False]
+
+
+def test_paths_are_changed_by_what_matched() -> None:
+    by_prefix = Match.model_validate({"path": {"prefix": "/a"}})
+    change = path_change(by_prefix, Rewrite(prefix="/b"))
+    assert change is not None
+    assert change("/a/c") == "/b/c"
+    by_template = Match.model_validate({"path": {"template": "/a/{id}"}})
+    change = path_change(by_template, Redirect(path="/b/{id}"))
+    assert change is not None
+    assert change("/a/c") == "/b/c"
+    assert path_change(Match(), Rewrite(host="a")) is None
+    change = path_change(Match(), Redirect(path="/b"))
+    assert change is not None
+    assert change("/a") == "/b"

@@ -74,7 +74,7 @@ clusters: {web: {endpoints: ["a:1", "a:1"], balance: none}}
         'f.yaml:4:90: listeners.b.routes[1].to.wbe: there is no cluster "wbe"; did you mean "web"?',
         "f.yaml:4:95: listeners.b.routes[1].to.wbe: expected at least 1, got 0",
         "f.yaml:5:37: clusters.web.endpoints[1]: a:1 is given twice; first at f.yaml:5:30",
-        'f.yaml:5:54: clusters.web.balance: expected round_robin, random or least_request, got "none"',
+        'f.yaml:5:54: clusters.web.balance: expected round_robin, random, least_request, peak_ewma, ring_hash or maglev, got "none"',
     ]
 
 

@@ -42,6 +42,10 @@ def test_defaults_are_shown_as_they_are_written() -> None:
     assert json_schema()["properties"]["admin"]["default"] == "127.0.0.1:9901"
 
 
+def test_a_default_that_holds_models_is_what_they_were_made_with() -> None:
+    assert json_schema()["$defs"]["Hashing"]["properties"]["key"]["default"] == [{"part": "source"}]
+
+
 def test_short_forms_and_variables_are_allowed() -> None:
     definitions = json_schema()["$defs"]
     assert {"const": "off"} in definitions["Route"]["properties"]["timeout"]["anyOf"]

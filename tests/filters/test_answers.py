@@ -10,6 +10,7 @@ from tests.filters.drive import Run, a_call
 from twisted_mesh.call import Reply
 from twisted_mesh.errors import Kind
 from twisted_mesh.filters.answers import FixedReply, Redirect
+from twisted_mesh.policy.rewrite import replace_path, replace_prefix
 from twisted_mesh.stream import ByteStream
 
 
@@ -38,7 +39,7 @@ def test_a_fixed_reply_keeps_the_content_type_that_is_given() -> None:
     assert list(reply_of(FixedReply(204)).headers.items()) == []
 
 
-@pytest.mark.parametrize("proceed", [FixedReply(200, "x"), Redirect(path="/new")])
+@pytest.mark.parametrize("proceed", [FixedReply(200, "x"), Redirect(change=replace_path("/new"))])
 def test_the_limit_of_a_body_binds_here_too(proceed: Any) -> None:
     """Whole bodies, and streams by the length they tell."""
     for body in (b"abcde", ByteStream(length=5)):
@@ -60,11 +61,12 @@ def test_each_call_gets_a_reply_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("redirect", "expected"),
     [
-        ({"path": "/new"}, "/new?y=1"),
-        ({"path": "/new?z=2"}, "/new?z=2"),
+        ({"change": replace_path("/new")}, "/new?y=1"),
+        ({"change": replace_prefix("/api", "/v2")}, "/v2/x?y=1"),
+        ({"change": replace_path("/v2/{name}", "/api/{name}")}, "/v2/x?y=1"),
         ({"host": "b.example"}, "//b.example/api/x?y=1"),
         ({"scheme": "https"}, "https://shop.example:8080/api/x?y=1"),
-        ({"scheme": "https", "host": "b.example:8443", "path": "/"}, "https://b.example:8443/?y=1"),
+        ({"scheme": "https", "host": "b.example:8443", "change": replace_path("/")}, "https://b.example:8443/?y=1"),
         ({"url": "https://c.example/all"}, "https://c.example/all"),
     ],
 )
@@ -95,9 +97,18 @@ def test_bytes_of_the_target_stay_what_they_are() -> None:
 
 
 def test_the_status() -> None:
-    reply = reply_of(Redirect(308, path="/new"))
+    reply = reply_of(Redirect(308, change=replace_path("/new")))
     assert (reply.status, reply.body, reply.local) == (308, b"", True)
-    assert repr(Redirect(301, path="/x")) == "<Redirect 301 (None, None, '/x')>"
+    assert repr(Redirect(301, host="b")) == "<Redirect 301 (None, 'b', None)>"
+
+
+def test_no_path_makes_another_host_of_a_redirect() -> None:
+    """Where slashes are not merged."""
+    reply = reply_of(
+        Redirect(change=replace_prefix("/api", "/")), resource="/api//b.example/x", target=b"/api//b.example/x"
+    )
+    assert reply.headers.get("location") == "/b.example/x"
+    assert location(target=b"//b.example/x", scheme="https") == "https://shop.example:8080/b.example/x"
 
 
 def test_without_a_host_there_is_nowhere_to_go() -> None:

@@ -14,7 +14,9 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.filters.route import FEW, Route, Table, Target, forward
 from twisted_mesh.headers import Headers
+from twisted_mesh.model.hashing import HashKey
 from twisted_mesh.policy.match import Conditions, compile_match
+from twisted_mesh.upstream.hash_key import hashed
 
 
 def to(status: int) -> Any:
@@ -114,6 +116,41 @@ def test_targets_share_the_calls_by_weight() -> None:
         counted[call.cluster.name] += 1
     assert 1730 < counted["a"] < 1870
     assert repr(route) == "<Route r to a:90, b:10>"
+
+
+def test_calls_that_are_alike_go_to_the_same_target() -> None:
+    targets = [Target(a_cluster("a"), 80), Target(a_cluster("b"), 20)]
+    sticky = hashed([HashKey(header="x-user")])
+    table = Table([Route("r", to(200), targets=targets, dice=Random(1).random, sticky=sticky)])
+
+    def cluster(**headers: str) -> str:
+        call = a_call(**headers)
+        Run(table.proceed, call)
+        assert call.cluster is not None
+        return call.cluster.name
+
+    first = [cluster(x_user=str(user)) for user in range(1000)]
+    assert [cluster(x_user=str(user)) for user in range(1000)] == first
+    assert 150 < first.count("b") < 250
+    # Who has no such header is sent by the dice.
+    assert {cluster() for _ in range(100)} == {"a", "b"}
+
+
+def test_the_keys_of_one_target_are_spread_over_all_hashes() -> None:
+    """A cluster that picks endpoints by the same key would see the keys of a few of them otherwise."""
+    targets = [Target(a_cluster("a"), 9), Target(a_cluster("b"), 1)]
+    sticky = hashed([HashKey(header="x-user")])
+    route = Route("r", to(200), targets=targets, dice=Random(1).random, sticky=sticky)
+    quarters: Counter[int] = Counter()
+    for user in range(4000):
+        call = a_call(x_user=str(user))
+        Run(Table([route]).proceed, call)
+        assert call.cluster is not None
+        if call.cluster.name == "b":
+            key = sticky(call)
+            assert key is not None
+            quarters[key >> 62] += 1
+    assert min(quarters[each] for each in range(4)) > 60
 
 
 def test_a_target_sets_its_headers() -> None:

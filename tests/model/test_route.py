@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from twisted_mesh.model.hashing import HashKey
 from twisted_mesh.model.route import Backoff, Retry, Route, Target, TargetHeaders
 
 
@@ -33,6 +34,12 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert route.timeout == 15.0
     assert route.retry == Retry(attempts=3, when=("connect_failed", "reset"), backoff=Backoff(base=0.025, max=0.25))
     assert (route.idle_timeout, route.max_duration, route.body_limit, route.upgrade) == (None, None, None, True)
+
+
+def test_what_calls_are_alike_in_is_a_word_or_says_what() -> None:
+    assert Route.model_validate({"to": "a", "sticky": "source"}).sticky == (HashKey(part="source"),)
+    route = Route.model_validate({"to": "a", "sticky": [{"cookie": "user"}, "identity"]})
+    assert route.sticky == (HashKey(cookie="user"), HashKey(part="identity"))
 
 
 def test_timeout_and_retry_may_be_off() -> None:
@@ -62,7 +69,20 @@ def test_a_condition_is_a_word_or_a_status() -> None:
         ({"to": "a", "retry": {"when": [200]}}, "or a status from 400 to 599"),
         ({"to": "a", "retry": {"when": ["timeout"]}}, "expected connect_failed, reset"),
         ({"to": "a", "retry": {"backoff": {"base": "1s"}}}, "expected max to be at least base"),
-        ({"redirect": {}}, "expected either url, or one or more of path, host and scheme"),
+        ({"redirect": {}}, "expected either url, or one or more of path, prefix, host and scheme"),
+        ({"redirect": {"path": "/a", "prefix": "/b"}}, "expected either path or prefix"),
+        ({"redirect": {"prefix": "/b"}}, "redirect: prefix needs a match whose path has a prefix"),
+        ({"redirect": {"path": "/{id}"}}, "redirect: the match's template has no segment {id}"),
+        ({"redirect": {"path": "/"}, "sticky": "source"}, "rewrite and sticky are for routes with to"),
+        ({"to": "a", "rewrite": {}}, "expected one or more of path, prefix and host"),
+        ({"to": "a", "rewrite": {"path": "/a", "prefix": "/b"}}, "expected either path or prefix"),
+        ({"to": "a", "rewrite": {"prefix": "/b"}}, "rewrite: prefix needs a match whose path has a prefix"),
+        ({"to": "a", "rewrite": {"host": "a b"}}, "expected a host, with a port if need be"),
+        (
+            {"to": "a", "match": {"path": {"template": "/{x}"}}, "rewrite": {"path": "/{y}"}},
+            "has no segment {y}; there are x",
+        ),
+        ({"to": "a", "sticky": {"cookie": "a", "query": "b"}}, "or one of header, cookie and query"),
         ({"redirect": {"url": "/a", "path": "/b"}}, "expected either url"),
         ({"redirect": {"path": "/b", "status": 200}}, "Input should be 301"),
         ({"reply": {"status": 100}}, "greater than or equal to 200"),

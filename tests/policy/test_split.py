@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_mesh.policy.split import split
+from twisted_mesh.policy.split import split, split_by_place
 
 
 def test_the_shares_follow_the_weights() -> None:
@@ -39,3 +39,17 @@ def test_a_weight_of_0_is_never_drawn(weights: list[int], seed: int) -> None:
         return
     draw = split(list(enumerate(weights)), Random(seed).random)
     assert all(weights[draw()] > 0 for _ in range(50))
+
+
+def test_places_have_the_same_target_every_time() -> None:
+    pick = split_by_place([("a", 9), ("none", 0), ("b", 1)])
+    assert [pick(place) for place in (0.0, 0.5, 0.89, 0.9, 1 - 2**-53)] == ["a", "a", "a", "b", "b"]
+    assert split_by_place([("a", 1)])(0.7) == "a"
+
+
+def test_only_what_a_weight_gains_moves() -> None:
+    before, after = split_by_place([("a", 90), ("b", 10)]), split_by_place([("a", 80), ("b", 20)])
+    places = [number / 1000 for number in range(1000)]
+    moved = [place for place in places if before(place) != after(place)]
+    assert len(moved) == 100
+    assert {after(place) for place in moved} == {"b"}

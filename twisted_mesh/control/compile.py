@@ -6,6 +6,7 @@ Models end here: what runs per call are slotted objects and composed functions. 
     metrics           the same for the counters
     listener filters  in the order of the configuration
     the table         finds the route, or raises
+      rewrite         where the route has one
       route filters   in the order of the configuration: they know the route
       retry           all tries share one deadline, the route's timeout
       timeout         where there is no retry: gives the sweep's cancellation its meaning, as retry does itself
@@ -21,16 +22,18 @@ from typing import TYPE_CHECKING, Any, Callable, Generator, Iterator, Mapping, N
 
 from twisted_mesh.chain import compose
 from twisted_mesh.control.env import MeshEnv
-from twisted_mesh.control.matches import conditions, is_for
+from twisted_mesh.control.matches import conditions, is_for, path_change
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.filters.answers import FixedReply, Redirect
 from twisted_mesh.filters.retry import BackoffSettings, BudgetSettings, Retry, RetrySettings
+from twisted_mesh.filters.rewrite import Rewrite
 from twisted_mesh.filters.route import Route, Table, Target, forward
 from twisted_mesh.filters.timeout import timeout
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Filter, IFilterPlugin, Proceed
 from twisted_mesh.policy.match import compile_match
 from twisted_mesh.shadow import Sampled, Shadow
+from twisted_mesh.upstream.hash_key import hashed
 
 if TYPE_CHECKING:
     from twisted_mesh import model
@@ -203,6 +206,8 @@ class Chains:
     def _new_route(self, place: _Place, config: model.Route, clusters: Sequence[Cluster], protocol: str) -> Route:
         asked = conditions(config.match)
         layers = self._filters(place, config.filters)
+        if config.rewrite is not None:
+            layers.insert(0, Rewrite(path_change(config.match, config.rewrite), config.rewrite.host))
         if config.to and config.retry is not None and config.retry.attempts > 1:
             layers.append(self._retry(place.owner, config.retry))
         elif config.timeout is not None:
@@ -217,6 +222,7 @@ class Chains:
                 for each in config.to
             ],
             dice=self._env.random.random,
+            sticky=hashed(config.sticky) if config.sticky else None,
             timeout=config.timeout,
             idle_timeout=config.idle_timeout,
             max_duration=config.max_duration,
@@ -236,6 +242,6 @@ def _innermost(config: model.Route, clusters: Sequence[Cluster], protocol: str) 
         return FixedReply(config.reply.status, config.reply.body, config.reply.headers.items())
     if config.redirect is not None:
         to = config.redirect
-        return Redirect(to.status, url=to.url, scheme=to.scheme, host=to.host, path=to.path)
+        return Redirect(to.status, url=to.url, scheme=to.scheme, host=to.host, change=path_change(config.match, to))
     # With one target it is known already: no need to look it up for each call.
     return clusters[0].forwards[protocol] if len(clusters) == 1 else forward

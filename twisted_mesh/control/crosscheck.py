@@ -12,7 +12,7 @@ from twisted_mesh.model import AccessLog, Config, FilterUse, Listener, Route
 from twisted_mesh.model.base import Model
 
 # What a route can say that means nothing for a TCP connection.
-_HTTP_ONLY = ("redirect", "reply", "body_limit", "upgrade")
+_HTTP_ONLY = ("rewrite", "redirect", "reply", "body_limit", "upgrade")
 _HTTP_ONLY_MATCHES = ("host", "path", "method", "header", "query", "cookie")
 _TCP_CONDITIONS = ("connect_failed", "reset")
 
@@ -112,6 +112,9 @@ class CrossCheck:
         for name in _HTTP_ONLY_MATCHES:
             if _is_said(route.match, name):
                 yield self._say((*keys, "match", name), message)
+        for index, key in enumerate(route.sticky):
+            if key.part not in ("source", "identity"):
+                yield self._say((*keys, "sticky", index), message)
         for index, target in enumerate(route.to):
             if target.headers.set:
                 yield self._say((*keys, "to", index, "headers"), message)

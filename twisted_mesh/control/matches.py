@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING, Mapping, Optional, Union
 
 from twisted_mesh.policy.match import Conditions
+from twisted_mesh.policy.rewrite import Change, replace_path, replace_prefix
 from twisted_mesh.policy.values import Check, compile_check
 
 if TYPE_CHECKING:
@@ -48,3 +49,14 @@ def _checks(values: Mapping[str, model.TextMatch]) -> Mapping[str, Check]:
         )
         for name, each in values.items()
     }
+
+
+def path_change(match: model.Match, to: Union[model.Redirect, model.Rewrite]) -> Optional[Change]:
+    """Return what a redirect or a rewrite makes of the paths that match; None where they stay."""
+    if to.path is not None:
+        return replace_path(to.path, None if match.path is None else match.path.template)
+    if to.prefix is None:
+        return None
+    assert match.path is not None
+    assert match.path.prefix is not None
+    return replace_prefix(match.path.prefix, to.prefix)

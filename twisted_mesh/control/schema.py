@@ -35,8 +35,15 @@ class Generator(GenerateJsonSchema):
                 made["default"] = SchemaSerializer(schema["schema"]).to_python(default, mode="json")
             except SchemaError:
                 # It refers to a model, as an optional one does whose default is none.
-                made["default"] = default
+                made["default"] = _plain(default)
         return made
+
+
+def _plain(value: Any) -> Any:
+    """Return a default that holds models as JSON has it: of each what it was made with."""
+    if isinstance(value, BaseModel):
+        return {name: _plain(getattr(value, name)) for name in sorted(value.model_fields_set)}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def json_schema() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Iterable, Optional
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.headers import Field, Headers, field
+from twisted_mesh.policy.rewrite import Change
 
 _PLAIN_TEXT = field("content-type", "text/plain; charset=utf-8")
 # The port that a scheme stands for; it is dropped from a Location whose scheme changes (as Envoy does).
@@ -43,12 +44,12 @@ class FixedReply:
 class Redirect:
     """Sends the client elsewhere.
 
-    What is not given stays as it was asked: scheme, host, path, query.  A `path` with a ``?`` replaces the query too,
+    What is not given stays as it was asked: scheme, host, path, query.  `change` makes the path of the one asked for,
     and a `url` is the whole Location.  While neither scheme nor host changes it is relative (RFC 9110, section 10.2.2),
     which holds behind anything that ends TLS or changes the port.
     """
 
-    __slots__ = ("_host", "_path", "_scheme", "_status", "_url")
+    __slots__ = ("_change", "_host", "_scheme", "_status", "_url")
 
     def __init__(
         self,
@@ -57,16 +58,16 @@ class Redirect:
         url: Optional[str] = None,
         scheme: Optional[str] = None,
         host: Optional[str] = None,
-        path: Optional[str] = None,
+        change: Optional[Change] = None,
     ) -> None:
         self._status = status
         self._url = url
         self._scheme = scheme
         self._host = host
-        self._path = path
+        self._change = change
 
     def __repr__(self) -> str:
-        return f"<Redirect {self._status} {self._url or (self._scheme, self._host, self._path)}>"
+        return f"<Redirect {self._status} {self._url or (self._scheme, self._host, self._change)}>"
 
     async def __call__(self, call: Call) -> Reply:
         """Return the redirect.
@@ -88,9 +89,9 @@ class Redirect:
 
     def _where(self, call: Call) -> str:
         asked, mark, query = call.target.decode("latin-1").partition("?")
-        if self._path is None:
-            return (asked if asked.startswith("/") else "/") + mark + query
-        return self._path if "?" in self._path else self._path + mark + query
+        path = asked if self._change is None else self._change(call.resource)
+        # Two slashes would make a host of what follows.
+        return f"/{path.lstrip('/')}" + mark + query if path.startswith("/") else f"/{mark}{query}"
 
     def _authority(self, call: Call) -> str:
         if self._host is not None:

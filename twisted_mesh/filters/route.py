@@ -14,9 +14,12 @@ from twisted_mesh.headers import Field, Headers
 from twisted_mesh.interfaces import ClusterLike, Proceed
 from twisted_mesh.policy.index import Index
 from twisted_mesh.policy.match import Conditions, Test
-from twisted_mesh.policy.split import split
+from twisted_mesh.policy.ring import key_hash
+from twisted_mesh.policy.split import split, split_by_place
 
 Dice = Callable[[], float]
+Key = Callable[[Call], Optional[int]]
+"""Returns the 64-bit hash of what calls to several clusters are told apart by; None where a call has nothing of it."""
 # As many routes are looked at one after the other.
 FEW = 8
 EVERYTHING = Conditions()
@@ -74,6 +77,7 @@ class Route:
         conditions: Conditions = EVERYTHING,
         targets: Sequence[Target] = (),
         dice: Optional[Dice] = None,
+        sticky: Optional[Key] = None,
         timeout: Optional[float] = None,
         idle_timeout: Optional[float] = None,
         max_duration: Optional[float] = None,
@@ -85,7 +89,7 @@ class Route:
         self.matches = matches
         self.conditions = conditions
         self.targets = tuple(targets)
-        self.choose = _chooser(self.targets, dice)
+        self.choose = _chooser(self.targets, dice, sticky)
         self.timeout = timeout
         self.idle_timeout = idle_timeout
         self.max_duration = max_duration
@@ -115,15 +119,32 @@ class Route:
                 raise MeshError(Kind.UPGRADE_REFUSED, "the route forbids upgrades", origin=Origin.CLIENT)
 
 
-def _chooser(targets: Sequence[Target], dice: Optional[Dice]) -> Optional[Callable[[Call], None]]:
+def _chooser(
+    targets: Sequence[Target], dice: Optional[Dice], sticky: Optional[Key]
+) -> Optional[Callable[[Call], None]]:
     if not targets:
         return None
     if len(targets) == 1:
         return targets[0].choose
     if dice is None:
         raise ValueError("a route to several clusters needs dice")
-    draw = split([(each, each.weight) for each in targets], dice)
-    return lambda call: draw().choose(call)
+    weighted = [(each, each.weight) for each in targets]
+    draw = split(weighted, dice)
+    if sticky is None:
+        return lambda call: draw().choose(call)
+    belongs = split_by_place(weighted)
+
+    def choose(call: Call) -> None:
+        key = sticky(call)
+        (draw() if key is None else belongs(_place(key))).choose(call)
+
+    return choose
+
+
+def _place(key: int) -> float:
+    # Hashed once more: a cluster may pick endpoints by the same key, and must not see the keys of one stretch only.
+    # 53 bits are what a float below 1 holds.
+    return (key_hash(key.to_bytes(8, "big")) >> 11) / (1 << 53)
 
 
 class Table:

@@ -45,12 +45,14 @@ class HashKey(Model):
         return self
 
 
+HASH_KEY = Short(_key, {"type": "string", "enum": list(PARTS)})
+"""Marks a `HashKey` that may be written as the name of its part."""
+
+
 class Hashing(Model):
     """How the balances ring_hash and maglev hash."""
 
-    key: Annotated[
-        tuple[Annotated[HashKey, Short(_key, {"type": "string", "enum": list(PARTS)})], ...], NotEmpty(), ONE_OR_LIST
-    ] = Field(
+    key: Annotated[tuple[Annotated[HashKey, HASH_KEY], ...], NotEmpty(), ONE_OR_LIST] = Field(
         default=(HashKey.model_construct(part="source"),),
         description="What calls are told apart by; of several the first that a call has. A call that has none goes to "
         "any endpoint.",

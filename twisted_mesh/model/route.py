@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal, Mapping, Optional, Union
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
@@ -10,11 +11,22 @@ from typing_extensions import Self
 from twisted_mesh.model.base import ONE_OR_LIST, DurationOrOff, Model, Name, OrOff, Short, check_name
 from twisted_mesh.model.fields import HeaderValue, SetHeaderName
 from twisted_mesh.model.filters import FilterUse
+from twisted_mesh.model.hashing import HASH_KEY, HashKey
 from twisted_mesh.model.match import Match, Path
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Duration, Interval, Size
+from twisted_mesh.policy.template import Template, slots
 
 CONDITIONS = ("connect_failed", "reset", "5xx", "gateway_error", "retriable_4xx")
+
+
+_AUTHORITY = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+
+
+def _authority(text: str) -> str:
+    if _AUTHORITY.fullmatch(text) is None:
+        raise expected("a host, with a port if need be, such as shop.example:8080", text)
+    return text
 
 
 def _name(name: str) -> str:
@@ -59,7 +71,13 @@ def _targets(value: Any) -> Any:
 class Redirect(Model):
     """Answers with another place to go to: the request's own URL with some parts replaced, or a whole one."""
 
-    path: Optional[Path] = Field(default=None, description="The path to go to; the query stays.")
+    path: Optional[Path] = Field(
+        default=None,
+        description="The path to go to, where {name} is a segment of the match's template; the query stays.",
+    )
+    prefix: Optional[Path] = Field(
+        default=None, description="What to put in the place of the match's prefix; what follows it stays."
+    )
     host: Optional[str] = Field(default=None, description="The host to go to, with a port if need be.")
     scheme: Optional[Literal["http", "https"]] = Field(default=None, description="The scheme to go to.")
     url: Optional[HeaderValue] = Field(default=None, description="The whole URL, instead of the parts.")
@@ -67,10 +85,37 @@ class Redirect(Model):
 
     @model_validator(mode="after")
     def _whole_or_parts(self) -> Self:
-        parts = [each for each in (self.path, self.host, self.scheme) if each is not None]
+        parts = [each for each in (self.path, self.prefix, self.host, self.scheme) if each is not None]
         if (self.url is None) == (not parts):
-            raise ValueError("expected either url, or one or more of path, host and scheme")
+            raise ValueError("expected either url, or one or more of path, prefix, host and scheme")
+        _path_or_prefix(self)
         return self
+
+
+class Rewrite(Model):
+    """What is asked of the endpoint in the place of what was asked here; logs and filters see what was asked."""
+
+    path: Optional[Path] = Field(
+        default=None, description="The path, where {name} is a segment of the match's template; the query stays."
+    )
+    prefix: Optional[Path] = Field(
+        default=None, description="What to put in the place of the match's prefix; what follows it stays."
+    )
+    host: Optional[Annotated[str, AfterValidator(_authority)]] = Field(
+        default=None, description="The Host; what the client sent is in X-Forwarded-Host."
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.path is None and self.prefix is None and self.host is None:
+            raise ValueError("expected one or more of path, prefix and host")
+        _path_or_prefix(self)
+        return self
+
+
+def _path_or_prefix(change: Union[Redirect, Rewrite]) -> None:
+    if change.path is not None and change.prefix is not None:
+        raise ValueError("expected either path or prefix")
 
 
 class FixedReply(Model):
@@ -137,7 +182,7 @@ class Retry(Model):
 class Route(Model):
     """One entry of a routing table; the first that matches a call is taken."""
 
-    later: ClassVar[frozenset[str]] = frozenset(["fault", "hash", "mirror", "rewrite", "strip"])
+    later: ClassVar[frozenset[str]] = frozenset(["fault", "hash", "mirror"])
 
     name: Annotated[str, AfterValidator(_name)] = Field(
         default="", description="Its name in logs and metrics; TABLE[n] if not given."
@@ -145,6 +190,15 @@ class Route(Model):
     match: Match = Field(default=Match.model_construct(), description="Which calls it is for; all if not given.")
     to: Annotated[tuple[Target, ...], Short(_targets, *_TARGETS)] = Field(
         default=(), description="The cluster: NAME, {NAME: WEIGHT, ...}, or a list of {cluster, weight, headers}."
+    )
+    sticky: Annotated[tuple[Annotated[HashKey, HASH_KEY], ...], ONE_OR_LIST] = Field(
+        default=(),
+        description="With several clusters: calls that are alike in this go to the same one for as long as the weights "
+        "stay; of several the first that a call has. source, host, path or identity, or {header: NAME}, "
+        "{cookie: NAME}, {query: NAME}.",
+    )
+    rewrite: Optional[Rewrite] = Field(
+        default=None, description="The path or the host to ask the endpoint for, if not those that were asked for."
     )
     redirect: Optional[Redirect] = Field(default=None, description="Answer with another place to go to.")
     reply: Optional[FixedReply] = Field(default=None, description="Answer at once.")
@@ -172,4 +226,22 @@ class Route(Model):
     def _one_end(self) -> Self:
         if bool(self.to) + (self.redirect is not None) + (self.reply is not None) != 1:
             raise ValueError("expected exactly one of to, redirect and reply")
+        if not self.to and (self.rewrite is not None or self.sticky):
+            raise ValueError("rewrite and sticky are for routes with to")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_match(self) -> Self:
+        matched = self.match.path
+        prefix, template = (None, None) if matched is None else (matched.prefix, matched.template)
+        known = [] if template is None else Template(template).names
+        for name, change in (("redirect", self.redirect), ("rewrite", self.rewrite)):
+            if change is None:
+                continue
+            if change.prefix is not None and prefix is None:
+                raise ValueError(f"{name}: prefix needs a match whose path has a prefix")
+            missing = [each for each in slots(change.path or "") if each not in known]
+            if missing:
+                there = f"; there are {', '.join(known)}" if known else ""
+                raise ValueError(f"{name}: the match's template has no segment {{{missing[0]}}}{there}")
         return self

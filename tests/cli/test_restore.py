@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Callable
 
+import pytest
+
 from tests.cli.conftest import Meshctl, Sidecar
 from tests.servers import Server
 from tests.support import until
+from twisted_mesh.bus.store import ConfigStore
 
 Write = Callable[..., str]
 
@@ -30,3 +33,12 @@ def test_where_nothing_was_lost(meshctl: Meshctl) -> None:
     assert meshctl("restore", "--timeout", "200ms", status=1).err.startswith(
         "meshctl: no sidecar has more than the store"
     )
+
+
+def test_where_all_sidecars_are_in_step_nobody_is_waited_for(
+    meshctl: Meshctl, write: Write, sidecar: Callable[[str], Sidecar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sidecar("one")
+    meshctl("apply", "-f", write("clusters: {web: {endpoints: [127.0.0.1:80]}}\n"), "--wait")
+    monkeypatch.delattr(ConfigStore, "restore")
+    assert "there is nothing to restore" in meshctl("restore", status=1).err

@@ -1,4 +1,8 @@
-"""Have an instance of a service get no more calls; it stays registered. --undo has it get calls again."""
+"""Have an instance of a service get no more calls; it stays registered. --undo has it get calls again.
+
+Where all instances of a cluster are drained they still serve: that is better than nobody. `meshctl override` with
+maintenance ends that as well.
+"""
 
 from __future__ import annotations
 

@@ -28,8 +28,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _restore(session: Session, arguments: argparse.Namespace) -> int:
+    from twisted_mesh.cli.failure import Failure
     from twisted_mesh.cli.writing import changed_by, finish
 
+    found = await session.store.status()
+    if found.sidecars and not found.behind and not arguments.node:
+        # Nobody has anything to offer, so nobody has to be waited for.
+        raise Failure("no sidecar has more than the store: there is nothing to restore")
     author = author_of(arguments, os.environ)
     reason = arguments.reason or "restored from a sidecar"
     written = await session.store.restore(author=author, reason=reason, node=arguments.node, wait=arguments.timeout)

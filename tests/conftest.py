@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -16,6 +17,19 @@ from tests.support import HttpUpstream, Mesh, TcpUpstream, start_mesh
 settings.register_profile("fast", max_examples=60, deadline=None, derandomize=True)
 settings.register_profile("deep", max_examples=5000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state() -> Iterator[None]:
+    """What sidecars keep goes with the tests, and not to where real ones have theirs."""
+    before = os.environ.get("XDG_STATE_HOME")
+    with tempfile.TemporaryDirectory(prefix="mesh-state-", ignore_cleanup_errors=True) as directory:
+        os.environ["XDG_STATE_HOME"] = directory
+        yield
+    if before is None:
+        del os.environ["XDG_STATE_HOME"]
+    else:
+        os.environ["XDG_STATE_HOME"] = before
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ class Families:
             start + "retries_refused_total", "Tries that the retry budget had no room for.", where
         )
         self.upstream_overflows = registry.counter(
-            start + "overflows_total", "Calls refused: too many waited for a connection, or for too long.", where
+            start + "overflows_total", "Calls refused: too many waited for room or a connection, or too long.", where
         )
         self.upstream_connections = registry.gauge(
             start + "connections", "Connections by state: active, idle.", (*where, "state")
@@ -113,6 +113,12 @@ class Families:
         )
         self.membership_changes = registry.counter(
             start + "membership_changes_total", "Times that the set of endpoints changed.", ("cluster",)
+        )
+        self.cluster_calls = registry.gauge(
+            start + "calls_active", "Calls in flight, where the cluster limits them.", ("cluster",)
+        )
+        self.cluster_waiting = registry.gauge(
+            start + "calls_waiting", "Calls that wait for room in their cluster.", ("cluster",)
         )
         self.ejections = registry.counter(
             start + "ejections_total", "Times endpoints were left out: breaker, outlier.", ("cluster", "kind")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 from tests.e2e.test_upstreams import Moody, Server, Start, endpoints, sidecar
-from tests.support import free_port, request, until
+from tests.support import Answer, Seen, free_port, request, until
 
 
 def test_a_breaker_opens_is_shown_and_closes_again(mesh: Start, http_upstream: Server) -> None:
@@ -41,3 +44,25 @@ def test_an_outlier_is_ejected_and_shown(mesh: Start, http_upstream: Server) -> 
     about = endpoints(running)[one.address]["conduct"]
     assert about["outlier"]["ejected"] == "2 errors in a row"
     assert "ejected for " in running.get("/clusters").text
+
+
+def test_a_cluster_takes_no_more_calls_than_it_may(mesh: Start, http_upstream: Server) -> None:
+    """And each of those that it refuses is told so at once, and counted."""
+    gate = threading.Event()
+
+    def respond(seen: Seen) -> Answer:
+        gate.wait(10.0)
+        return Answer(200, [], b"ok")
+
+    upstream = http_upstream("one", respond)
+    cluster = {"endpoints": [upstream.address], "limits": {"calls": 2, "waiting": 1, "wait": "10s"}}
+    running, port = sidecar(mesh, {"api": cluster})
+    with ThreadPoolExecutor(3) as clients:
+        began = [clients.submit(request, port) for _ in range(3)]
+        until(lambda: running.metric("twisted_mesh_cluster_calls_waiting", cluster="api") == 1, "one that waits")
+        assert request(port).status == 503
+        assert "2 of 2 calls, 1 waiting" in running.get("/clusters").text
+        gate.set()
+        assert [each.result(10.0).status for each in began] == [200] * 3
+    assert running.metric("twisted_mesh_upstream_overflows_total", cluster="api") == 1
+    until(lambda: running.metric("twisted_mesh_cluster_calls_active", cluster="api") == 0)

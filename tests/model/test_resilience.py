@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from twisted_mesh.model.resilience import Breaker, Outlier
+from twisted_mesh.model.resilience import Breaker, Limits, Outlier
 from twisted_mesh.policy.breaker import BreakerRule
 from twisted_mesh.policy.outlier import OutlierRule
 
@@ -34,3 +34,10 @@ def test_the_defaults_are_those_of_the_policies() -> None:
 def test_what_is_wrong_is_refused(model: Any, written: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         model.model_validate(written)
+
+
+def test_limits() -> None:
+    limits = Limits.model_validate({"calls": 10, "wait": "250ms"})
+    assert (limits.calls, limits.waiting, limits.wait) == (10, 1024, 0.25)
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        Limits.model_validate({"calls": 0})

@@ -15,6 +15,7 @@ from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.net.accept import Port
 from twisted_mesh.net.connect import Connector
 from twisted_mesh.upstream.cluster import Cluster
+from twisted_mesh.upstream.room import Limited
 
 if TYPE_CHECKING:
     from twisted_mesh import model
@@ -155,7 +156,7 @@ class World:
         """Have the cluster take calls of this protocol."""
         if protocol not in cluster.forwards:
             forward = self._new_forward(cluster, protocol)
-            cluster.forwards[protocol] = forward
+            cluster.forwards[protocol] = forward if cluster.room is None else Limited(cluster, protocol, forward)
             self._forwards.setdefault(cluster, []).append(forward)
 
     def _new_forward(self, cluster: Cluster, protocol: str) -> Forward:

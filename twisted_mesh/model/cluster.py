@@ -10,7 +10,7 @@ from typing_extensions import Self
 from twisted_mesh.model.base import ONE_OR_LIST, Model, Name, NotEmpty, Short, one_of
 from twisted_mesh.model.fields import StatusRange
 from twisted_mesh.model.hashing import Hashing
-from twisted_mesh.model.resilience import Breaker, Outlier
+from twisted_mesh.model.resilience import Breaker, Limits, Outlier
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Address, Duration, Interval
 
@@ -112,7 +112,7 @@ class Dns(Model):
 class Cluster(Model):
     """A named set of endpoints that serve the same."""
 
-    later: ClassVar[frozenset[str]] = frozenset(["http", "identity", "limits", "locality", "priority", "redis", "tls"])
+    later: ClassVar[frozenset[str]] = frozenset(["http", "identity", "locality", "priority", "redis", "tls"])
 
     endpoints: tuple[Annotated[Endpoint, Short(_endpoint, ADDRESS)], ...] = Field(
         default=(), description="The addresses: host:port, unix:/path, or objects. Either these or a service."
@@ -155,6 +155,9 @@ class Cluster(Model):
     )
     outlier: Optional[Outlier] = Field(
         default=None, description="Outlier detection, {} with the defaults; none if not given."
+    )
+    limits: Optional[Limits] = Field(
+        default=None, description="How many calls it has at once, {} with the defaults; any number if not given."
     )
     pool: Pool = Field(default=Pool.model_construct(), description="The connections kept to each endpoint.")
     dns: Dns = Field(default=Dns.model_construct(), description="How names are resolved.")

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from twisted_mesh.model.base import Model
-from twisted_mesh.model.units import Interval
+from twisted_mesh.model.units import Duration, Interval
 
 
 class Breaker(Model):
@@ -36,6 +36,17 @@ class Breaker(Model):
         if not self.failures and not self.percent:
             raise ValueError("expected failures or percent to be more than 0, or the breaker would never open")
         return self
+
+
+class Limits(Model):
+    """How many calls a cluster has at once, over all of its endpoints and all routes that lead there.
+
+    A call counts from its first try until its last byte; for TCP that is the whole connection.
+    """
+
+    calls: int = Field(default=1024, ge=1, description="Calls in flight.")
+    waiting: int = Field(default=1024, ge=0, description="Calls that wait for one of those to end; more are refused.")
+    wait: Duration = Field(default=1.0, description="How long they wait.")
 
 
 class Outlier(Model):

@@ -143,7 +143,7 @@ class Budget(Model):
     """How many tries may be added to the calls of a route, so that retries do not bring down what is in trouble."""
 
     percent: float = Field(default=20.0, ge=0, le=1000, description="Retries, as a percentage of the calls of late.")
-    least: int = Field(default=3, ge=0, description="Retries within the window that are free, for routes with few calls.")
+    least: int = Field(default=3, ge=0, description="Retries within the window that are free, for quiet routes.")
     window: Interval = Field(default=10.0, description="What is of late.")
 
 

@@ -42,6 +42,9 @@ def clusters(described: Sequence[Mapping[str, Any]]) -> str:
         notes = [state, each["balance"], f"{len(usable)} of {len(endpoints)} endpoints usable"]
         if each["panicking"]:
             notes.append("panicking: too few are healthy, so all are used")
+        room = each.get("room")
+        if room:
+            notes.append(f"{room['calls']} of {room['limits']['calls']} calls, {room['waiting']} waiting")
         if each["trouble"]:
             notes.append(each["trouble"])
         parts.append(f"{each['name']}: {', '.join(notes)}\n")

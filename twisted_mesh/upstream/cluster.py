@@ -25,6 +25,7 @@ from twisted_mesh.upstream.names import NameWatch, at
 from twisted_mesh.upstream.overruled import Overrides, overrule, under_maintenance
 from twisted_mesh.upstream.resolve import Resolver, SystemResolver
 from twisted_mesh.upstream.resting import Resting
+from twisted_mesh.upstream.room import Room
 from twisted_mesh.upstream.services import Services, Stoppable
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class Cluster:
     """A named set of endpoints.
 
     `endpoints` are all of them, `usable` those that calls go to now, `panicking` says that these are all of them for
-    want of healthy ones.  `forwards` holds the innermost `proceed` by protocol.  `on_change` functions are called with
+    want of healthy ones.  `forwards` holds the innermost `proceed` by protocol, `room` counts their calls where it is
+    limited.  `on_change` functions are called with
     the cluster when `usable` has changed.
 
     A cluster can be picked from as soon as it is made.  `adopt` takes endpoints over from the one before it, `start`
@@ -76,6 +78,7 @@ class Cluster:
         # Those to which one call may be sent to find out; `_special` says that picking is not for the balance alone.
         self._trials: list[Endpoint] = []
         self._special = self._keyed is not None
+        self.room = None if config.limits is None else Room(name, config.limits, env)
         self._resting = Resting(env.clock, self._choose)
         self._next: Callable[[], Endpoint] = self._none
         self._known: dict[str, Endpoint] = {}
@@ -174,6 +177,8 @@ class Cluster:
                 self._groups[key] = self._resolved(watch)
         if self._discovered is not None and old._discovered is not None:
             self._discovered.adopt(old._discovered)
+        if self.room is not None and old.room is not None:
+            self.room = old.room
         if self._keyed is not None and old._keyed is not None:
             self._keyed.adopt(old._keyed)
         self._settle()
@@ -184,6 +189,8 @@ class Cluster:
         What is returned fires when every name was looked up once, well or not, and the service is known.
         """
         self._running = True
+        if self.room is not None and self.config.limits is not None:
+            self.room.configure(self.config.limits)
         if self._overrides is not None:
             self._overruling = self._overrides.follow(self._overruled)
         self._settle()
@@ -245,6 +252,7 @@ class Cluster:
             "ready": self.ready,
             "panicking": self.panicking,
             "trouble": self.trouble,
+            "room": None if self.room is None else self.room.describe(),
             "usable": [each.address for each in self.usable],
             "endpoints": [each.describe() for each in self.endpoints],
             "names": {

@@ -228,3 +228,19 @@ def test_what_comes_in_many_pieces_is_read_once() -> None:
 def test_names_and_reprs() -> None:
     assert repr(RequestReader()) == "<RequestReader 'between commands'>"
     assert arguments(pack([b"A", b"", b"\r\n$"])) == [b"A", b"", b"\r\n$"]
+
+
+ALIKE = st.lists(
+    st.sampled_from([[b"GET", b"k1"], [b"GET", b"\r\n"], [b"SET", b"k1", b"v"], [b"SET", b"k2", b"$"], [b"MSET", b"a", b"b", b"c", b"d"]]),
+    min_size=2,
+    max_size=8,
+)  # fmt: skip
+
+
+@given(ALIKE, st.integers(0, 200), st.sampled_from([b"", b"1", b"\r", b"\n", b"$9", b"*"]), PLACES)
+def test_commands_that_look_alike(commands: list[list[bytes]], place: int, other: bytes, places: list[int]) -> None:
+    """What is the same as in the command before is not parsed again, and what is spoilt there is seen all the same."""
+    data = b"".join(map(pack, commands))
+    assert same_in_any_cut(data, places, read) == Heard(commands, None)
+    spoilt = data[:place] + other + data[place + 1 :]
+    same_in_any_cut(spoilt, places, read)

@@ -6,7 +6,7 @@ This is framing and nothing else: a number is not looked at, nor a map whose key
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import Optional, Union
 
 from twisted_mesh.codec.resp import (
     BULK_LIMIT,
@@ -41,21 +41,32 @@ _FLAT = re.compile(rb"(?:[+\-:,(#_][^\r\n]{0,16384}|[$=!](0|[1-9][0-9]{0,8}))\r\
 def scan(data: bytes, position: int, found: list[Answer]) -> int:
     """Append the whole replies that are no aggregates and begin at `position`; return where the last of them ends.
 
-    This is the fast path: it stops at what is unfinished, nested or wrong without saying which.
+    This is the fast path: it stops at what is unfinished, nested or wrong without saying which.  A line that is the one
+    before it again is not parsed again.
     """
     size = len(data)
+    again = data.startswith
     small = SMALL.get
+    # Nothing begins with one of none.
+    before: Union[bytes, tuple[()]] = ()
+    kind, jump, string = 0, 0, False
     while position < size:
-        line = _FLAT(data, position)
-        if line is None:
-            break
-        end = line.end()
-        length = line[1]
-        if length is not None:
-            end += (int(length) if (number := small(length)) is None else number) + 2
-            if data[end - 2 : end] != CRLF:
+        if not again(before, position):
+            line = _FLAT(data, position)
+            if line is None:
                 break
-        found.append((data[position], position, end))
+            before, length = line.group(0, 1)
+            kind = data[position]
+            jump = len(before)
+            string = length is not None
+            if string:
+                jump += int(length) if (number := small(length)) is None else number
+        end = position + jump
+        if string:
+            if not again(CRLF, end):
+                break
+            end += 2
+        found.append((kind, position, end))
         position = end
     return position
 

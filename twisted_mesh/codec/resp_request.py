@@ -6,7 +6,7 @@ What is refused is refused in the words of the server, which closes the connecti
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import Optional, Union
 
 from twisted_mesh.codec.resp import (
     BULK_LIMIT,
@@ -33,47 +33,64 @@ STRANGER_BULK_LIMIT = 16 * 1024
 _COMMAND = re.compile(rb"\*([1-9][0-9]{0,8})\r\n\$([1-9][0-9]?)\r\n([^\r\n]+)\r\n(?:\$(0|[1-9][0-9]{0,8})\r\n)?").match
 _STRING = re.compile(rb"\$(0|[1-9][0-9]{0,8})\r\n").match
 _STAR = 42
+# Bytes that may come again at another place.
+Repeated = Union[bytes, tuple[()]]
 
 
 def scan(data: bytes, position: int, found: list[Found], shift: int = 0) -> int:
     """Append the whole commands that begin at `position`; return where the last of them ends.
 
-    This is the fast path: it stops at what is unfinished, unusual or wrong without saying which.
+    This is the fast path: it stops at what is unfinished, unusual or wrong without saying which.  Pipelined commands
+    look alike up to their keys: a head, or the length of a value, that is the one before it again is not parsed again.
 
     :param shift: added to the places that are appended.
     """
     size = len(data)
+    again = data.startswith
     small = SMALL.get
+    # Nothing begins with one of none.
+    head: Repeated = ()
+    length: Repeated = ()
+    name, words, head_size, key_size, jump = b"", 0, 0, 0, 0
     while position < size:
-        head = _COMMAND(data, position)
-        if head is None:
-            break
-        count, length, name, first = head.groups()
-        if small(length) != len(name):
-            break
-        words = small(count) or int(count)
-        end = head.end()
-        key: Optional[bytes] = None
-        if words == 1:
-            # What follows is the next command, whatever it looks like.
-            if first is not None:
-                end = head.end(3) + 2
-        elif first is None:
-            break
+        if again(head, position):
+            start = position + head_size
         else:
-            start = end
-            end += (int(first) if (number := small(first)) is None else number) + 2
-            if data[end - 2 : end] != CRLF:
+            match = _COMMAND(data, position)
+            if match is None:
                 break
-            key = data[start : end - 2]
-            for _ in range(words - 2):
-                string = _STRING(data, end)
-                if string is None:
+            count, name_size, name, first = match.groups()
+            if small(name_size) != len(name):
+                break
+            words = small(count) or int(count)
+            if words == 1:
+                # What follows is the next command, whatever it looks like.
+                end = match.end(3) + 2
+                found.append((name, None, 1, position + shift, end + shift))
+                position, head = end, ()
+                continue
+            if first is None:
+                break
+            key_size = int(first) if (number := small(first)) is None else number
+            head = match[0]
+            head_size = len(head)
+            start = position + head_size
+        end = start + key_size
+        key = data[start:end]
+        if not again(CRLF, end):
+            break
+        end += 2
+        for _ in range(words - 2):
+            if not again(length, end):
+                match = _STRING(data, end)
+                if match is None:
                     return position
-                length = string[1]
-                end = string.end() + (int(length) if (number := small(length)) is None else number) + 2
-                if data[end - 2 : end] != CRLF:
-                    return position
+                length, digits = match.group(0, 1)
+                jump = len(length) + (int(digits) if (number := small(digits)) is None else number)
+            end += jump
+            if not again(CRLF, end):
+                return position
+            end += 2
         found.append((name, key, words, position + shift, end + shift))
         position = end
     return position

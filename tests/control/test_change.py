@@ -131,3 +131,39 @@ def test_at_the_start_clients_wait_until_names_were_looked_up(world: Any) -> Non
     resolver.pending.pop().callback(answer("10.0.0.1"))
     assert not port.held
     assert addresses(world, "slow") == ["10.0.0.1:80"]
+
+
+def test_new_clusters_start_before_calls_go_to_them_and_old_ones_end_after(world: Any) -> None:
+    apply(world, api=["127.0.0.1:1"])
+    [one] = world.clusters["api"].endpoints
+    change, _ = begin(world, api=["127.0.0.1:2"])
+    change.open()
+    for _ in change.begin():
+        assert addresses(world, "api") == ["127.0.0.1:1"]
+    change.swap()
+    assert addresses(world, "api") == ["127.0.0.1:2"]
+    assert not one.draining
+    for _ in change.tidy():
+        pass
+    assert one.draining
+
+
+def test_a_change_that_is_given_up_after_its_clusters_started_leaves_what_ran(world: Any) -> None:
+    apply(world, api=["127.0.0.1:1"], other=["127.0.0.1:9"])
+    before = dict(world.clusters)
+    change, _ = begin(world, api=["127.0.0.1:2"], more=["127.0.0.1:3"])
+    change.open()
+    for _ in change.begin():
+        pass
+    change.give_up()
+    assert world.clusters == before
+    assert [each.state for each in before["api"].endpoints] == ["unchecked"]
+    assert world.env.clock.getDelayedCalls() == []
+
+
+def test_what_is_in_force_cannot_be_given_up(world: Any) -> None:
+    change, _ = begin(world, api=["127.0.0.1:1"])
+    change.commit()
+    change.give_up()
+    assert addresses(world, "api") == ["127.0.0.1:1"]
+    assert not world.clusters["api"].endpoints[0].draining

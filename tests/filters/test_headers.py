@@ -49,6 +49,21 @@ def test_both_are_changed() -> None:
     assert reply.headers.get("b") == "2"
 
 
+def test_values_come_from_the_call() -> None:
+    call, reply = a_call(x_team="red", x_old="1"), Reply(200)
+    call.id = "id-1"
+    request = {"set": {"x-team": "%HEADER(x-team)%-%METHOD%", "x-old": "%IDENTITY%"}, "add": {"x-more": "%%"}}
+    run({"request": request, "response": {"set": {"x-id": "%ID%"}}}, call, reply)
+    assert list(call.headers.items()) == [("x-more", "%"), ("x-team", "red-GET")]
+    assert reply.headers.get("x-id") == "id-1"
+
+
+@pytest.mark.parametrize("value", ["%NONE%", "50 %", "a\nb"])
+def test_a_value_that_cannot_be_is_refused(value: str) -> None:
+    with pytest.raises(ValidationError):
+        READ.validate_python({"request": {"set": {"a": value}}})
+
+
 def test_one_filter_serves_many_calls() -> None:
     built = plugin.build(READ.validate_python({"request": {"add": {"a": "1"}}}), FakeEnv())  # type: ignore[arg-type]
     calls = [a_call(), a_call()]

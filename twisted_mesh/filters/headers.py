@@ -1,34 +1,49 @@
 """Header fields of requests and answers: taken out, set, added.
 
-Everything is worked out when the filter is built; a call costs one pass over its fields, and one that only changes
-requests is no coroutine.
+What does not depend on the call is worked out when the filter is built; a call costs one pass over its fields, and a
+filter that only changes requests is no coroutine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Awaitable, Mapping
+from typing import Annotated, Any, Awaitable, Mapping
 
+from pydantic import AfterValidator
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.headers import Headers
+from twisted_mesh.filters.call_text import Text, call_text
+from twisted_mesh.headers import Field, Headers
 from twisted_mesh.headers import field as header_field
 from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
-from twisted_mesh.model.fields import HeaderValue, SetHeaderName
+from twisted_mesh.model.fields import SetHeaderName, check_header_value
+
+
+def _check(value: str) -> str:
+    call_text(check_header_value(value))
+    return value
+
+
+Value = Annotated[str, AfterValidator(_check)]
+"""The value of a header field, in which values of the call may stand."""
 
 
 @dataclass(frozen=True)
 class Changes:
     """What to do to the fields of one message: `remove`, then `set` in the place of all of that name, then `add`.
 
+    Values may hold what is known of the call, by the names of the access log's format: ``%CLIENT%``, ``%ROUTE%``,
+    ``%HEADER(x-team)%`` (of the request), and ``%SEGMENT(id)%`` of the template that the route matched; ``%%`` is the
+    character itself.  A value of which nothing is left sets no field.
+
     A name that frames messages or belongs to one connection (``content-length``, ``connection``) is refused: the mesh
     writes those itself, and a filter that did would make two readings of one message possible.
     """
 
-    set: Mapping[SetHeaderName, HeaderValue] = field(default_factory=dict)
-    add: Mapping[SetHeaderName, HeaderValue] = field(default_factory=dict)
+    set: Mapping[SetHeaderName, Value] = field(default_factory=dict)
+    add: Mapping[SetHeaderName, Value] = field(default_factory=dict)
     remove: tuple[SetHeaderName, ...] = ()
 
 
@@ -47,19 +62,30 @@ class HeadersSettings:
 class _Edit:
     """Changes, ready to be made."""
 
-    __slots__ = ("_drop", "_extra")
+    __slots__ = ("_drop", "_extra", "_made")
 
     def __init__(self, changes: Changes) -> None:
         self._drop = frozenset(each.lower().encode() for each in (*changes.remove, *changes.set))
-        self._extra = [header_field(*each) for each in (*changes.set.items(), *changes.add.items())]
+        self._extra: list[Field] = []
+        self._made: list[tuple[str, Text]] = []
+        for name, value in (*changes.set.items(), *changes.add.items()):
+            text = call_text(value)
+            if isinstance(text, str):
+                self._extra.append(header_field(name, text))
+            else:
+                self._made.append((name, text))
 
     def __bool__(self) -> bool:
-        return bool(self._drop or self._extra)
+        return bool(self._drop or self._extra or self._made)
 
-    def make(self, headers: Headers) -> None:
+    def make(self, headers: Headers, call: Call) -> None:
         drop = self._drop
+        # Before anything is taken out: a value may be that of a field which it replaces.
+        made = [(name, text(call)) for name, text in self._made] if self._made else ()
         kept = [each for each in headers.fields if each[0] not in drop] if drop else headers.fields
         headers.fields = kept + self._extra
+        if made:
+            headers.fields += [header_field(*each) for each in made if each[1]]
 
 
 class RequestHeaders:
@@ -71,7 +97,7 @@ class RequestHeaders:
         self._edit = edit
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
-        self._edit.make(call.headers)
+        self._edit.make(call.headers, call)
         return proceed(call)
 
 
@@ -86,9 +112,9 @@ class BothHeaders:
 
     async def __call__(self, call: Call, proceed: Proceed) -> Reply:
         if self._request:
-            self._request.make(call.headers)
+            self._request.make(call.headers, call)
         reply = await proceed(call)
-        self._response.make(reply.headers)
+        self._response.make(reply.headers, call)
         return reply
 
 

@@ -6,7 +6,7 @@ what the route's own chain returns.
 
 from __future__ import annotations
 
-from typing import Any, Awaitable, Callable, Iterable, Optional, Sequence
+from typing import Any, Awaitable, Callable, Iterable, Mapping, Optional, Sequence
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
@@ -16,6 +16,7 @@ from twisted_mesh.policy.index import Index
 from twisted_mesh.policy.match import Conditions, Test
 from twisted_mesh.policy.ring import key_hash
 from twisted_mesh.policy.split import split, split_by_place
+from twisted_mesh.policy.template import Template
 
 Dice = Callable[[], float]
 Key = Callable[[Call], Optional[int]]
@@ -53,6 +54,7 @@ class Route:
     """
 
     __slots__ = (
+        "_template",
         "body_limit",
         "cells",
         "choose",
@@ -88,6 +90,7 @@ class Route:
         self.proceed = proceed
         self.matches = matches
         self.conditions = conditions
+        self._template: Optional[Template] = None
         self.targets = tuple(targets)
         self.choose = _chooser(self.targets, dice, sticky)
         self.timeout = timeout
@@ -101,6 +104,14 @@ class Route:
     def __repr__(self) -> str:
         to = ", ".join(f"{each.cluster.name}:{each.weight}" for each in self.targets)
         return f"<Route {self.name} to {to or 'nobody'}>"
+
+    def segments(self, call: Call) -> Mapping[str, str]:
+        """Return what the named segments of the route's template are in this call's path."""
+        if self.conditions.template is None:
+            return {}
+        if self._template is None:
+            self._template = Template(self.conditions.template)
+        return self._template.segments(call.resource) or {}
 
     def limit(self, call: Call) -> None:
         """Give the call the limits that few routes set.

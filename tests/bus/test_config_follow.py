@@ -126,6 +126,16 @@ def test_an_empty_store_is_told_once(made: Made, live: Live) -> None:
     assert one.had == [EMPTY]
 
 
+def test_a_start_before_there_is_a_connection_is_no_trouble(made: Made, live: Live, redis: Any) -> None:
+    made.server.kill()
+    made.redis = redis(made.server.url, timeout=1.0, wait=False)
+    one = made.sidecar(beat=60)
+    made.server.start()
+    live.run(one.follower.ready)
+    live.until(lambda: one.counted("bus_reports", "sent") > 0)
+    assert [one.counted(each, "failed") for each in ("bus_config_reads", "bus_reports")] == [0, 0]
+
+
 def test_waiting_ends_with_time_and_says_who_did_not(made: Made, live: Live) -> None:
     one = made.sidecar()
     live.run(one.follower.ready)

@@ -173,6 +173,9 @@ class ConfigFollower:
     # --- what makes it look
 
     def _up(self) -> None:
+        if not self._redis.connected:
+            # It comes here again once it is.
+            return
         self._wants_read = self._wants_report = True
         self._work()
 

@@ -8,6 +8,7 @@ from typing import Any, Iterator
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.control.test_env import make_env
 from twisted_mesh import model
@@ -140,6 +141,18 @@ def test_the_next_life_begins_with_what_was_good(tmp_path: Path) -> None:
     assert {name: each.version for name, each in second.source.good.items()} == {"clusters/web": 3}
     assert [each.version for each in second.source.refused] == [4]
     assert second.bus.describe()["source"] == "disk"
+
+
+def test_a_start_from_disk_is_said(tmp_path: Path) -> None:
+    first = Life(tmp_path)
+    first.take(3, clusters__web=web(7))
+    first.judge()
+    first.save()
+    with capturedLogs() as logs:
+        Life(tmp_path)
+    [said] = [formatEvent(each) for each in logs]
+    assert said.startswith("until Redis is read, version 3 of the configuration holds, as kept in ")
+    assert said.endswith(".kept: 1 resources, 0 services, written 0 s ago")
 
 
 def test_each_sidecar_keeps_its_own(tmp_path: Path) -> None:

@@ -136,6 +136,15 @@ class MeshBus:
             log.error("{path}: the configuration there cannot be used: {error}", path=self._disk.path, error=error)
         for _ in self.offering():
             continue
+        log.info(
+            "until Redis is read, version {version} of the configuration holds, as kept in {path}: "
+            "{good} resources, {services} services, written {age:.0f} s ago",
+            version=self._stored.version,
+            path=self._disk.path,
+            good=len(kept.good),
+            services=len(kept.services),
+            age=self._env.wall() - kept.at,
+        )
 
     @property
     def has_kept(self) -> bool:

@@ -91,6 +91,7 @@ class MeshError(Exception):
         best and says so: a failed connect always is, a reset before any byte of a reply only when the request could
         not have had an effect twice, and nothing is once the reply head went downstream.
     :param status: for a filter that wants a certain HTTP status; 0 leaves it to the adapter's table.
+    :param headers: more fields for the answer of protocols that have them.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class MeshError(Exception):
         origin: Origin = Origin.MESH,
         retryable: bool = False,
         status: int = 0,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(f"{kind.value}: {detail}" if detail else kind.value)
         self.kind = kind
@@ -108,6 +110,7 @@ class MeshError(Exception):
         self.origin = origin
         self.retryable = retryable
         self.status = status
+        self.headers = headers
 
     @property
     def flag(self) -> str:

@@ -221,6 +221,19 @@ class Families:
             "What filters decided, in shadow mode too.",
             ("filter", "mode", "decision"),
         )
+        self.rate_limited = registry.counter(
+            start + "filter_ratelimit_calls_total",
+            "Calls by what a rate limit made of them: admitted, near (a fifth or less is left), refused.",
+            ("filter", "result"),
+        )
+        self.rate_limit_dropped = registry.counter(
+            start + "filter_ratelimit_dropped_total", "Keys forgotten before their time, for want of room.", ("filter",)
+        )
+        self.faults = registry.counter(
+            start + "filter_fault_calls_total",
+            "Calls by the fault that was made: delay, abort, skipped (too many at once).",
+            ("filter", "result"),
+        )
         self.config_version = registry.gauge(start + "config_version", "Snapshots applied since the start.")
         self.config_last_success = registry.gauge(
             start + "config_last_success_timestamp_seconds", "When a configuration was last applied."

@@ -28,6 +28,12 @@ def test_a_filter_may_wish_for_a_status() -> None:
     assert status_of(MeshError(Kind.DENIED, status=451)) == 451
 
 
+def test_a_filter_may_add_fields() -> None:
+    error = MeshError(Kind.RATE_LIMITED, headers=(("Retry-After", "3"),))
+    assert refusal(call(), error).headers.get("retry-after") == "3"
+    assert refusal(call(), MeshError(Kind.RATE_LIMITED)).headers.get("retry-after") is None
+
+
 def test_short_text() -> None:
     """Status, what happened, the flag and the request id, on one line."""
     reply = refusal(call(), MeshError(Kind.NO_ENDPOINT, "cluster api: no endpoint"))

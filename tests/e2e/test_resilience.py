@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -66,3 +69,44 @@ def test_a_cluster_takes_no_more_calls_than_it_may(mesh: Start, http_upstream: S
         assert [each.result(10.0).status for each in began] == [200] * 3
     assert running.metric("twisted_mesh_upstream_overflows_total", cluster="api") == 1
     until(lambda: running.metric("twisted_mesh_cluster_calls_active", cluster="api") == 0)
+
+
+def test_a_rate_limit_refuses_http_calls_and_says_when_to_come_back(mesh: Start, http_upstream: Server) -> None:
+    upstream = http_upstream("one")
+    limit = {"ratelimit": {"rate": "2/h", "key": ["header:x-team"], "headers": True}}
+    running, port = sidecar(mesh, {"api": {"endpoints": [upstream.address]}}, [{"to": "api", "filters": [limit]}])
+    red = [request(port, headers={"x-team": "red"}) for _ in range(3)]
+    assert [each.status for each in red] == [200, 200, 429]
+    assert [each.header("ratelimit-remaining") for each in red] == ["1", "0", "0"]
+    assert 0 < int(red[2].header("retry-after")) <= 1800
+    assert "rate_limited: over the rate limit (flag RL" in red[2].text
+    assert request(port, headers={"x-team": "blue"}).status == 200
+    assert len(upstream.seen) == 3
+    assert running.metric("twisted_mesh_filter_ratelimit_calls_total", result="refused") == 1
+
+
+def test_a_fault_delays_and_fails_calls(mesh: Start, http_upstream: Server) -> None:
+    upstream = http_upstream("one")
+    fault = {"fault": {"delay": {"time": "50ms"}, "abort": {"status": 599}, "header": {"x-fault": "1"}}}
+    running, port = sidecar(mesh, {"api": {"endpoints": [upstream.address]}}, [{"to": "api", "filters": [fault]}])
+    assert request(port).status == 200
+    assert request(port, headers={"x-fault": "1"}).status == 599
+    assert len(upstream.seen) == 1
+    lines = until(lambda: (running.config.parent / "access.log").read_text().splitlines()[1:], "the second line")
+    assert json.loads(lines[0])["flags"] == ["DI", "FI"]
+
+
+def test_a_rate_limit_closes_tcp_connections(mesh: Start, http_upstream: Server) -> None:
+    port = free_port()
+    listener = {
+        **{"protocol": "tcp", "bind": f"127.0.0.1:{port}", "routes": [{"to": "api"}]},
+        "filters": [{"ratelimit": {"rate": "1/h"}}],
+    }
+    clusters = {"api": {"endpoints": [http_upstream("one").address]}}
+    running = mesh(json.dumps({"listeners": {"db": listener}, "clusters": clusters}))
+    assert request(port).status == 200
+    with socket.create_connection(("127.0.0.1", port), 5.0) as refused:
+        refused.settimeout(5.0)
+        with contextlib.suppress(ConnectionResetError):
+            assert refused.recv(1) == b""
+    until(lambda: running.metric("twisted_mesh_downstream_calls_total", listener="db", flag="RL") == 1)

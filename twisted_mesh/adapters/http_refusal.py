@@ -53,7 +53,10 @@ def refusal(call: Call, error: MeshError) -> Reply:
     """Return the reply that tells a client of `error`: short text, or JSON where the client accepts it."""
     accept = call.headers.get_bytes(b"accept")
     as_json = accept is not None and _JSON_ACCEPTED.search(accept) is not None
-    return _reply(status_of(error), error.kind, error.detail, error.flag, call.id, as_json)
+    reply = _reply(status_of(error), error.kind, error.detail, error.flag, call.id, as_json)
+    for each in error.headers:
+        reply.headers.add(*each)
+    return reply
 
 
 def bad_request(status: int, detail: str, request_id: str) -> Reply:

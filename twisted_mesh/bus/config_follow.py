@@ -47,6 +47,9 @@ class Link(Protocol):
 class CommandLink(Commands, Link, Protocol):
     """What following needs of a `bus.client.Redis`."""
 
+    @property
+    def connected(self) -> bool: ...
+
 
 class MessageLink(Link, Protocol):
     """What following needs of a `bus.subscriber.Subscriber`."""

@@ -103,6 +103,15 @@ class Families:
             start + "connections", "Connections by state: active, idle.", (*where, "state")
         )
         self.upstream_pending = registry.gauge(start + "pending", "Calls waiting for a connection.", where)
+        mirror = ("route", "cluster", "result")
+        self.mirror_calls = registry.counter(
+            start + "mirror_calls_total",
+            "Calls for a mirror: answered, failed, cut, skipped_body, skipped_busy, skipped_upgrade.",
+            mirror,
+        )
+        self.mirror_compared = registry.counter(
+            start + "mirror_compared_total", "Answers of a mirror against the real ones: same, different.", mirror
+        )
 
     def _clusters(self, registry: Registry) -> None:
         start = "twisted_mesh_cluster_"

@@ -272,6 +272,17 @@ def test_a_split_may_be_sticky() -> None:
         assert len({run(chain, call).headers.get("x-cluster") for call in calls}) == 1
 
 
+def test_a_mirror_gets_a_copy_of_what_the_filters_let_pass() -> None:
+    world = World()
+    chain = world.compile([{"to": "api", "mirror": {"cluster": "web", "compare": {}}, "filters": ["m1"]}])
+    assert run(chain, http_call()).headers.get("x-cluster") == "api"
+    assert trace == ["m1", "cluster api", "cluster web"]
+    # A new cluster of the same name is reached, too.
+    world.clusters["web"] = FakeCluster("web")
+    run(world.compile([{"to": "api", "mirror": {"cluster": "web", "compare": {}}, "filters": ["m1"]}]), http_call())
+    assert world.clusters["web"].calls == 1
+
+
 def test_answers_of_the_mesh_itself() -> None:
     world = World()
     reply = run(world.compile([{"reply": {"status": 404, "body": "gone", "headers": {"x-a": "b"}}, "filters": ["m1"]}]))

@@ -38,9 +38,22 @@ clusters: {good: {}}
     ]
 
 
+def test_mirrors_are_references_too() -> None:
+    text = (
+        "routes: {shop: [{mirror: a}, {mirror: {cluster: b}}, {mirror: [good, {cluster: c}, d]}]}\nclusters: {good: {}}"
+    )
+    assert [each.split(": ", 1)[1] for each in missing(text)] == [
+        'routes.shop[0].mirror: there is no cluster "a"; known are good',
+        'routes.shop[1].mirror.cluster: there is no cluster "b"; known are good',
+        'routes.shop[2].mirror[1].cluster: there is no cluster "c"; known are good',
+        'routes.shop[2].mirror[2]: there is no cluster "d"; known are good',
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "routes: {a: [{mirror: 5.5}, {mirror: [[x]]}, {mirror: {}}, {mirror: {cluster: []}}, {mirror: }]}\nclusters: [a]",
         "listeners: 5\nroutes: x\nclusters: [a]",
         "listeners: [a]\nroutes: {a: 5, b: [5, [], {to: []}, {to: 5}, {to: [5, {cluster: []}]}, {to: {a: x}}]}",
         "listeners: {a: 5, b: {}, c: {routes: {}}, d: {routes: }}",

@@ -9,7 +9,7 @@ from typing import Any, Iterator
 import pytest
 
 from tests.e2e.support import Edge, edge_config
-from tests.support import Answer, HttpUpstream, Seen, free_ports, request, start_mesh
+from tests.support import Answer, HttpUpstream, Seen, free_ports, request, start_mesh, until
 
 # More than are looked at one after the other.
 ROUTES: list[dict[str, Any]] = [
@@ -29,6 +29,11 @@ ROUTES: list[dict[str, Any]] = [
     {"match": {"path": "/side", "listener": "side"}, "to": "b"},
     {"match": {"path": "/never", "percent": 0}, "to": "b"},
     {"match": {"path": "/sticky"}, "to": {"a": 1, "b": 1}, "sticky": {"header": "x-user"}},
+    {
+        "match": {"path": {"prefix": "/mirrored"}},
+        "to": "a",
+        "mirror": {"cluster": "b", "compare": {"headers": "x-seen"}},
+    },
     {"to": "a"},
 ]
 
@@ -108,3 +113,13 @@ def test_a_split_that_is_sticky(edge: Edge) -> None:
 def test_the_log_says_what_was_asked(edge: Edge) -> None:
     seen(edge.port, "/api/logged")
     assert edge.line("/api/logged")["route"] == "table[0]"
+
+
+def test_a_mirror_hears_the_same_and_is_compared(edge: Edge) -> None:
+    """Bodies of their own read as well, as most clients send them."""
+    for number in range(3):
+        answer = request(edge.port, f"/mirrored/{number}", "POST", body=b"data" * number)
+        assert (answer.header("x-seen") or "").startswith("a ")
+    until(lambda: edge.mesh.metric("twisted_mesh_upstream_mirror_calls_total", cluster="b", result="answered") == 3)
+    until(lambda: edge.mesh.metric("twisted_mesh_upstream_mirror_compared_total", cluster="b", result="different") == 3)
+    assert "the mirror b answers" in edge.mesh.output()

@@ -73,7 +73,7 @@ def test_a_condition_is_a_word_or_a_status() -> None:
         ({"redirect": {"path": "/a", "prefix": "/b"}}, "expected either path or prefix"),
         ({"redirect": {"prefix": "/b"}}, "redirect: prefix needs a match whose path has a prefix"),
         ({"redirect": {"path": "/{id}"}}, "redirect: the match's template has no segment {id}"),
-        ({"redirect": {"path": "/"}, "sticky": "source"}, "rewrite and sticky are for routes with to"),
+        ({"redirect": {"path": "/"}, "sticky": "source"}, "rewrite, sticky and mirror are for routes with to"),
         ({"to": "a", "rewrite": {}}, "expected one or more of path, prefix and host"),
         ({"to": "a", "rewrite": {"path": "/a", "prefix": "/b"}}, "expected either path or prefix"),
         ({"to": "a", "rewrite": {"prefix": "/b"}}, "rewrite: prefix needs a match whose path has a prefix"),

@@ -8,6 +8,7 @@ Models end here: what runs per call are slotted objects and composed functions. 
     the table         finds the route, or raises
       rewrite         where the route has one
       route filters   in the order of the configuration: they know the route
+      mirrors         a copy for each call, whatever is tried again
       retry           all tries share one deadline, the route's timeout
       timeout         where there is no retry: gives the sweep's cancellation its meaning, as retry does itself
       forward         one endpoint, one try
@@ -25,6 +26,7 @@ from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.matches import conditions, is_for, path_change
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.filters.answers import FixedReply, Redirect
+from twisted_mesh.filters.mirror import Mirror
 from twisted_mesh.filters.retry import BackoffSettings, BudgetSettings, Retry, RetrySettings
 from twisted_mesh.filters.rewrite import Rewrite
 from twisted_mesh.filters.route import Route, Table, Target, forward
@@ -195,11 +197,12 @@ class Chains:
     def _route(self, table: _Place, at: int, config: model.Route, protocol: str) -> Route:
         name = config.name or f"{table.name}[{at}]"
         clusters = [self._clusters[each.cluster] for each in config.to]
+        mirrors = [self._clusters[each.cluster] for each in config.mirror]
         place = _Place(name, f"{table.owner}/{name}", f"{table.path}[{at}]")
         # The clusters count by identity: a new one of the same name must be reached.
         return self._once(
             ("route", protocol, place.owner),
-            (config, clusters),
+            (config, clusters, mirrors),
             partial(self._new_route, place, config, clusters, protocol),
         )
 
@@ -208,6 +211,7 @@ class Chains:
         layers = self._filters(place, config.filters)
         if config.rewrite is not None:
             layers.insert(0, Rewrite(path_change(config.match, config.rewrite), config.rewrite.host))
+        layers += [self._mirror(place.owner, each, protocol) for each in config.mirror]
         if config.to and config.retry is not None and config.retry.attempts > 1:
             layers.append(self._retry(place.owner, config.retry))
         elif config.timeout is not None:
@@ -228,6 +232,21 @@ class Chains:
             max_duration=config.max_duration,
             body_limit=config.body_limit,
             upgrades=config.upgrade,
+        )
+
+    def _mirror(self, owner: str, config: model.Mirror, protocol: str) -> Filter:
+        asked = config.compare
+        return Mirror(
+            config.cluster,
+            self._clusters[config.cluster].forwards[protocol],
+            self._env.named(f"{owner}/mirror"),
+            percent=config.percent,
+            limit=config.timeout,
+            most=config.max_active,
+            compare=asked is not None,
+            status=asked is not None and asked.status,
+            headers=() if asked is None else asked.headers,
+            body=asked is not None and asked.body,
         )
 
     def _retry(self, owner: str, config: model.Retry) -> Filter:

@@ -12,7 +12,7 @@ from twisted_mesh.model import AccessLog, Config, FilterUse, Listener, Route
 from twisted_mesh.model.base import Model
 
 # What a route can say that means nothing for a TCP connection.
-_HTTP_ONLY = ("rewrite", "redirect", "reply", "body_limit", "upgrade")
+_HTTP_ONLY = ("rewrite", "mirror", "redirect", "reply", "body_limit", "upgrade")
 _HTTP_ONLY_MATCHES = ("host", "path", "method", "header", "query", "cookie")
 _TCP_CONDITIONS = ("connect_failed", "reset")
 

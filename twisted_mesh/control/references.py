@@ -47,6 +47,8 @@ def _routes(routes: Any, clusters: Names) -> Iterator[Problem]:
     for route in routes if isinstance(routes, Items) else ():
         if isinstance(route, Table) and "to" in route:
             yield from _targets(route["to"], route.marks["to"], clusters)
+        if isinstance(route, Table) and "mirror" in route:
+            yield from _mirrors(route["mirror"], route.marks["mirror"], clusters)
 
 
 def _targets(to: Any, mark: Mark, clusters: Names) -> Iterator[Problem]:
@@ -61,6 +63,18 @@ def _targets(to: Any, mark: Mark, clusters: Names) -> Iterator[Problem]:
                 yield from _missing("cluster", target["cluster"], target.marks["cluster"], clusters)
     elif isinstance(to, Text):
         yield from _missing("cluster", to, mark, clusters)
+
+
+def _mirrors(mirror: Any, mark: Mark, clusters: Names) -> Iterator[Problem]:
+    """Look at the mirrors of a route: NAME, {cluster, ...}, or a list of these."""
+    if isinstance(mirror, Items):
+        for each, at in zip(mirror, mirror.marks):
+            yield from _mirrors(each, at, clusters) if not isinstance(each, Items) else ()
+    elif isinstance(mirror, Table):
+        if "cluster" in mirror:
+            yield from _missing("cluster", mirror["cluster"], mirror.marks["cluster"], clusters)
+    else:
+        yield from _missing("cluster", mirror, mark, clusters)
 
 
 def _missing(kind: str, name: Any, mark: Mark, known: Names) -> Iterator[Problem]:

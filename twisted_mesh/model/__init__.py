@@ -14,6 +14,7 @@ from twisted_mesh.model.listener import (
     TcpOptions,
 )
 from twisted_mesh.model.match import Match, PathMatch, TextMatch
+from twisted_mesh.model.mirror import Compare, Mirror
 from twisted_mesh.model.node import Node
 from twisted_mesh.model.registry import Registry
 from twisted_mesh.model.route import (
@@ -34,6 +35,7 @@ __all__ = [
     "Backoff",
     "Bind",
     "Cluster",
+    "Compare",
     "Config",
     "Dns",
     "Drain",
@@ -47,6 +49,7 @@ __all__ = [
     "HttpTimeouts",
     "Listener",
     "Match",
+    "Mirror",
     "Node",
     "Normalise",
     "PathMatch",

@@ -13,6 +13,7 @@ from twisted_mesh.model.fields import HeaderValue, SetHeaderName
 from twisted_mesh.model.filters import FilterUse
 from twisted_mesh.model.hashing import HASH_KEY, HashKey
 from twisted_mesh.model.match import Match, Path
+from twisted_mesh.model.mirror import MIRROR, Mirror
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Duration, Interval, Size
 from twisted_mesh.policy.template import Template, slots
@@ -182,7 +183,7 @@ class Retry(Model):
 class Route(Model):
     """One entry of a routing table; the first that matches a call is taken."""
 
-    later: ClassVar[frozenset[str]] = frozenset(["fault", "hash", "mirror"])
+    later: ClassVar[frozenset[str]] = frozenset(["fault", "hash"])
 
     name: Annotated[str, AfterValidator(_name)] = Field(
         default="", description="Its name in logs and metrics; TABLE[n] if not given."
@@ -199,6 +200,9 @@ class Route(Model):
     )
     rewrite: Optional[Rewrite] = Field(
         default=None, description="The path or the host to ask the endpoint for, if not those that were asked for."
+    )
+    mirror: Annotated[tuple[Annotated[Mirror, MIRROR], ...], ONE_OR_LIST] = Field(
+        default=(), description="Clusters that get a copy of calls: NAME, or {cluster, percent, compare, ...}."
     )
     redirect: Optional[Redirect] = Field(default=None, description="Answer with another place to go to.")
     reply: Optional[FixedReply] = Field(default=None, description="Answer at once.")
@@ -226,8 +230,8 @@ class Route(Model):
     def _one_end(self) -> Self:
         if bool(self.to) + (self.redirect is not None) + (self.reply is not None) != 1:
             raise ValueError("expected exactly one of to, redirect and reply")
-        if not self.to and (self.rewrite is not None or self.sticky):
-            raise ValueError("rewrite and sticky are for routes with to")
+        if not self.to and (self.rewrite is not None or self.sticky or self.mirror):
+            raise ValueError("rewrite, sticky and mirror are for routes with to")
         return self
 
     @model_validator(mode="after")

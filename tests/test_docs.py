@@ -14,6 +14,7 @@ import pytest
 
 from tests.servers import Server
 from tests.support import ROOT, HttpUpstream, Mesh, environment, free_port, free_ports, request, until
+from twisted_mesh.control.load import load_text
 from twisted_mesh.errors import FLAGS
 from twisted_mesh.families import Families
 from twisted_mesh.filters.log_format import ARGUMENT_FIELDS, FIELDS
@@ -87,6 +88,18 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_files_that_are_named_exist(page: Path) -> None:
     for name in re.findall(r"`((?:twisted_mesh|plugins|config|tests|docs|benchmarks)/[\w./-]+)`", page.read_text()):
         assert (ROOT / name).exists(), name
+
+
+# --- docs/routing.md
+
+
+def test_the_routes_of_the_page_about_routing_can_be_loaded() -> None:
+    shown = [each.text for each in blocks("docs/routing.md") if each.language == "yaml"]
+    names = ("admin", "api", "reads", "shop", "shop-next")
+    rest = "clusters:\n" + "".join(f"  {name}: {{endpoints: ['127.0.0.1:1']}}\n" for name in names)
+    for each in shown:
+        assert load_text(each + "listeners: {edge: {bind: '127.0.0.1:0', routes: shop}}\n" + rest).routes["shop"]
+    assert len(shown) == 4
 
 
 # --- docs/writing-a-filter.md

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_mesh.policy.ring import MAGLEV_SIZE, HashRing, Maglev, bounded, is_prime, key_hash
+from twisted_mesh.policy.ring import MAGLEV_SIZE, HashRing, Maglev, bounded, even_size, is_prime, key_hash
 
 # Envoy's ring_hash_lb_test.cc and maglev_lb_test.cc: rings of 12 points over 6 hosts, tables of 7 entries.
 HOSTS = [f"127.0.0.1:{port}" for port in range(90, 96)]
@@ -172,3 +172,21 @@ def test_filling_in_steps_refuses_the_same() -> None:
 @pytest.mark.parametrize("number, expected", [(1, False), (2, True), (9, False), (1009, True), (65_537, True)])
 def test_primes(number: int, expected: bool) -> None:
     assert is_prime(number) is expected
+
+
+@pytest.mark.parametrize(
+    ("weights", "size"),
+    [
+        ([1] * 10, 1280),
+        ([1] * 9, 1152),
+        ([1] * 8, 1024),
+        ([1, 3], 1024),
+        ([2, 2], 1024),
+        ([1, 10**6], 16_384),
+        ([5], 1024),
+    ],
+)
+def test_the_points_of_the_lightest_are_a_power_of_two(weights: list[int], size: int) -> None:
+    assert even_size(weights, 1024, 16_384) == size
+    names = [str(each) for each in range(len(weights))]
+    assert len(HashRing(names, names, weights, least=size, most=16_384)) == size

@@ -181,3 +181,19 @@ def test_it_says_what_it_is() -> None:
     cluster = a_cluster("maglev", *ADDRESSES)
     assert repr(cluster._keyed) == "<Keyed maglev of 5 filling>"
     assert repr(a_cluster("ring_hash", *ADDRESSES)._keyed) == "<Keyed ring_hash of 5>"
+
+
+def test_only_the_keys_of_one_that_leaves_the_ring_move() -> None:
+    """Nine endpoints have as many points each as ten; by Envoy's rule alone all would have others."""
+    addresses = [f"10.0.0.{each}:80" for each in range(10)]
+    cluster = a_cluster("ring_hash", *addresses)
+    before = owners(cluster)
+    cluster.replace(STATIC, cluster.endpoints[:9])
+    assert moved(before, owners(cluster)) == {addresses[9]}
+
+
+def test_a_ring_of_very_different_weights_is_bounded() -> None:
+    cluster = a_cluster("ring_hash", {"address": ADDRESSES[0], "weight": 1_000_000}, ADDRESSES[1])
+    table: Any = cluster._keyed and cluster._keyed._table
+    assert len(table) <= 16_384
+    assert cluster.pick(keyed("a")).address == ADDRESSES[0]

@@ -107,6 +107,18 @@ def _points(
             made += 1
 
 
+def even_size(weights: Sequence[int], least: int, most: int) -> int:
+    """Return a size for a ring of at least so many points, `most` at most, that seldom depends on how many share it.
+
+    Envoy's rule alone gives each of ten endpoints 103 points, and each of nine 114, so that when one leaves 1.7 times
+    the keys move that have to.  Here the points of the lightest endpoint are a power of two: both have 128, and only
+    the keys of the one that leaves move.
+    """
+    total, smallest = sum(weights), min(weights)
+    points = 1 << (ceil(least * smallest / total) - 1).bit_length()
+    return min(points * total // smallest, most)
+
+
 class Maglev(Generic[T]):
     """A table of prime size, filled by all endpoints in turn.
 

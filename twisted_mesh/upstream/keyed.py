@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from twisted_mesh.call import Call
 from twisted_mesh.interfaces import Env
-from twisted_mesh.policy.ring import HashRing, Maglev
+from twisted_mesh.policy.ring import HashRing, Maglev, even_size
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.hash_key import hashed
 
@@ -99,8 +99,8 @@ class Keyed:
         names = [each.address for each in endpoints]
         weights = [each.weight for each in endpoints]
         if not self._maglev:
-            least = self._config.ring_size
-            most = max(_RING_MOST, least, len(endpoints))
+            most = max(_RING_MOST, self._config.ring_size, len(endpoints))
+            least = even_size(weights, self._config.ring_size, most)
             self._table = HashRing(endpoints, names, weights, least=least, most=most)
             return
         size = self._config.table_size

@@ -1,0 +1,208 @@
+"""What the balances make of slow and failing endpoints, and retries of a failing upstream: a simulation.
+
+    python benchmarks/balance.py [--seconds 20] [--seed 1]
+
+The policies are the sidecar's own, the time is virtual, so that the same seed gives the same figures on any machine;
+only the last column of the first table is measured.  Ten endpoints serve four calls at once each, in 10 ms on average
+(exponential), and get half of what they can take.  Prints Markdown; docs/performance.md holds what it printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import sys
+import time
+from pathlib import Path
+from random import Random
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from twisted_mesh.policy.balance import BALANCES  # noqa: E402
+from twisted_mesh.policy.budget import BudgetRule, RetryBudget  # noqa: E402
+from twisted_mesh.policy.ewma import REFUSED, PeakEwma, peak_ewma  # noqa: E402
+from twisted_mesh.policy.ring import RING_LEAST, RING_MOST, HashRing, Maglev, even_size, key_hash  # noqa: E402
+
+NAMES = ("round_robin", "random", "least_request", "peak_ewma", "ring_hash", "maglev")
+ENDPOINTS = 10
+WORKERS = 4
+MEAN = 0.010
+RATE = 0.5 * ENDPOINTS * WORKERS / MEAN
+KEYS = 10_000
+
+Pick = Callable[[], "Server"]
+
+
+class Server:
+    """An endpoint: calls that find every worker busy wait."""
+
+    def __init__(self, number: int, mean: float, failing: bool = False) -> None:
+        self.name = f"10.0.{number // 250}.{number % 250}:8080"
+        self.weight = 1
+        self.active = 0
+        self.mean = mean
+        self.failing = failing
+        self.calls = 0
+        self.free = [0.0] * WORKERS
+        self.latency = PeakEwma(0.0)
+
+    def serve(self, now: float, dice: Random) -> float:
+        """Return when a call that comes now ends."""
+        if self.failing:
+            return now + 0.0002
+        begins = max(now, heapq.heappop(self.free))
+        ends = begins + dice.expovariate(1.0 / self.mean)
+        heapq.heappush(self.free, ends)
+        return ends
+
+
+class Outcome(NamedTuple):
+    """Of a run: latencies of the calls that went well in order, the share that failed, calls of each endpoint."""
+
+    latencies: list[float]
+    failed: float
+    calls: list[int]
+
+    def percentile(self, share: float) -> float:
+        """Return a latency in milliseconds."""
+        return 1000 * self.latencies[min(len(self.latencies) - 1, int(share * len(self.latencies)))]
+
+    @property
+    def spread(self) -> float:
+        """The calls of the endpoint that got most, in means."""
+        return max(self.calls) * len(self.calls) / sum(self.calls)
+
+
+def picker(name: str, servers: Sequence[Server], dice: Random, now: Callable[[], float]) -> Pick:
+    """Return what picks an endpoint for a call; the keys of calls are drawn evenly from `KEYS`."""
+    if name == "peak_ewma":
+        return peak_ewma(servers, [each.latency for each in servers], dice.random, now)
+    if name in BALANCES:
+        balance: Any = BALANCES[name]
+        return balance(servers, dice.random)  # type: ignore[no-any-return]
+    chosen = table(name, servers)
+    hashes = [key_hash(f"user-{each}") for each in range(KEYS)]
+    return lambda: chosen.pick(hashes[int(dice.random() * KEYS)])
+
+
+def table(name: str, servers: Sequence[Server]) -> Any:
+    """Return a table of a balance that hashes."""
+    names, weights = [each.name for each in servers], [1] * len(servers)
+    if name == "maglev":
+        return Maglev(servers, names, weights)
+    return HashRing(servers, names, weights, least=even_size(weights, RING_LEAST, RING_MOST))
+
+
+def run(name: str, servers: Sequence[Server], seconds: float, seed: int) -> Outcome:
+    """Send calls at random times for so long, and see how they end; the first fifth does not count."""
+    dice = Random(seed)
+    now = 0.0
+    pick = picker(name, servers, dice, lambda: now)
+    ends: list[tuple[float, int, Server, float]] = []
+    latencies: list[float] = []
+    failed = sent = 0
+    while now < seconds:
+        now += dice.expovariate(RATE)
+        while ends and ends[0][0] <= now:
+            at, _, server, began = heapq.heappop(ends)
+            server.active -= 1
+            took = at - began
+            server.latency.observe(max(took, REFUSED) if server.failing else took, at)
+        server = pick()
+        server.active += 1
+        end = server.serve(now, dice)
+        sent += 1
+        heapq.heappush(ends, (end, sent, server, now))
+        if now >= seconds / 5:
+            server.calls += 1
+            failed += server.failing
+            if not server.failing:
+                latencies.append(end - now)
+    counted = [each.calls for each in servers]
+    return Outcome(sorted(latencies), failed / sum(counted), counted)
+
+
+def servers_of(slow: float = 1.0, failing: bool = False) -> list[Server]:
+    """Return ten endpoints, of which the fourth is so many times slower, or fails."""
+    return [Server(each, MEAN * (slow if each == 3 else 1.0), failing and each == 3) for each in range(ENDPOINTS)]
+
+
+def moved(name: str, count: int) -> float:
+    """Return the share of the keys that move when one of `count` endpoints leaves, in times of those that have to."""
+    servers = [Server(each, MEAN) for each in range(count)]
+    hashes = [key_hash(f"user-{each}") for each in range(KEYS * 5)]
+    before, after = table(name, servers), table(name, servers[:-1])
+    gone = servers[-1]
+    owners = [(before.pick(each), after.pick(each)) for each in hashes]
+    return sum(one is not other for one, other in owners) / max(1, sum(one is gone for one, _ in owners))
+
+
+def cost(name: str, count: int) -> float:
+    """Return the microseconds of one pick among so many endpoints."""
+    pick = picker(name, [Server(each, MEAN) for each in range(count)], Random(1), time.monotonic)
+    rounds, best = 20_000, float("inf")
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(rounds):
+            pick()
+        best = min(best, time.perf_counter() - began)
+    return best / rounds * 1e6
+
+
+def storm(failing: float, budget: Optional[BudgetRule], attempts: int, seed: int, calls: int = 100_000) -> float:
+    """Return the load that an upstream sees, in times of what is asked for, if it fails so often."""
+    dice = Random(seed)
+    allowed = None if budget is None else RetryBudget(budget)
+    sent = 0
+    for each in range(calls):
+        now = each * 0.001
+        if allowed is not None:
+            allowed.call(now)
+        for attempt in range(attempts):
+            sent += 1
+            if dice.random() >= failing or attempt + 1 == attempts:
+                break
+            if allowed is not None and not allowed.take(now):
+                break
+    return sent / calls
+
+
+def report(seconds: float, seed: int) -> Iterator[str]:
+    """Yield the lines of the tables."""
+    columns = ("balance", "most calls / mean", "p99 of ten equal", "p99, one 10 times slower", "failed, one failing")
+    yield f"| {' | '.join(columns)} | us a pick of 1,000 |"
+    yield "|---|---|---|---|---|---|"
+    for name in NAMES:
+        equal = run(name, servers_of(), seconds, seed)
+        slow = run(name, servers_of(slow=10.0), seconds, seed)
+        failing = run(name, servers_of(failing=True), seconds, seed)
+        yield (
+            f"| `{name}` | {equal.spread:.2f} | {equal.percentile(0.99):.0f} ms | {slow.percentile(0.99):,.0f} ms "
+            f"| {100 * failing.failed:.1f} % | {cost(name, 1000):.2f} |"
+        )
+    yield ""
+    yield "| balance | keys moved when one of 10 leaves | of 100 | of 1,000 |"
+    yield "|---|---|---|---|"
+    for name in ("ring_hash", "maglev"):
+        yield f"| `{name}` | " + " | ".join(f"{moved(name, each):.2f}" for each in (10, 100, 1000)) + " |"
+    yield ""
+    yield "| upstream fails | load without a budget, 3 tries | with the budget |"
+    yield "|---|---|---|"
+    for share in (0.1, 0.5, 1.0):
+        yield f"| {100 * share:.0f} % | {storm(share, None, 3, seed):.2f} | {storm(share, BudgetRule(), 3, seed):.2f} |"
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=20.0, help="virtual seconds of each run")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    for line in report(asked.seconds, asked.seed):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

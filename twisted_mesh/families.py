@@ -103,6 +103,9 @@ class Families:
             start + "connections", "Connections by state: active, idle.", (*where, "state")
         )
         self.upstream_pending = registry.gauge(start + "pending", "Calls waiting for a connection.", where)
+        self.failovers = registry.counter(
+            start + "failovers_total", "Calls that went to another cluster, by the one that was not ready.", where
+        )
         mirror = ("route", "cluster", "result")
         self.mirror_calls = registry.counter(
             start + "mirror_calls_total",

@@ -16,6 +16,7 @@ from twisted_mesh.control import compile as module
 from twisted_mesh.control.compile import Chain, Chains
 from twisted_mesh.control.found import find_filter
 from twisted_mesh.errors import ConfigError, Kind, MeshError
+from twisted_mesh.families import Families
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Env, Filter, Proceed
 from twisted_mesh.testing import http_call
@@ -62,6 +63,7 @@ class FakeCluster:
         self.name = name
         self.failures = failures
         self.calls = 0
+        self.ready = True
         self.forwards = {"http": self._proceed, "tcp": self._proceed}
 
     def forward(self, call: Call) -> Awaitable[Reply]:
@@ -270,6 +272,16 @@ def test_a_split_may_be_sticky() -> None:
     for user in range(20):
         calls = [http_call(headers={"cookie": f"user={user}"}) for _ in range(5)]
         assert len({run(chain, call).headers.get("x-cluster") for call in calls}) == 1
+
+
+def test_a_route_has_reserves() -> None:
+    world = World()
+    chain = world.compile([{"to": "api", "failover": "web"}])
+    assert run(chain, http_call()).headers.get("x-cluster") == "api"
+    world.clusters["api"].ready = False
+    assert run(chain, http_call()).headers.get("x-cluster") == "web"
+    [(labels, cell)] = Families(world.env.metrics).failovers.series()
+    assert (labels, cell.value) == (("http", "api"), 1)
 
 
 def test_a_mirror_gets_a_copy_of_what_the_filters_let_pass() -> None:

@@ -38,6 +38,14 @@ clusters: {good: {}}
     ]
 
 
+def test_reserves_are_references_too() -> None:
+    text = "routes: {shop: [{failover: a}, {failover: [good, b]}]}\nclusters: {good: {}}"
+    assert [each.split(": ", 1)[1] for each in missing(text)] == [
+        'routes.shop[0].failover: there is no cluster "a"; known are good',
+        'routes.shop[1].failover[1]: there is no cluster "b"; known are good',
+    ]
+
+
 def test_mirrors_are_references_too() -> None:
     text = (
         "routes: {shop: [{mirror: a}, {mirror: {cluster: b}}, {mirror: [good, {cluster: c}, d]}]}\nclusters: {good: {}}"

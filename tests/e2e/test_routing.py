@@ -28,6 +28,7 @@ ROUTES: list[dict[str, Any]] = [
     {"match": {"path": "/inside", "source": ["192.168.0.0/16", "127.0.0.0/8"]}, "to": "b"},
     {"match": {"path": "/side", "listener": "side"}, "to": "b"},
     {"match": {"path": "/never", "percent": 0}, "to": "b"},
+    {"match": {"path": "/reserve"}, "to": "down", "failover": ["down", "b"]},
     {"match": {"path": "/sticky"}, "to": {"a": 1, "b": 1}, "sticky": {"header": "x-user"}},
     {
         "match": {"path": {"prefix": "/mirrored"}},
@@ -51,8 +52,10 @@ def upstream(name: str) -> HttpUpstream:
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     directory: Path = tmp_path_factory.mktemp("routing")
     servers = [upstream("a"), upstream("b")]
-    port, side = free_ports(2)
+    port, side, nobody = free_ports(3)
     config = edge_config(directory, port, {each.name: [each.address] for each in servers})
+    check = {"tcp": True, "interval": "100ms", "unhealthy": 1}
+    config["clusters"]["down"] = {"endpoints": [f"127.0.0.1:{nobody}"], "health_check": check}
     config["routes"] = {"table": ROUTES}
     config["listeners"]["edge"]["routes"] = "table"
     config["listeners"]["side"] = {"bind": f"127.0.0.1:{side}", "routes": "table"}
@@ -123,3 +126,9 @@ def test_a_mirror_hears_the_same_and_is_compared(edge: Edge) -> None:
     until(lambda: edge.mesh.metric("twisted_mesh_upstream_mirror_calls_total", cluster="b", result="answered") == 3)
     until(lambda: edge.mesh.metric("twisted_mesh_upstream_mirror_compared_total", cluster="b", result="different") == 3)
     assert "the mirror b answers" in edge.mesh.output()
+
+
+def test_calls_go_to_a_reserve_while_no_endpoint_is_healthy(edge: Edge) -> None:
+    until(lambda: request(edge.port, "/reserve").status == 200)
+    assert seen(edge.port, "/reserve") == "b shop.example /reserve"
+    assert edge.mesh.metric("twisted_mesh_upstream_failovers_total", cluster="down") >= 2

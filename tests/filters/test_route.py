@@ -12,7 +12,7 @@ import pytest
 from tests.filters.drive import Run, a_call
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.filters.route import FEW, Route, Table, Target, forward
+from twisted_mesh.filters.route import FEW, Failover, Route, Table, Target, forward
 from twisted_mesh.headers import Headers
 from twisted_mesh.model.hashing import HashKey
 from twisted_mesh.policy.match import Conditions, compile_match
@@ -151,6 +151,28 @@ def test_the_keys_of_one_target_are_spread_over_all_hashes() -> None:
             assert key is not None
             quarters[key >> 62] += 1
     assert min(quarters[each] for each in range(4)) > 60
+
+
+def test_calls_go_elsewhere_while_a_cluster_is_not_ready() -> None:
+    main, near, far = (SimpleNamespace(name=name, ready=True) for name in ("main", "near", "far"))
+    moved: list[str] = []
+    failover = Failover([near, far], lambda cluster: moved.append(cluster.name))  # type: ignore[list-item]
+    table = Table([Route("r", to(200), targets=[Target(main)], failover=failover)])  # type: ignore[arg-type]
+
+    def cluster(**ready: bool) -> str:
+        for each in (main, near, far):
+            each.ready = ready.get(each.name, True)
+        call = a_call()
+        Run(table.proceed, call)
+        assert call.cluster is not None
+        return call.cluster.name
+
+    assert cluster() == "main"
+    assert moved == []
+    assert cluster(main=False) == "near"
+    assert cluster(main=False, near=False) == "far"
+    assert cluster(main=False, near=False, far=False) == "main"
+    assert moved == ["main", "main"]
 
 
 def test_a_target_sets_its_headers() -> None:

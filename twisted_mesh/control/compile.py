@@ -25,11 +25,12 @@ from twisted_mesh.chain import compose
 from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.matches import conditions, is_for, path_change
 from twisted_mesh.errors import ConfigError, Problem
+from twisted_mesh.families import Families
 from twisted_mesh.filters.answers import FixedReply, Redirect
 from twisted_mesh.filters.mirror import Mirror
 from twisted_mesh.filters.retry import BackoffSettings, BudgetSettings, Retry, RetrySettings
 from twisted_mesh.filters.rewrite import Rewrite
-from twisted_mesh.filters.route import Route, Table, Target, forward
+from twisted_mesh.filters.route import Failover, Reserve, Route, Table, Target, forward
 from twisted_mesh.filters.timeout import timeout
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Filter, IFilterPlugin, Proceed
@@ -197,12 +198,12 @@ class Chains:
     def _route(self, table: _Place, at: int, config: model.Route, protocol: str) -> Route:
         name = config.name or f"{table.name}[{at}]"
         clusters = [self._clusters[each.cluster] for each in config.to]
-        mirrors = [self._clusters[each.cluster] for each in config.mirror]
+        others = [self._clusters[each] for each in (*config.failover, *(mirror.cluster for mirror in config.mirror))]
         place = _Place(name, f"{table.owner}/{name}", f"{table.path}[{at}]")
         # The clusters count by identity: a new one of the same name must be reached.
         return self._once(
             ("route", protocol, place.owner),
-            (config, clusters, mirrors),
+            (config, clusters, others),
             partial(self._new_route, place, config, clusters, protocol),
         )
 
@@ -227,12 +228,21 @@ class Chains:
             ],
             dice=self._env.random.random,
             sticky=hashed(config.sticky) if config.sticky else None,
+            failover=self._failover(config.failover, protocol) if config.failover else None,
             timeout=config.timeout,
             idle_timeout=config.idle_timeout,
             max_duration=config.max_duration,
             body_limit=config.body_limit,
             upgrades=config.upgrade,
         )
+
+    def _failover(self, names: Sequence[str], protocol: str) -> Failover:
+        failovers = Families(self._env.metrics).failovers
+
+        def moved(cluster: Reserve) -> None:
+            failovers.labels(protocol, cluster.name).value += 1
+
+        return Failover([self._clusters[each] for each in names], moved)
 
     def _mirror(self, owner: str, config: model.Mirror, protocol: str) -> Filter:
         asked = config.compare
@@ -263,4 +273,4 @@ def _innermost(config: model.Route, clusters: Sequence[Cluster], protocol: str) 
         to = config.redirect
         return Redirect(to.status, url=to.url, scheme=to.scheme, host=to.host, change=path_change(config.match, to))
     # With one target it is known already: no need to look it up for each call.
-    return clusters[0].forwards[protocol] if len(clusters) == 1 else forward
+    return clusters[0].forwards[protocol] if len(clusters) == 1 and not config.failover else forward

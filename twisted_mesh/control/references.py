@@ -47,8 +47,9 @@ def _routes(routes: Any, clusters: Names) -> Iterator[Problem]:
     for route in routes if isinstance(routes, Items) else ():
         if isinstance(route, Table) and "to" in route:
             yield from _targets(route["to"], route.marks["to"], clusters)
-        if isinstance(route, Table) and "mirror" in route:
-            yield from _mirrors(route["mirror"], route.marks["mirror"], clusters)
+        for name in ("failover", "mirror"):
+            if isinstance(route, Table) and name in route:
+                yield from _others(route[name], route.marks[name], clusters)
 
 
 def _targets(to: Any, mark: Mark, clusters: Names) -> Iterator[Problem]:
@@ -65,16 +66,16 @@ def _targets(to: Any, mark: Mark, clusters: Names) -> Iterator[Problem]:
         yield from _missing("cluster", to, mark, clusters)
 
 
-def _mirrors(mirror: Any, mark: Mark, clusters: Names) -> Iterator[Problem]:
-    """Look at the mirrors of a route: NAME, {cluster, ...}, or a list of these."""
-    if isinstance(mirror, Items):
-        for each, at in zip(mirror, mirror.marks):
-            yield from _mirrors(each, at, clusters) if not isinstance(each, Items) else ()
-    elif isinstance(mirror, Table):
-        if "cluster" in mirror:
-            yield from _missing("cluster", mirror["cluster"], mirror.marks["cluster"], clusters)
+def _others(named: Any, mark: Mark, clusters: Names) -> Iterator[Problem]:
+    """Look at the mirrors or the reserves of a route: NAME, {cluster, ...}, or a list of these."""
+    if isinstance(named, Items):
+        for each, at in zip(named, named.marks):
+            yield from _others(each, at, clusters) if not isinstance(each, Items) else ()
+    elif isinstance(named, Table):
+        if "cluster" in named:
+            yield from _missing("cluster", named["cluster"], named.marks["cluster"], clusters)
     else:
-        yield from _missing("cluster", mirror, mark, clusters)
+        yield from _missing("cluster", named, mark, clusters)
 
 
 def _missing(kind: str, name: Any, mark: Mark, known: Names) -> Iterator[Problem]:

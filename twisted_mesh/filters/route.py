@@ -6,7 +6,7 @@ what the route's own chain returns.
 
 from __future__ import annotations
 
-from typing import Any, Awaitable, Callable, Iterable, Mapping, Optional, Sequence
+from typing import Any, Awaitable, Callable, Iterable, Mapping, Optional, Protocol, Sequence
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
@@ -19,6 +19,15 @@ from twisted_mesh.policy.split import split, split_by_place
 from twisted_mesh.policy.template import Template
 
 Dice = Callable[[], float]
+
+
+class Reserve(ClusterLike, Protocol):
+    """A cluster that says whether a call to it has good prospects."""
+
+    @property
+    def ready(self) -> bool: ...
+
+
 Key = Callable[[Call], Optional[int]]
 """Returns the 64-bit hash of what calls to several clusters are told apart by; None where a call has nothing of it."""
 # As many routes are looked at one after the other.
@@ -42,6 +51,31 @@ class Target:
         if self.headers:
             names = {each[0] for each in self.headers}
             call.headers.fields = [each for each in call.headers.fields if each[0] not in names] + self.headers
+
+
+class Failover:
+    """Where calls go while the cluster that was picked has no good prospects: to the first of these that has.
+
+    If none has, they stay where they are.
+
+    :param moved: counts the calls that go elsewhere.
+    """
+
+    __slots__ = ("_moved", "_reserves")
+
+    def __init__(self, reserves: Sequence[Reserve], moved: Callable[[Reserve], None]) -> None:
+        self._reserves = tuple(reserves)
+        self._moved = moved
+
+    def __call__(self, call: Call) -> None:
+        picked: Reserve = call.cluster  # type: ignore[assignment]  # a route with reserves has such targets only
+        if picked.ready:
+            return
+        for each in self._reserves:
+            if each.ready:
+                call.cluster = each
+                self._moved(picked)
+                return
 
 
 class Route:
@@ -80,6 +114,7 @@ class Route:
         targets: Sequence[Target] = (),
         dice: Optional[Dice] = None,
         sticky: Optional[Key] = None,
+        failover: Optional[Failover] = None,
         timeout: Optional[float] = None,
         idle_timeout: Optional[float] = None,
         max_duration: Optional[float] = None,
@@ -93,6 +128,8 @@ class Route:
         self._template: Optional[Template] = None
         self.targets = tuple(targets)
         self.choose = _chooser(self.targets, dice, sticky)
+        if failover is not None and self.choose is not None:
+            self.choose = _one_after_the_other(self.choose, failover)
         self.timeout = timeout
         self.idle_timeout = idle_timeout
         self.max_duration = max_duration
@@ -150,6 +187,14 @@ def _chooser(
         (draw() if key is None else belongs(_place(key))).choose(call)
 
     return choose
+
+
+def _one_after_the_other(first: Callable[[Call], None], then: Callable[[Call], None]) -> Callable[[Call], None]:
+    def both(call: Call) -> None:
+        first(call)
+        then(call)
+
+    return both
 
 
 def _place(key: int) -> float:

@@ -198,6 +198,11 @@ class Route(Model):
         "stay; of several the first that a call has. source, host, path or identity, or {header: NAME}, "
         "{cookie: NAME}, {query: NAME}.",
     )
+    failover: Annotated[tuple[Name, ...], ONE_OR_LIST] = Field(
+        default=(),
+        description="Clusters for the time in which the one that was picked has no endpoint, or no healthy one: the "
+        "first of these that has one.",
+    )
     rewrite: Optional[Rewrite] = Field(
         default=None, description="The path or the host to ask the endpoint for, if not those that were asked for."
     )
@@ -230,8 +235,8 @@ class Route(Model):
     def _one_end(self) -> Self:
         if bool(self.to) + (self.redirect is not None) + (self.reply is not None) != 1:
             raise ValueError("expected exactly one of to, redirect and reply")
-        if not self.to and (self.rewrite is not None or self.sticky or self.mirror):
-            raise ValueError("rewrite, sticky and mirror are for routes with to")
+        if not self.to and (self.rewrite is not None or self.sticky or self.mirror or self.failover):
+            raise ValueError("failover, rewrite, sticky and mirror are for routes with to")
         return self
 
     @model_validator(mode="after")

@@ -87,7 +87,8 @@ TRIES = (
     ("while sleep 0.2; do curl -s http://127.0.0.1:{http}/; done", "a client: leave it running, and in another shell"),
     ("{meshctl} apply -f {directory}/half.yaml --wait", "half of the calls go to v2"),
     ("{meshctl} apply -f {directory}/all.yaml --wait", "all of them do"),
-    ("{meshctl} rollback --wait", "and back"),
+    ("{meshctl} rollback --wait", "and back: half of them"),
+    ("{meshctl} delete routes/shop --wait", "the edge's own file again: all of them go to v1"),
     ("{meshctl} status", "what each sidecar makes of the configuration"),
     ("{meshctl} history", "who changed what, when and why"),
     ("{meshctl} endpoints", "the instances of the services"),
@@ -95,7 +96,7 @@ TRIES = (
     ("curl -i http://127.0.0.1:{http}/hello", "from the sidecar itself, with the header that a filter sets"),
     ("curl telnet://127.0.0.1:{tcp}", "what you type comes back"),
     ("curl http://127.0.0.1:{admin}/clusters", "the admin: also /listeners /config /metrics /ready"),
-    ("kill {v2_pid}", "v2 ends: it leaves the mesh first, and no call is lost"),
+    ("kill {v2_pid}", "v2 ends: it leaves the mesh first, and the calls to v1 go on"),
 )
 
 

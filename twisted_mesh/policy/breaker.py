@@ -24,6 +24,10 @@ class State(Enum):
     HALF_OPEN = "half-open"
 
 
+# Read for every call, and quicker so than as an attribute of the class.
+_CLOSED = State.CLOSED
+
+
 class BreakerRule(NamedTuple):
     """When a breaker opens, and for how long.
 
@@ -48,7 +52,7 @@ class Breaker:
     `state`, `reason` (why it is not closed, for people) and `until` (when it becomes half-open) are to be read.
     """
 
-    __slots__ = ("_bad", "_dice", "_good", "_part", "_run", "_trips", "reason", "rule", "state", "until")
+    __slots__ = ("_bad", "_dice", "_ends", "_good", "_part", "_run", "_trips", "reason", "rule", "state", "until")
 
     def __init__(self, rule: BreakerRule, dice: Dice) -> None:
         self.rule = rule
@@ -67,9 +71,10 @@ class Breaker:
 
         Calls that end when it is not closed any more are not looked at: they tell of the time before.
         """
-        if self.state is not State.CLOSED:
+        if self.state is not _CLOSED:
             return False
-        self._turn(now)
+        if now >= self._ends:
+            self._turn(now)
         if not bad:
             self._good[0] += 1
             self._run = 0
@@ -105,6 +110,7 @@ class Breaker:
         self._good = [0] * _PARTS
         self._bad = [0] * _PARTS
         self._part = -1
+        self._ends = float("-inf")
 
     def _open(self, reason: str, now: float) -> None:
         rule = self.rule
@@ -128,8 +134,10 @@ class Breaker:
 
     def _turn(self, now: float) -> None:
         """Forget what is older than the window."""
-        part = int(now * _PARTS / self.rule.window)
+        length = self.rule.window / _PARTS
+        part = int(now / length)
         passed = part - self._part
+        self._ends = (part + 1) * length
         if passed <= 0:
             return
         if self._part < 0 or passed >= _PARTS:

@@ -18,7 +18,9 @@ _TOO_MANY = 429
 class Outcome(Enum):
     """`SUCCESS`; `REFUSED`: a 429, it has had enough; `ERROR`: a 5xx, `GATEWAY`: one of 502, 503 and 504;
     `FAILURE`: no answer (no connection, a reset, no HTTP, no reply in time); `UNKNOWN`: nothing was learnt, as the
-    client went away or the sidecar itself had no room."""
+    client went away or the sidecar itself had no room.  `bad` says whether it speaks against the endpoint."""
+
+    bad: bool
 
     SUCCESS = "success"
     REFUSED = "refused"
@@ -27,13 +29,11 @@ class Outcome(Enum):
     FAILURE = "failure"
     UNKNOWN = "unknown"
 
-    @property
-    def bad(self) -> bool:
-        """Whether it speaks against the endpoint."""
-        return self in _BAD
 
-
-_BAD = frozenset({Outcome.ERROR, Outcome.GATEWAY, Outcome.FAILURE})
+SUCCESS, REFUSED, UNKNOWN = Outcome.SUCCESS, Outcome.REFUSED, Outcome.UNKNOWN
+for _each in Outcome:
+    # An attribute and no property: it is read for every call.
+    _each.bad = _each in (Outcome.ERROR, Outcome.GATEWAY, Outcome.FAILURE)
 
 
 def outcome(status: int, kind: Optional[Kind]) -> Outcome:
@@ -43,7 +43,7 @@ def outcome(status: int, kind: Optional[Kind]) -> Outcome:
     :param kind: what went wrong in place of a reply; None if there was one.
     """
     if kind is not None:
-        return Outcome.FAILURE if kind in _FAILURES else Outcome.UNKNOWN
+        return Outcome.FAILURE if kind in _FAILURES else UNKNOWN
     if status < 500:
-        return Outcome.REFUSED if status == _TOO_MANY else Outcome.SUCCESS
+        return REFUSED if status == _TOO_MANY else SUCCESS
     return Outcome.GATEWAY if status in _GATEWAY else Outcome.ERROR

@@ -63,7 +63,8 @@ class Tally:
         """Take in the end of a try; returns why the endpoint should be ejected, "" if it should not."""
         if not result.bad:
             self.good += 1
-            self.errors = self.gateway_errors = self.failures = 0
+            if self.errors:
+                self.errors = self.gateway_errors = self.failures = 0
             return ""
         self.bad += 1
         self.errors += 1

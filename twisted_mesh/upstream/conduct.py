@@ -10,7 +10,7 @@ from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Env
 from twisted_mesh.policy.breaker import Breaker, State
 from twisted_mesh.policy.ewma import REFUSED, PeakEwma
-from twisted_mesh.policy.outcome import Outcome, outcome
+from twisted_mesh.policy.outcome import SUCCESS, UNKNOWN, Outcome, outcome
 from twisted_mesh.policy.outlier import OutlierRule, Tally
 
 
@@ -63,7 +63,7 @@ class Conduct:
         if self.breaker is not None:
             self._switch(self.breaker, call, result, now)
         tally, rule = self.tally, self.watcher.outlier
-        if tally is None or rule is None or tally.ejected or result is Outcome.UNKNOWN:
+        if tally is None or rule is None or tally.ejected or result is UNKNOWN:
             return
         reason = tally.ended(result, rule)
         if reason:
@@ -74,10 +74,10 @@ class Conduct:
     def _switch(self, breaker: Breaker, call: Call, result: Outcome, now: float) -> None:
         if call is self.probe:
             self.probe = None
-            if result is not Outcome.UNKNOWN:
+            if result is not UNKNOWN:
                 breaker.probed(result.bad, now)
             self.watcher.switched(self)
-        elif result is not Outcome.UNKNOWN and breaker.ended(result.bad, now):
+        elif result is not UNKNOWN and breaker.ended(result.bad, now):
             self.watcher.switched(self)
 
     @property
@@ -129,9 +129,9 @@ class Conduct:
 
 def _score(latency: PeakEwma, result: Outcome, seconds: float, headers: Optional[Headers], now: float) -> None:
     """Take in a latency; what failed fast must not look like the best there is."""
-    if result is Outcome.SUCCESS:
+    if result is SUCCESS:
         latency.observe(seconds, now)
-    elif result is Outcome.UNKNOWN:
+    elif result is UNKNOWN:
         # It would have taken longer, nobody knows how much.
         if seconds > latency.latency(now):
             latency.observe(seconds, now)

@@ -37,6 +37,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         ({"key": []}, "expected at least one"),
         ({"table_size": 65_536}, "expected a prime, such as 65537"),
         ({"table_size": 5_000_012}, "less than or equal to 5000011"),
+        ({"bound": 1.0}, "greater than 1"),
         ({"ring_size": 0}, "greater than or equal to 1"),
     ],
 )

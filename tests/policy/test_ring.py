@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_mesh.policy.ring import MAGLEV_SIZE, HashRing, Maglev, bounded, even_size, is_prime, key_hash
+from twisted_mesh.policy.ring import MAGLEV_SIZE, HashRing, Maglev, bound, bounded, even_size, is_prime, key_hash
 
 # Envoy's ring_hash_lb_test.cc and maglev_lb_test.cc: rings of 12 points over 6 hosts, tables of 7 entries.
 HOSTS = [f"127.0.0.1:{port}" for port in range(90, 96)]
@@ -190,3 +190,7 @@ def test_the_points_of_the_lightest_are_a_power_of_two(weights: list[int], size:
     assert even_size(weights, 1024, 16_384) == size
     names = [str(each) for each in range(len(weights))]
     assert len(HashRing(names, names, weights, least=size, most=16_384)) == size
+
+
+def test_the_bound_is_a_share_of_all_and_one_more() -> None:
+    assert [bound(each, 10, 1.25) for each in (0, 7, 8, 79, 80)] == [1, 1, 2, 10, 11]

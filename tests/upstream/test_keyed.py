@@ -197,3 +197,34 @@ def test_a_ring_of_very_different_weights_is_bounded() -> None:
     table: Any = cluster._keyed and cluster._keyed._table
     assert len(table) <= 16_384
     assert cluster.pick(keyed("a")).address == ADDRESSES[0]
+
+
+@BALANCES
+def test_a_hot_key_spills_over_when_loads_are_bounded(balance: str) -> None:
+    """To the same endpoints every time, and comes back."""
+    cluster = a_cluster(balance, *ADDRESSES, hash={"bound": 1.5})
+    settle(cluster)
+    order = []
+    for _ in range(20):
+        picked = cluster.pick(keyed("hot"))
+        picked.active += 1
+        order.append(picked)
+        total = sum(each.active for each in cluster.endpoints)
+        assert picked.active <= 1.5 * total / 5 + 1
+    assert len(set(order)) == 4, "these have room for all"
+    for each in cluster.endpoints:
+        each.active = 0
+    cluster.refresh(True)
+    assert cluster.pick(keyed("hot")) is order[0]
+
+
+@BALANCES
+def test_where_all_are_busy_or_tried_somebody_is_picked(balance: str) -> None:
+    cluster = a_cluster(balance, *ADDRESSES[:2], hash={"bound": 1.1})
+    settle(cluster)
+    owner = cluster.pick(keyed("hot"))
+    [other] = [each for each in cluster.endpoints if each is not owner]
+    owner.active, other.active = 0, 50
+    cluster.refresh(True)
+    assert cluster.pick(keyed("hot", (owner,))) is other, "a busy one is better than one that failed"
+    assert cluster.pick(keyed("hot", (owner, other))) is owner

@@ -57,6 +57,13 @@ class Hashing(Model):
         description="What calls are told apart by; of several the first that a call has. A call that has none goes to "
         "any endpoint.",
     )
+    bound: Optional[float] = Field(
+        default=None,
+        gt=1,
+        le=100,
+        description="No endpoint gets more than so many times the mean of the calls in flight, 1.25 to 2 are sensible; "
+        "what is too much of a key goes to the next endpoint. No bound if not given.",
+    )
     ring_size: int = Field(
         default=1024, ge=1, le=65_536, description="Points of the ring at the least, so that weights are kept better."
     )

@@ -230,7 +230,11 @@ def bounded(
 
 
 def _share(table: Union[HashRing[T], Maglev[T]], count: int, factor: float) -> int:
-    endpoints = len({id(each) for each in table._owners})
+    return bound(count, len({id(each) for each in table._owners}), factor)
+
+
+def bound(count: int, endpoints: int, factor: float) -> int:
+    """Return the calls in flight with which an endpoint takes no more: its bounded share of `count` and one more."""
     return ceil(factor * (count + 1) / endpoints)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Collection, Generator, Optional, Sequence, Union
 
 from twisted.internet.interfaces import IDelayedCall
 
 from twisted_mesh.call import Call
 from twisted_mesh.interfaces import Env
-from twisted_mesh.policy.ring import HashRing, Maglev, even_size
+from twisted_mesh.policy.ring import HashRing, Maglev, bound, even_size
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.hash_key import hashed
 
@@ -37,6 +38,8 @@ class Keyed:
         self._config = config
         self._env = env
         self._hash = hashed(config.key)
+        self._factor = config.bound
+        self._most = self._looks = 0
         self._table: Optional[Table] = None
         self._made: _Made = ()
         self._allowed: Collection[Endpoint] = ()
@@ -55,19 +58,35 @@ class Keyed:
             return None
         owner = table.pick(key)
         allowed, tried = self._allowed, call.tried
-        if owner in allowed and owner not in tried:
+        most = sys.maxsize if self._factor is None else self._most_now(self._factor)
+        if owner in allowed and owner.active < most and owner not in tried:
             return owner
-        second: Optional[Endpoint] = None
+        busy: Optional[Endpoint] = None
+        before: Optional[Endpoint] = None
         for each in table.walk(key):
-            if each in allowed:
-                if each not in tried:
-                    return each
-                second = second or each
-        return second
+            if each not in allowed:
+                continue
+            if each in tried:
+                before = before or each
+            elif each.active < most:
+                return each
+            else:
+                busy = busy or each
+        return busy or before
+
+    def _most_now(self, factor: float) -> int:
+        """Return how many calls in flight are too many for one endpoint; looked at anew every few picks."""
+        self._looks -= 1
+        if self._looks < 0:
+            count = len(self._allowed)
+            self._looks = count // 8
+            self._most = bound(sum(each.active for each in self._allowed), max(1, count), factor)
+        return self._most
 
     def use(self, endpoints: Sequence[Endpoint], allowed: Sequence[Endpoint]) -> None:
         """There are these endpoints, and calls may go to `allowed`."""
         self._allowed = frozenset(allowed)
+        self._looks = 0
         made = tuple((each, each.weight) for each in endpoints)
         if made != self._made:
             self._made = made

@@ -73,6 +73,10 @@ def test_what_others_wrote_and_nobody_can_read(meshctl: Meshctl, write: Write, b
         for each in bus_server("KEYS", "mesh:{default}:config*")
         if bus_server("TYPE", each) == b"hash" and bus_server("HEXISTS", each, "clusters/web")
     ]
+    for record in ("nonsense", '{"version": 1, "author": "x", "at": 1}\n\nno json'):
+        bus_server("HSET", key, "clusters/web", record)
+        meshctl("apply", "-f", write(FILE))
+        assert "clusters:" in meshctl("get", "clusters/web").out
     bus_server("HSET", key, "clusters/web", "nonsense")
     row = next(each for each in meshctl("get").rows if each[0] == "clusters/web")
     assert "unreadable:" in row

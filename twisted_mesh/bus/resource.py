@@ -184,16 +184,23 @@ def encode(name: str, draft: Draft) -> bytes:
 
 def decode(name: str, record: bytes) -> Resource:
     """Return the resource that a record holds; what is wrong with it stands in `problem`."""
+    header = Header(0)
+    selector: Any = None
+    problem = ""
     try:
+        first, *rest = record.split(b"\n", 2)
+        # Without an end it is no line, for the scripts neither.
+        header = msgspec.json.decode(first if rest else b"", type=Header)
         check_name(name.lstrip(TRIAL))
-        first, select, body = record.split(b"\n", 2)
-        header = msgspec.json.decode(first, type=Header)
+        if len(rest) != 2:
+            raise ValueError("expected three lines: who changed it, for whom it is, and the value")
+        select, body = rest
         selector = msgspec.json.decode(select) if select else None
         if body or not name.startswith(TRIAL):
             msgspec.json.decode(body, type=msgspec.Raw)
     except (ValueError, TypeError, msgspec.DecodeError) as error:
-        return Resource(name, 0, "", "", 0.0, None, record, f"the record at Redis cannot be read: {error}")
-    return Resource(name, header.version, header.author, header.reason, header.at / 1000.0, selector, record)
+        problem = f"the record at Redis cannot be read: {error}"
+    return Resource(name, header.version, header.author, header.reason, header.at / 1000.0, selector, record, problem)
 
 
 def _plain(where: str, value: Any) -> Any:

@@ -90,7 +90,7 @@ def _row(resource: Resource, now: float) -> list[object]:
     return [
         resource.name,
         resource.version,
-        age(now - resource.at),
+        age(now - resource.at) if resource.at else "-",
         resource.author,
         select_text(resource.select),
         reason,

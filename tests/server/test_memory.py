@@ -32,9 +32,10 @@ def test_what_was_set_up_is_set_aside() -> None:
 def test_a_new_world_is_set_aside_too() -> None:
     memory.settle_first()
     before = gc.get_freeze_count()
-    world = [[each] for each in range(1000)]
+    world = [[each] for each in range(10_000)]
     memory.set_aside()
-    assert gc.get_freeze_count() >= before + len(world)
+    # What was set aside before may have gone meanwhile.
+    assert gc.get_freeze_count() > before + len(world) // 2
 
 
 class Ring:

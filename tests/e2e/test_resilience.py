@@ -110,3 +110,47 @@ def test_a_rate_limit_closes_tcp_connections(mesh: Start, http_upstream: Server)
         with contextlib.suppress(ConnectionResetError):
             assert refused.recv(1) == b""
     until(lambda: running.metric("twisted_mesh_downstream_calls_total", listener="db", flag="RL") == 1)
+
+
+def test_an_endpoint_that_hangs_is_left_alone(mesh: Start, http_upstream: Server) -> None:
+    """The route's timeout counts against it, for the breaker and for peak EWMA."""
+    gate = threading.Event()
+
+    def hang(seen: Seen) -> Answer:
+        gate.wait(20.0)
+        return Answer(200, [], b"late")
+
+    hung, well = http_upstream("hung", hang), http_upstream("well")
+    clusters = {
+        name: {"endpoints": [hung.address, well.address], "balance": balance, **more}
+        for name, balance, more in (
+            ("breaking", "round_robin", {"breaker": {"failures": 2, "least": "1m", "most": "1m"}}),
+            ("scoring", "peak_ewma", {}),
+        )
+    }
+    routes = [{"match": {"path": {"prefix": f"/{each}"}}, "to": each, "timeout": "150ms"} for each in clusters]
+    running, port = sidecar(mesh, clusters, routes)
+    try:
+        breaking = [request(port, "/breaking").status for _ in range(12)]
+        assert sorted(breaking) == [200] * 10 + [504] * 2
+        assert endpoints(running, "breaking")[hung.address]["conduct"]["breaker"]["reason"] == "2 failures in a row"
+        scoring = [request(port, "/scoring").status for _ in range(20)]
+        assert scoring.count(504) <= 1
+    finally:
+        gate.set()
+
+
+def test_a_breaker_of_tcp_opens_when_connecting_fails(mesh: Start) -> None:
+    port = free_port()
+    listener = {"protocol": "tcp", "bind": f"127.0.0.1:{port}", "routes": [{"to": "api", "retry": "off"}]}
+    cluster = {
+        "endpoints": [f"127.0.0.1:{free_port()}"],
+        "breaker": {"failures": 2, "least": "1m", "most": "1m"},
+    }
+    running = mesh(json.dumps({"listeners": {"db": listener}, "clusters": {"api": cluster}}))
+    for _ in range(4):
+        with socket.create_connection(("127.0.0.1", port), 5.0) as client, contextlib.suppress(ConnectionResetError):
+            client.settimeout(5.0)
+            assert client.recv(1) == b""
+    until(lambda: running.metric("twisted_mesh_downstream_calls_total", listener="db", flag="UH") == 2)
+    assert running.metric("twisted_mesh_upstream_connect_failures_total", cluster="api") == 2

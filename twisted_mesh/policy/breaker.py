@@ -61,6 +61,7 @@ class Breaker:
         self.state = State.CLOSED
         self._good: list[int] = []
         self._bad: list[int] = []
+        self._ends = 0.0
         self._close()
 
     def __repr__(self) -> str:

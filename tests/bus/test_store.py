@@ -16,7 +16,7 @@ from twisted_mesh.bus.errors import BusError
 from twisted_mesh.bus.keys import Keys
 from twisted_mesh.bus.resource import Draft
 from twisted_mesh.bus.store import ConfigStore, Trial, Written
-from twisted_mesh.bus.store_errors import CanaryOpen, Conflict, NoCanary, NoOffer, NoSuchVersion, StoreError
+from twisted_mesh.bus.store_errors import CanaryOpen, Clash, Conflict, NoCanary, NoOffer, NoSuchVersion, StoreError
 from twisted_mesh.bus.stored import EMPTY
 
 ANN = {"author": "ann", "reason": "why not"}
@@ -404,3 +404,13 @@ def test_any_sequence_comes_out_as_it_should_however_it_is_read(
     assert {name: each.value for name, each in everything.resources.items()} == states[-1]
     assert everything.version == len(states) - 1
     assert result(store.read(follower)).records == everything.records
+
+
+def test_a_conflict_says_why_where_that_was_said() -> None:
+    clash = Clash("clusters/web", seen=1, version=2, author="bob", reason="faster")
+    assert str(clash) == (
+        'clusters/web was changed in version 2 by bob at 1970-01-01 00:00:00Z ("faster"); you saw version 1'
+    )
+    assert str(Clash("clusters/web", seen=1, version=2)).endswith(
+        "by somebody at 1970-01-01 00:00:00Z; you saw version 1"
+    )

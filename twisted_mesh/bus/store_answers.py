@@ -16,7 +16,7 @@ from twisted_mesh.bus.store_errors import (
     NoSuchVersion,
     StoreBehind,
     StoreError,
-    when,
+    told_of,
 )
 
 
@@ -143,7 +143,6 @@ def _clash(found: _Clash) -> Clash:
 def _told(json: bytes) -> str:
     canary = msgspec.json.decode(json, type=Canary)
     names = ", ".join(canary.names)
-    return (
-        f"there is a canary of version {canary.version} ({names}) by {canary.author} "
-        f'at {when(canary.at / 1000.0)} ("{canary.reason}")'
+    return f"there is a canary of version {canary.version} ({names}) " + told_of(
+        canary.author, canary.at / 1000.0, canary.reason
     )

@@ -12,6 +12,11 @@ class StoreError(Exception):
     """The store refused, and nothing was changed.  (That the store cannot be reached is a `BusError`.)"""
 
 
+def told_of(author: str, at: float, reason: str) -> str:
+    """Return who changed something, when, and why, if that was said; for the end of a sentence."""
+    return f"by {author or 'somebody'} at {when(at)}" + (f' ("{reason}")' if reason else "")
+
+
 class Clash(msgspec.Struct, frozen=True):
     """One resource that is not as its writer had seen it.
 
@@ -32,7 +37,7 @@ class Clash(msgspec.Struct, frozen=True):
     canary: bool = False
 
     def __str__(self) -> str:
-        who = f'by {self.author or "somebody"} at {when(self.at)} ("{self.reason}")'
+        who = told_of(self.author, self.at, self.reason)
         if self.canary:
             return f"{self.name} is in the canary of version {self.version} {who}: promote it or roll it back first"
         what = "was deleted" if self.deleted else "was changed"

@@ -37,3 +37,18 @@ def test_who_still_selects_a_group_is_said(meshctl: Meshctl, write: Write) -> No
     meshctl("apply", "-f", write("select: {group: edges}\ngroups: {edges: {service: edge}}\n" + BOTH))
     said = meshctl("delete", "groups/edges", "clusters/api")
     assert said.err == "meshctl: clusters/web selects groups/edges: the sidecars will refuse it without\n"
+
+
+def test_who_refuses_something_else_because_of_it(
+    meshctl: Meshctl, write: Write, sidecar: Callable[[str], Sidecar]
+) -> None:
+    """What selects a group is refused without it, and has not changed itself."""
+    one = sidecar("one")
+    one.refuses["clusters/api"] = "no room"
+    meshctl(
+        "apply", "-f", write("select: {group: edges}\ngroups: {edges: {service: web}}\n" + BOTH), "--wait", status=1
+    )
+    one.refuses["clusters/web"] = "no group"
+    said = meshctl("delete", "groups/edges", "--wait", status=1)
+    assert said.err.splitlines()[-1] == "meshctl: one refuses clusters/web: no group"
+    assert "no room" not in said.err

@@ -37,8 +37,8 @@ async def _delete(session: Session, arguments: argparse.Namespace) -> int:
     for each in missed(found, names):
         complain(plain(each))
     author = author_of(arguments, os.environ)
+    before = (await session.store.status()).nacks if arguments.wait else None
     expected = {name: found[name].version for name in names}
     written = await session.store.delete(names, author=author, reason=arguments.reason, expected=expected)
-    return await finish(
-        session, arguments, written, names, f"{counted(len(names), 'resource')} deleted", {"names": names}
-    )
+    done = f"{counted(len(names), 'resource')} deleted"
+    return await finish(session, arguments, written, names, done, {"names": names}, before)

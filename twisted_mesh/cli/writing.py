@@ -8,6 +8,7 @@ from typing import Any, Collection, NamedTuple, Optional, Sequence
 from twisted_mesh.bus.resource import Change
 from twisted_mesh.bus.status import Sidecar, Status
 from twisted_mesh.bus.store_answers import Written
+from twisted_mesh.bus.stored import Nack
 from twisted_mesh.cli.failure import NO
 from twisted_mesh.cli.output import complain, counted, plain, show
 from twisted_mesh.cli.session import Session
@@ -51,13 +52,21 @@ class Awaited(NamedTuple):
         return [plain(each) for each in (*late, *refused, *ended)]
 
 
-def awaited(status: Status, version: int, names: Collection[str]) -> Awaited:
-    """Return what the sidecars say of a version that changed these resources."""
+Nacks = Sequence[tuple[str, Nack]]
+
+
+def awaited(status: Status, version: int, names: Collection[str], before: Optional[Nacks] = None) -> Awaited:
+    """Return what the sidecars say of a version that changed these resources.
+
+    :param before: what was refused before it; if given, what is refused since counts too, as it may come of it.
+    """
     bases = {each.partition("@")[0] for each in names}
     refused = [
         (node, nack.name, f"{nack.name}: {nack.reason}")
         for node, nack in status.nacks
-        if nack.name.partition("@")[0] in bases or nack.version >= version
+        if nack.name.partition("@")[0] in bases
+        or nack.version >= version
+        or (before is not None and (node, nack) not in before)
     ]
     return Awaited(len(status.sidecars), status.waiting_for(version), refused)
 
@@ -69,15 +78,18 @@ async def finish(
     names: Collection[str],
     done: str,
     more: Optional[dict[str, Any]] = None,
+    before: Optional[Nacks] = None,
 ) -> int:
     """Say what was written, wait for the sidecars where that is wanted, and return the status.
 
     :param done: what was done, as in ``applied``.
+    :param before: as for `awaited`.
     """
     value: dict[str, Any] = {"version": written.version, "new": written.new, **(more or {})}
     found: Optional[Awaited] = None
     if arguments.wait:
-        found = awaited(await session.store.wait(written.version, arguments.timeout), written.version, names)
+        status = await session.store.wait(written.version, arguments.timeout)
+        found = awaited(status, written.version, names, before)
         found = found._replace(ended=await session.store.rolled_back(written.version))
         value["waited"] = found.as_json()
     line = f"version {written.version}: {done}" if written.new else f"version {written.version}: nothing differs"

@@ -27,6 +27,12 @@ def test_a_text_without_values_is_itself() -> None:
     assert call_text("") == ""
 
 
+def test_a_percent_sign_that_begins_no_name_is_itself() -> None:
+    for text in ("50%", "50 % of 100 %", "/a%2Fb%3d", "%", "%client%"):
+        assert call_text(text) == text
+    assert text_of("50% for %METHOD%%2F", http_call("PUT")) == "50% for PUT%2F"
+
+
 def test_values_of_the_call() -> None:
     call = http_call("PUT", "/users/7?a=1", {"x-team": "red"}, host="Shop.Example:80")
     call.route = Route("users", nowhere, conditions=Conditions(template="/users/{id}"))  # type: ignore[arg-type]
@@ -61,7 +67,6 @@ def test_nothing_breaks_out_of_a_header_field() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("50 %", "a % that begins no value in '50 %'; write %% for the character itself"),
         ("%CLIENTT%", "no value %CLIENTT% while a call runs (or not with an argument); did you mean %CLIENT%?"),
         ("%STATUS%", "no value %STATUS% while a call runs"),
         ("%X%", "; there are PROTOCOL, LISTENER"),

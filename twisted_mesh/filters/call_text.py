@@ -28,17 +28,18 @@ Text = Callable[[Call], str]
 def call_text(text: str) -> Union[str, Text]:
     """Return the text itself, or, if it holds values of the call, a function that puts them in.
 
-    A value that is not known leaves nothing; characters that cannot stand in a header field become ``?``.
+    A value that is not known leaves nothing; characters that cannot stand in a header field become ``?``.  A % that
+    begins no name stands for itself, as in ``50%`` or ``%2F``; ``%%`` is for where it would.
 
-    :raises ValueError: there is no such value, or a % begins none; one line that says what would be right.
+    :raises ValueError: there is no such value; one line that says what would be right.
     """
     parts: list[Union[str, Getter]] = []
     at = 0
     for found in _FIELD.finditer(text):
-        parts.append(_plain(text[at : found.start()], text))
+        parts.append(text[at : found.start()])
         parts.append("%" if found.group() == "%%" else _getter(found[1], found[2]))
         at = found.end()
-    parts.append(_plain(text[at:], text))
+    parts.append(text[at:])
     if all(isinstance(each, str) for each in parts):
         return "".join(each for each in parts if isinstance(each, str))
     return _joined(parts)
@@ -57,12 +58,6 @@ def _joined(parts: Sequence[Union[str, Getter]]) -> Text:
 
 def _constant(text: str) -> Getter:
     return lambda call: text
-
-
-def _plain(text: str, whole: str) -> str:
-    if "%" in text:
-        raise ValueError(f"a % that begins no value in {whole!r}; write %% for the character itself")
-    return text
 
 
 def _getter(name: str, argument: Union[str, None]) -> Getter:

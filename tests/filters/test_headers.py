@@ -58,7 +58,7 @@ def test_values_come_from_the_call() -> None:
     assert reply.headers.get("x-id") == "id-1"
 
 
-@pytest.mark.parametrize("value", ["%NONE%", "50 %", "a\nb"])
+@pytest.mark.parametrize("value", ["%NONE%", "a\nb"])
 def test_a_value_that_cannot_be_is_refused(value: str) -> None:
     with pytest.raises(ValidationError):
         READ.validate_python({"request": {"set": {"a": value}}})

@@ -34,7 +34,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     options_of.author(parser)
     options_of.waiting(parser)
     add("--canary", metavar="PERCENT", type=options_of.share, help="for this percentage of the sidecars only")
-    add("--margin", metavar="PERCENT", type=options_of.share, default=0.05, help="of a canary; 0.05 (5 percent) if not given")
+    add("--margin", metavar="PERCENT", type=options_of.share, default=0.05, help="of a canary; 5 percent if not given")
     add(
         "--least-calls",
         metavar="N",

@@ -92,5 +92,5 @@ def test_a_child_that_takes_for_ever_is_a_problem(tmp_path: Path, monkeypatch: p
     hanging.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(hanging))
     monkeypatch.setattr(child, "LIMIT", 0.2)
-    with pytest.raises(ConfigError, match="not read within 0.2 s"):
+    with pytest.raises(ConfigError, match=r"not read within 0\.2 s"):
         read(tmp_path / "mesh.yaml")

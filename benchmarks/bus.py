@@ -32,6 +32,7 @@ from twisted_mesh.metrics import Registry
 from twisted_mesh.model.redis import Redis as Settings
 from twisted_mesh.model.redis import RedisUrl
 from twisted_mesh.policy.selector import Who
+from twisted_mesh.server import memory
 
 KEYS = Keys("shop")
 WHO = {"author": "bench", "reason": "measuring"}
@@ -129,6 +130,8 @@ def spread(bench: Bench, sidecars: int, changes: int) -> Iterable[str]:
     for each in range(sidecars):
         followers.append(bench.follower(f"sidecar-{each}", take(each)))
     bench.live.until(lambda: len(seen) >= sidecars)
+    # As a sidecar does with what it has set up: the collector would stop all fifty for 50 ms now and then.
+    memory.settle_first()
     effects: list[float] = []
     lasts: list[float] = []
     acks: list[float] = []

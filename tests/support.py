@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import http.server
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -48,21 +49,42 @@ def until(condition: Callable[[], T], what: str = "", within: float = PATIENCE) 
         time.sleep(0.01)
 
 
+def _outside_of_the_ephemeral() -> range:
+    """The ports that the kernel gives to no connection by itself."""
+    try:
+        low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        low = 32768
+    return range(10000, low) if low > 12000 else range(61000, 65536)
+
+
+_PORTS = _outside_of_the_ephemeral()
+_given: set[int] = set()
+_dice = random.SystemRandom()
+
+
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on."""
-    return free_ports(1)[0]
+    """Return a TCP port of 127.0.0.1 that nobody listens on, and that this process has not been given before.
+
+    It is none of those that the kernel gives to outgoing connections: one of these is free only until the next of them.
+    """
+    for _ in range(1000):
+        port = _dice.choice(_PORTS)
+        if port in _given:
+            continue
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _given.add(port)
+        return port
+    raise AssertionError(f"no port of {_PORTS} is free")
 
 
 def free_ports(count: int) -> list[int]:
     """Return `count` different free TCP ports of 127.0.0.1."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    return [free_port() for _ in range(count)]
 
 
 def address_of(where: Union[int, str, tuple[str, int]]) -> Union[str, tuple[str, int]]:

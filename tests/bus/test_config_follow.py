@@ -160,6 +160,9 @@ def test_messages_that_come_twice_or_make_no_sense_change_nothing(made: Made, li
     live.until(lambda: made.subscriber.connected)
     made.apply(web=1)
     one.has(web=1)
+    # The change may have been read before its own hint arrives: that hint is then a known one.
+    live.until(lambda: one.counted("bus_config_hints", "new") + one.counted("bus_config_hints", "known") == 1)
+    known = one.counted("bus_config_hints", "known")
     reads = one.counted("bus_config_reads", "changed")
     for payload in (
         f'{{"epoch":"{one.follower.stored.epoch}","version":1}}',
@@ -170,7 +173,7 @@ def test_messages_that_come_twice_or_make_no_sense_change_nothing(made: Made, li
     ):
         made.server("PUBLISH", CHANNEL, payload)
     live.until(lambda: one.counted("bus_config_hints", "malformed") == 4)
-    assert one.counted("bus_config_hints", "known") == 1
+    assert one.counted("bus_config_hints", "known") == known + 1
     assert one.counted("bus_config_reads", "changed") == reads
     made.server("PUBLISH", CHANNEL, '{"epoch":"9-x","version":77}')
     live.until(lambda: one.counted("bus_config_reads", "unchanged") >= 2)

@@ -303,8 +303,9 @@ def test_finish_does_not_wait_for_ever(run: Run, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
 def test_finish_waits_for_a_slow_reader(run: Run, monkeypatch: pytest.MonkeyPatch, family: int) -> None:
     """However long it takes, as long as it takes anything; one that stands still is reset."""
-    monkeypatch.setattr(module, "LINGER", 0.1)
-    monkeypatch.setattr(module, "STUCK", 0.4)
+    # Shorter than the reading takes, and long enough for the peer to close at the end, also on a busy machine.
+    monkeypatch.setattr(module, "LINGER", 1.0)
+    monkeypatch.setattr(module, "STUCK", 10.0)
 
     async def go() -> None:
         protocol, transport, peer = await connected(family=family)
@@ -313,11 +314,13 @@ def test_finish_waits_for_a_slow_reader(run: Run, monkeypatch: pytest.MonkeyPatc
         got = 0
         while got < len(BIG):
             got += len(await read(peer, 1024 * 1024))
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.1)
         assert await read(peer, 1) == b""
         peer.close()
         await until(lambda: protocol.lost)
         assert (got, protocol.lost) == (len(BIG), [ConnectionDone])
+        monkeypatch.setattr(module, "LINGER", 0.1)
+        monkeypatch.setattr(module, "STUCK", 0.4)
         protocol, transport, peer = await connected(family=family)
         transport.write(BIG)
         transport.finish()

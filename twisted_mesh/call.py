@@ -46,6 +46,7 @@ class Call:
       target as it will be forwarded.
     - `headers`, `body`, `trailers`; a body is whole ``bytes`` or a `ByteStream`.  `version` is "1.1" or "1.0".
     - `peer`: the client's address, "host:port" or "unix:"; `client`: the client's host by the trusted hops.
+    - `port`: the port that a client of TCP or Redis has connected to; 0 for a unix socket, and for HTTP.
     - `id`: the request id; `identity`: who the caller is, once something knows.
     - `count`: how many operations this call stands for (pipelined Redis commands; 1 for everything else).
 
@@ -71,6 +72,7 @@ class Call:
     trailers: Trailers = ()
     peer: str = ""
     client: str = ""
+    port: int = 0
     id: str = ""
     identity: Optional[str] = None
     count: int = 1

@@ -100,6 +100,22 @@ routes:
     ]
 
 
+def test_conditions_for_other_protocols_are_refused() -> None:
+    text = (
+        CLUSTER
+        + """\
+listeners:
+  web: {bind: "127.0.0.1:2", routes: [{to: web, match: {port: 80}}, {to: web, match: {key: a}}]}
+  db: {protocol: tcp, bind: "127.0.0.1:3", routes: [{to: web, match: {port: 3}}, {to: web, match: {command: GET}}]}
+"""
+    )
+    assert [each.partition(": ")[2] for each in problems_of(text)] == [
+        "listeners.web.routes[0].match.port: means nothing for http listeners",
+        "listeners.web.routes[1].match.key: means nothing for http listeners",
+        "listeners.db.routes[1].match.command: means nothing for tcp listeners",
+    ]
+
+
 def test_routes_of_other_listeners_of_a_table_may_be_of_another_protocol() -> None:
     load_text(
         CLUSTER

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted_mesh.control.matches import conditions, is_for, path_change
+from twisted_mesh.control.matches import conditions, is_for, operations, path_change
 from twisted_mesh.model import Match, Redirect, Rewrite
 from twisted_mesh.policy.match import Conditions
 
@@ -32,6 +32,24 @@ def test_every_condition_is_taken_over() -> None:
     )
     for form in ("exact", "prefix", "regex"):
         assert getattr(conditions(Match.model_validate({"path": {form: "/a"}})), form) == "/a"
+
+
+def test_keys_and_ports_are_taken_over() -> None:
+    made = conditions(Match.model_validate({"key": "a", "port": [1, 2]}))
+    assert (made.key_exact, made.ports) == ("a", (1, 2))
+    for form, name in {"prefix": "key_prefix", "pattern": "key_glob", "regex": "key_regex"}.items():
+        assert getattr(conditions(Match.model_validate({"key": {form: "a"}})), name) == "a"
+
+
+def test_commands_are_named_alone_or_by_their_class() -> None:
+    assert operations(["GET", "SET", "GET"]) == ("GET", "SET")
+    reads = operations(["@read"])
+    assert {"GET", "MGET", "XREAD"} <= set(reads)
+    assert "SET" not in reads
+    assert {"FLUSHALL", "CONFIG|SET", "KEYS"} <= set(operations(["@dangerous"]))
+    assert {"CONFIG|GET", "CONFIG|SET", "CONFIG"} <= set(operations(["CONFIG"]))
+    assert operations(["CONFIG|GET"]) == ("CONFIG|GET",)
+    assert conditions(Match.model_validate({"command": ["get", "config|get"]})).methods == ("GET", "CONFIG|GET")
 
 
 def test_values_become_checks() -> None:

@@ -134,6 +134,38 @@ def test_echo_and_log(mesh: Mesh, directory: Path) -> None:
     assert (line["protocol"], line["method"], line["bytes_in"], line["bytes_out"]) == ("tcp", "CONNECT", 100, 100)
 
 
+def test_routes_by_the_port_and_the_source(tmp_path: Path) -> None:
+    """One listener with several ports, whose table tells them apart; what is for none is reset."""
+
+    def named(name: bytes) -> Any:
+        return lambda link: link.send(name)
+
+    one, two = TcpUpstream(named(b"one")), TcpUpstream(named(b"two"))
+    ports = free_ports(3)
+    routes = [
+        {"match": {"port": ports[0], "source": "127.0.0.0/8"}, "to": "one"},
+        {"match": {"port": ports[1], "source": "10.0.0.0/8"}, "to": "one"},
+        {"match": {"port": ports[:2]}, "to": "two"},
+    ]
+    config = {
+        "listeners": {"db": {"protocol": "tcp", "bind": [f"127.0.0.1:{each}" for each in ports], "routes": routes}},
+        "clusters": {"one": {"endpoints": [one.address]}, "two": {"endpoints": [two.address]}},
+    }
+    mesh = start_mesh(json.dumps(config), tmp_path)
+    try:
+        seen = []
+        for port in ports[:2]:
+            with RawClient(port) as client:
+                seen.append(client.read_to_end())
+        assert seen == [b"one", b"two"]
+        with RawClient(ports[2]) as client, pytest.raises(ConnectionResetError):
+            client.read_to_end()
+    finally:
+        mesh.stop()
+        one.stop()
+        two.stop()
+
+
 @pytest.mark.parametrize("size", [0, 1, 100_000, 64 * MEGABYTE])
 def test_half_close(mesh: Mesh, size: int) -> None:
     """A client may say all it has to, end its side, and then hear the answer."""

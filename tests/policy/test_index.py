@@ -73,6 +73,28 @@ def test_it_agrees_with_looking_at_each(table: list[Conditions], asked: list[tup
         assert index.find(a_call(*each)) == first(table, a_call(*each))
 
 
+keys = st.lists(st.sampled_from(["a", "b", ":", "user"]), max_size=4).map("".join)
+key_conditions = st.one_of(
+    st.fixed_dictionaries({"key_exact": keys}),
+    st.fixed_dictionaries({"key_prefix": keys.filter(bool)}),
+    st.fixed_dictionaries({"key_glob": keys.map("{}*".format)}),
+    st.fixed_dictionaries({"key_glob": keys.map("?{}".format)}),
+    st.just({"key_regex": "a.*"}),
+    st.just({}),
+)
+key_matches = st.builds(
+    lambda key, more: Conditions(**key, **more), key_conditions, st.sampled_from([{}, {}, {"methods": ["GET"]}])
+)
+
+
+@given(st.lists(key_matches, max_size=12), st.lists(st.tuples(keys, st.sampled_from(["GET", "SET"])), max_size=8))
+def test_keys_are_found_as_by_looking_at_each(table: list[Conditions], asked: list[tuple[str, str]]) -> None:
+    index = indexed(*table)
+    for key, command in asked:
+        call = a_call("", key, command)
+        assert index.find(call) == first(table, call)
+
+
 def test_the_order_decides_and_not_how_exact_a_match_is() -> None:
     index = indexed(
         Conditions(prefix="/api", methods=["POST"]),

@@ -157,6 +157,22 @@ def test_sources_and_identities() -> None:
     assert matches(call, identities=["api", "web"])
 
 
+def test_keys_and_ports() -> None:
+    call = asked(path="user:1:cart", method="HGET")
+    call.port = 6380
+    assert matches(call, key_exact="user:1:cart")
+    assert not matches(call, key_exact="user:1")
+    assert matches(call, key_prefix="user:")
+    # No segments: a key has none.
+    assert matches(call, key_prefix="us")
+    assert not matches(call, key_prefix="user:2")
+    assert matches(call, key_glob="user:*:cart")
+    assert not matches(call, key_glob="user:*:")
+    assert matches(call, key_regex=r"user:\d+:cart", methods=["HGET", "HSET"])
+    assert matches(call, ports=[6379, 6380])
+    assert not matches(call, ports=[6379])
+
+
 def test_a_percentage_is_of_those_for_which_the_rest_holds() -> None:
     rolled: list[float] = []
 

@@ -42,6 +42,7 @@ class TcpConnection:
         call.version = ""
         call.peer = accepted.peer
         call.client = accepted.peer_host
+        call.port = accepted.port
         call.id = adapter.new_id()
         call.body = side.body()
         # The whole request is that the client has connected.

@@ -145,6 +145,16 @@ def _table() -> dict[bytes, Command]:
 
 _TABLE = _table()
 COMMANDS: tuple[Command, ...] = tuple(dict.fromkeys(_TABLE.values()))
+CATEGORIES: tuple[str, ...] = tuple(
+    sorted(
+        {
+            category
+            for command in COMMANDS
+            for each in (command, *command.subcommands.values())
+            for category in each.categories
+        }
+    )
+)
 
 
 def find(name: bytes, first: Optional[bytes] = None) -> Optional[Command]:

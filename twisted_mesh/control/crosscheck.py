@@ -11,9 +11,14 @@ from twisted_mesh.interfaces import IFilterPlugin
 from twisted_mesh.model import AccessLog, Config, FilterUse, Listener, Route
 from twisted_mesh.model.base import Model
 
-# What a route can say that means nothing for a TCP connection.
+# What a route can say that means something for calls of HTTP only.
 _HTTP_ONLY = ("rewrite", "mirror", "redirect", "reply", "body_limit", "upgrade")
-_HTTP_ONLY_MATCHES = ("host", "path", "method", "header", "query", "cookie")
+# The protocols for which conditions mean something that do not for all.
+_MATCHES = {
+    **dict.fromkeys(("host", "path", "method", "header", "query", "cookie"), ("http",)),
+    **dict.fromkeys(("key", "command"), ("redis",)),
+    "port": ("tcp", "redis"),
+}
 _TCP_CONDITIONS = ("connect_failed", "reset")
 
 
@@ -103,15 +108,15 @@ class CrossCheck:
     def _route(self, keys: Sequence[Key], route: Route, protocol: str, listener: str) -> Iterator[Problem]:
         used_by = f" (listener {listener} uses this route)" if keys[0] == "routes" else ""
         yield from self._filters((*keys, "filters"), route.filters, protocol, used_by)
+        message = f"means nothing for {protocol} listeners{used_by}"
+        for name, protocols in _MATCHES.items():
+            if protocol not in protocols and _is_said(route.match, name):
+                yield self._say((*keys, "match", name), message)
         if protocol == "http":
             return
-        message = f"means nothing for {protocol} listeners{used_by}"
         for name in _HTTP_ONLY:
             if _is_said(route, name):
                 yield self._say((*keys, name), message)
-        for name in _HTTP_ONLY_MATCHES:
-            if _is_said(route.match, name):
-                yield self._say((*keys, "match", name), message)
         for index, key in enumerate(route.sticky):
             if key.part not in ("source", "identity"):
                 yield self._say((*keys, "sticky", index), message)

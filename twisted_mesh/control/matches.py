@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Iterator, Mapping, Optional, Sequence, Union
 
 from twisted_mesh.policy.match import Conditions
 from twisted_mesh.policy.rewrite import Change, replace_path, replace_prefix
@@ -19,21 +19,45 @@ def is_for(listener: str, match: model.Match) -> bool:
 
 def conditions(match: model.Match) -> Conditions:
     """Return what a match asks of a call."""
-    path = match.path
+    path, key = match.path, match.key
     return Conditions(
         match.host,
         None if path is None else path.exact,
         None if path is None else path.prefix,
         None if path is None else path.template,
         None if path is None else path.regex,
-        match.method,
+        (*match.method, *operations(match.command)),
         _checks(match.header),
         _checks(match.query),
         _checks(match.cookie),
         match.source,
         match.identity,
         match.percent,
+        None if key is None else key.exact,
+        None if key is None else key.prefix,
+        None if key is None else key.pattern,
+        None if key is None else key.regex,
+        match.port,
     )
+
+
+def operations(commands: Sequence[str]) -> Sequence[str]:
+    """Return the names of the commands that are meant by these, which are names or classes of commands.
+
+    A class is one of Redis's ACL categories, ``@read``; a command with subcommands stands for all of them.
+    """
+    return tuple(dict.fromkeys(name for each in commands for name in _operations(each)))
+
+
+def _operations(asked: str) -> Iterator[str]:
+    # Only where it is asked for: a start without it need not read the table.
+    from twisted_mesh.codec.commands import COMMANDS
+
+    for command in COMMANDS:
+        for one in (command, *command.subcommands.values()):
+            named = asked in (command.name, one.name)
+            if named or (asked.startswith("@") and asked[1:] in one.categories):
+                yield one.name
 
 
 def _checks(values: Mapping[str, model.TextMatch]) -> Mapping[str, Check]:

@@ -13,7 +13,7 @@ from twisted_mesh.model.listener import (
     Normalise,
     TcpOptions,
 )
-from twisted_mesh.model.match import Match, PathMatch, TextMatch
+from twisted_mesh.model.match import KeyMatch, Match, PathMatch, TextMatch
 from twisted_mesh.model.mirror import Compare, Mirror
 from twisted_mesh.model.node import Node
 from twisted_mesh.model.registry import Registry
@@ -47,6 +47,7 @@ __all__ = [
     "HttpLimits",
     "HttpOptions",
     "HttpTimeouts",
+    "KeyMatch",
     "Listener",
     "Match",
     "Mirror",

@@ -11,6 +11,7 @@ from typing_extensions import Self
 from twisted_mesh.model.base import ONE_OR_LIST, Model, Name, Short
 from twisted_mesh.model.fields import HeaderName, is_token
 from twisted_mesh.model.text import expected
+from twisted_mesh.policy.glob import Glob
 from twisted_mesh.policy.networks import UNIX, compile_networks
 from twisted_mesh.policy.pattern import Pattern
 from twisted_mesh.policy.template import Template
@@ -46,6 +47,26 @@ def _template(text: str) -> str:
 def _regex(text: str) -> str:
     Pattern(text)
     return text
+
+
+def _key_pattern(text: str) -> str:
+    Glob(text)
+    return text
+
+
+def _command(text: str) -> str:
+    # Only where it is asked for: a start without it need not read the table.
+    from twisted_mesh.codec.commands import CATEGORIES, find
+
+    if text.startswith("@"):
+        if text[1:].lower() not in CATEGORIES:
+            raise expected(f"one of Redis's classes of commands, @{', @'.join(CATEGORIES)}", text)
+        return text.lower()
+    name, _, sub = text.upper().partition("|")
+    found = find(name.encode(), sub.encode() or None)
+    if found is None or (sub and found.name == name):
+        raise expected("a command of Redis, such as GET or CONFIG|GET, or a class, such as @write", text)
+    return found.name
 
 
 def _cookie(text: str) -> str:
@@ -124,6 +145,22 @@ class TextMatch(Model):
         return self
 
 
+class KeyMatch(Model):
+    """Which keys of Redis commands match; the first key of a command decides."""
+
+    exact: Optional[str] = Field(default=None, description="This key.")
+    prefix: Optional[Annotated[str, Field(min_length=1)]] = Field(default=None, description="Keys that begin so.")
+    pattern: Optional[Annotated[str, AfterValidator(_key_pattern)]] = Field(
+        default=None, description="A pattern as KEYS takes it, for the whole key: user:*:cart, with ? and [a-z], too."
+    )
+    regex: Optional[Regex] = Field(default=None, description="An expression for the whole key, as for paths.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _just_one(self, "exact", "prefix", "pattern", "regex")
+        return self
+
+
 def _text_match(value: Any) -> Any:
     return value if isinstance(value, (Mapping, Model)) else {"exact": value}
 
@@ -134,7 +171,7 @@ Value = Annotated[TextMatch, Short(_text_match, {"type": "string"})]
 class Match(Model):
     """Which calls a route is for: those for which everything that is given here holds."""
 
-    later: ClassVar[frozenset[str]] = frozenset(["command", "key", "sni"])
+    later: ClassVar[frozenset[str]] = frozenset(["sni"])
 
     host: Hosts = Field(default=(), description='Hosts, exact or as "*.suffix" or "prefix.*"; any if not given.')
     path: Annotated[Optional[PathMatch], Short(_path_match, {"type": "string", "pattern": "^/"})] = Field(
@@ -149,6 +186,18 @@ class Match(Model):
     )
     cookie: dict[Annotated[str, AfterValidator(_cookie)], Value] = Field(
         default={}, description="Cookies: exactly these values, or as a TextMatch says."
+    )
+    key: Annotated[Optional[KeyMatch], Short(_path_match, {"type": "string"})] = Field(
+        default=None,
+        description="A key of Redis, exact; or {prefix: session:}, {pattern: user:*:cart} or {regex: ...}.",
+    )
+    command: Annotated[tuple[Annotated[str, AfterValidator(_command)], ...], ONE_OR_LIST] = Field(
+        default=(),
+        description="Redis commands, such as GET or CONFIG|GET, or classes of them as Redis's ACL has them, such as "
+        "@read, @write or @dangerous; any if not given.",
+    )
+    port: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], ONE_OR_LIST] = Field(
+        default=(), description="The ports that the client has connected to one of, for TCP and Redis."
     )
     source: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], ONE_OR_LIST] = Field(
         default=(),

@@ -67,6 +67,12 @@ class Accepted:
     def __repr__(self) -> str:
         return f"<Accepted from {self.peer}>"
 
+    @property
+    def port(self) -> int:
+        """The port that the client has connected to; 0 for a unix socket."""
+        name = self.sock.getsockname()
+        return name[1] if isinstance(name, tuple) else 0
+
     def adopt(self, protocol: Any) -> LoopTransport:
         """Connect a Twisted protocol to it; ``makeConnection`` follows in the loop's next turn."""
         transport = LoopTransport(self.loop, self.sock, protocol)

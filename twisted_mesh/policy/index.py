@@ -1,15 +1,17 @@
 """Finding the first of many matches that is for a call without looking at each.
 
 What is looked up is the host and the path: exact hosts, ``*.suffix`` and ``prefix.*``, exact paths, prefixes, and the
-literal part in front of templates.  That leaves the few matches that may be for the call, and these are tried by their
-whole test, in such an order that the result is the one of looking at each from the first to the last.  Expressions,
-and matches that say nothing of the path, are tried for every call of their host.
+literal part in front of templates; for Redis the whole key, and its beginnings.  That leaves the few matches that may
+be for the call, and these are tried by their whole test, in such an order that the result is the one of looking at each
+from the first to the last.  Expressions, and matches that say nothing of the path, are tried for every call of their
+host.
 """
 
 from __future__ import annotations
 
 from typing import Generic, Optional, TypeVar
 
+from twisted_mesh.policy.glob import Glob
 from twisted_mesh.policy.hosts import sorted_hosts
 from twisted_mesh.policy.match import Asked, Conditions, Test
 from twisted_mesh.policy.template import Template
@@ -21,13 +23,15 @@ _Entry = tuple[int, Optional[Test], T]
 class _Paths(Generic[T]):
     """The entries of one host, by path; each list in the order of the matches."""
 
-    __slots__ = ("exact", "longest", "other", "prefixes")
+    __slots__ = ("beginnings", "exact", "longest", "other", "prefixes")
 
     def __init__(self) -> None:
         self.exact: dict[str, list[_Entry[T]]] = {}
         # By the prefix without a slash at its end.
         self.prefixes: dict[str, list[_Entry[T]]] = {}
         self.longest = 0
+        # Beginnings of keys, by their length: there are few lengths, however many there are.
+        self.beginnings: dict[int, dict[str, list[_Entry[T]]]] = {}
         self.other: list[_Entry[T]] = []
 
     def add(self, conditions: Conditions, entry: _Entry[T]) -> None:
@@ -35,12 +39,17 @@ class _Paths(Generic[T]):
         if conditions.template is not None:
             template = Template(conditions.template)
             exact, prefix = (None, template.literal) if template.literal != template.text else (template.text, None)
+        if conditions.key_exact is not None:
+            exact = conditions.key_exact
+        beginning = conditions.key_prefix or (conditions.key_glob and Glob(conditions.key_glob).literal)
         if exact is not None:
             self.exact.setdefault(exact, []).append(entry)
         elif prefix is not None:
             key = prefix.removesuffix("/")
             self.prefixes.setdefault(key, []).append(entry)
             self.longest = max(self.longest, len(key))
+        elif beginning:
+            self.beginnings.setdefault(len(beginning), {}).setdefault(beginning, []).append(entry)
         else:
             self.other.append(entry)
 
@@ -64,6 +73,10 @@ class _Paths(Generic[T]):
                 whole = prefixes.get(path)
                 if whole is not None:
                     found.append(whole)
+        for length, beginnings in self.beginnings.items():
+            entries = beginnings.get(path[:length])
+            if entries is not None:
+                found.append(entries)
         if self.other:
             found.append(self.other)
         return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Protocol, Sequence
 
+from twisted_mesh.policy.glob import Glob
 from twisted_mesh.policy.hosts import sorted_hosts
 from twisted_mesh.policy.networks import compile_networks
 from twisted_mesh.policy.pattern import Pattern
@@ -40,6 +41,9 @@ class Asked(Protocol):
     def client(self) -> str: ...
 
     @property
+    def port(self) -> int: ...
+
+    @property
     def identity(self) -> Optional[str]: ...
 
     @property
@@ -58,10 +62,13 @@ class Conditions(NamedTuple):
     - `prefix`: the path's first segments: ``/api`` is for ``/api`` and ``/api/x`` but not for ``/apix`` (Envoy's
       ``path_separated_prefix``).  One that ends in a slash is for what is below it: ``/api/`` is not for ``/api``.
     - `template`: a path with named segments, see `Template`; `regex`: an expression for the whole path, see `Pattern`.
-    - `methods`: any of these.
+    - `key_exact`, `key_prefix`: the whole key of a Redis command, or its beginning, whatever follows; `key_glob`: a
+      pattern for the whole key, see `Glob`; `key_regex`: an expression for it.
+    - `methods`: any of these operations: methods of HTTP, or names of commands.
     - `headers`, `query`, `cookies`: a check for each name.
     - `sources`: networks that the client's host is in one of, see `compile_networks`.
     - `identities`: any of these.
+    - `ports`: the port that the client has connected to is one of these.
     - `percent`: this share of the calls for which everything else holds, by the dice.
     """
 
@@ -77,6 +84,11 @@ class Conditions(NamedTuple):
     sources: Sequence[str] = ()
     identities: Sequence[str] = ()
     percent: float = 100.0
+    key_exact: Optional[str] = None
+    key_prefix: Optional[str] = None
+    key_glob: Optional[str] = None
+    key_regex: Optional[str] = None
+    ports: Sequence[int] = ()
 
 
 def compile_match(conditions: Conditions, dice: Optional[Callable[[], float]] = None) -> Optional[Test]:
@@ -90,6 +102,7 @@ def compile_match(conditions: Conditions, dice: Optional[Callable[[], float]] = 
     if asked.hosts and "*" not in asked.hosts:
         tests.append(_host_test(asked.hosts))
     tests += _path_tests(asked)
+    tests += _key_tests(asked)
     if asked.methods:
         tests.append(_method_test(asked.methods))
     tests += [_header_test(*each) for each in asked.headers.items()]
@@ -99,6 +112,8 @@ def compile_match(conditions: Conditions, dice: Optional[Callable[[], float]] = 
         tests.append(_source_test(asked.sources))
     if asked.identities:
         tests.append(_identity_test(asked.identities))
+    if asked.ports:
+        tests.append(_port_test(asked.ports))
     if asked.percent < 100.0:
         # Behind all others: it is the share of those that they let pass.
         tests.append(_percent_test(asked.percent, dice))
@@ -134,6 +149,21 @@ def _path_tests(asked: Conditions) -> Iterator[Test]:
         yield _whole_test(Template(asked.template).matches)
     if asked.regex is not None:
         yield _whole_test(Pattern(asked.regex).matches)
+
+
+def _key_tests(asked: Conditions) -> Iterator[Test]:
+    if asked.key_exact is not None:
+        yield _exact_test(asked.key_exact)
+    if asked.key_prefix is not None:
+        yield _beginning_test(asked.key_prefix)
+    if asked.key_glob is not None:
+        yield _whole_test(Glob(asked.key_glob).matches)
+    if asked.key_regex is not None:
+        yield _whole_test(Pattern(asked.key_regex).matches)
+
+
+def _beginning_test(prefix: str) -> Test:
+    return lambda asked: asked.resource.startswith(prefix)
 
 
 def _whole_test(matches: Callable[[str], bool]) -> Test:
@@ -184,6 +214,11 @@ def _source_test(sources: Sequence[str]) -> Test:
 def _identity_test(identities: Sequence[str]) -> Test:
     known = frozenset(identities)
     return lambda asked: asked.identity in known
+
+
+def _port_test(ports: Sequence[int]) -> Test:
+    known = frozenset(ports)
+    return lambda asked: asked.port in known
 
 
 def _percent_test(percent: float, dice: Optional[Callable[[], float]]) -> Test:

@@ -241,6 +241,19 @@ class Families:
         self.rate_limit_dropped = registry.counter(
             start + "filter_ratelimit_dropped_total", "Keys forgotten before their time, for want of room.", ("filter",)
         )
+        self.rate_limit_asked = registry.counter(
+            start + "filter_ratelimit_asked_total",
+            "Questions of a shared limit to Redis, by what came of them: granted, partly, none, late, failed.",
+            ("filter", "result"),
+        )
+        self.rate_limit_alone = registry.counter(
+            start + "filter_ratelimit_alone_total",
+            "Calls that this sidecar's share of a shared limit decided, as Redis was late or away.",
+            ("filter",),
+        )
+        self.rate_limit_sidecars = registry.gauge(
+            start + "filter_ratelimit_sidecars", "Sidecars that share a limit, as far as is known.", ("filter",)
+        )
         self.faults = registry.counter(
             start + "filter_fault_calls_total",
             "Calls by the fault that was made: delay, abort, skipped (too many at once).",

@@ -6,8 +6,9 @@ Everything here is an interface or a plain value.  `Filter` and `IFilterPlugin` 
 from __future__ import annotations
 
 import random as _random
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Mapping, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterable, Mapping, Optional, Protocol, Sequence
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.plugin import IPlugin
@@ -17,8 +18,10 @@ from twisted_mesh.call import Call, Completion, Reply
 
 if TYPE_CHECKING:
     from twisted_mesh.metrics import Registry
+    from twisted_mesh.policy.gcra import Gcra, Grant
+    from twisted_mesh.policy.rate_lease import Ask
 
-__all__ = ["Call", "Env", "Filter", "IFilterPlugin", "IPlugin", "Proceed", "Reply"]
+__all__ = ["Call", "Env", "Filter", "IFilterPlugin", "IPlugin", "Proceed", "Reply", "SharedLimitLike"]
 
 Proceed = Callable[[Call], Awaitable[Reply]]
 
@@ -87,6 +90,10 @@ class Env(Protocol):
     def redis(self) -> Any:
         """The mesh's Redis connection; None where the configuration names none."""
 
+    @property
+    def limits(self) -> Optional[LimitsLike]:
+        """Rate limits that all sidecars of the mesh count together; None where the configuration names no Redis."""
+
 
 class IFilterPlugin(IPlugin):
     """Makes filters of one kind.  An instance at module level in ``twisted_mesh/filters/NAME.py`` is found."""
@@ -97,6 +104,33 @@ class IFilterPlugin(IPlugin):
 
     def build(settings: Any, env: Env) -> Filter:
         """Return a filter for one chain."""
+
+
+class SharedLimitLike(Protocol):
+    """A rate limit that sidecars count together; as long as it is held this sidecar is one of them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sidecars(self) -> int:
+        """How many there are, as far as is known; at least 1."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is anybody to ask."""
+
+    def ask(self, key: str, gcra: Gcra, asked: Ask) -> Deferred[Grant]:
+        """Ask for units of a key; the Deferred fails where there is no answer."""
+
+    def give_back(self, gcra: Gcra, units: Iterable[tuple[str, int]]) -> None:
+        """Units that were granted, by key, were not used."""
+
+
+class LimitsLike(Protocol):
+    """The rate limits of the mesh."""
+
+    def limit(self, name: str) -> SharedLimitLike:
+        """Return the limit of this name."""
 
 
 class EndpointLike(Protocol):

@@ -12,6 +12,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import compose
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.filters.ratelimit import RatelimitSettings, plugin
+from twisted_mesh.testing import Env
 
 READ: TypeAdapter[RatelimitSettings] = TypeAdapter(RatelimitSettings)
 
@@ -99,6 +100,12 @@ def test_each_key_has_a_limit_of_its_own(key: str, one: dict[str, Any], other: d
     assert together.ask(call_of(**other)).status == 200
 
 
+def test_a_shared_limit_needs_redis() -> None:
+    env = Env()
+    with pytest.raises(ValueError, match="needs the mesh's Redis: say where it is"):
+        env.build("ratelimit", rate="1/s", shared="api")
+
+
 def test_a_route_is_a_key() -> None:
     class Named:
         name = "shop"
@@ -148,8 +155,11 @@ def test_keys_that_find_no_room_are_counted() -> None:
         ({"rate": "0/s"}, "would admit nothing"),
         (
             {"rate": "1/s", "key": ["cookie"]},
-            "expected source, identity, host, path, method, route, listener or header:",
+            "expected source, identity, host, path, key, method, command, route, listener, header:NAME or prefix:",
         ),
+        ({"rate": "1/s", "key": ["prefix:"]}, "prefix:SEPARATOR"),
+        ({"rate": "1/s", "shared": "a b"}, "a name"),
+        ({"rate": "1/s", "shared": "a", "budget": "0s"}, "more than 0"),
         ({"rate": "1/s", "key": ["header:"]}, "header:NAME"),
         ({"rate": "1/s", "cost": 2}, "no call would ever be admitted"),
         ({"rate": "1/s", "burst": -1}, "burst is 0 or more"),

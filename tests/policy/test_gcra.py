@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_mesh.policy.gcra import Gcra
+from twisted_mesh.policy.gcra import Gcra, Grant
 
 # redis-cell, src/cell/mod.rs: burst 4 (limit 5), one a second; (t in ms, units, remaining, reset, retry, limited).
 CASES = [
@@ -66,3 +66,50 @@ def test_it_is_a_token_bucket(rate: int, burst: int, steps: list[tuple[int, int]
         if verdict.admitted:
             tokens -= units * 1000
         assert verdict.remaining == tokens // 1000
+
+
+def test_what_is_there_of_what_is_wanted_is_granted() -> None:
+    gcra = Gcra(10, 1.0, 10)
+    arrival, grant = gcra.grant(0.0, 100.0, 8)
+    assert grant == Grant(8, 2, pytest.approx(0.8), 0.0)
+    arrival, grant = gcra.grant(arrival, 100.0, 8)
+    assert grant == Grant(2, 0, pytest.approx(1.0), 0.0)
+    arrival, grant = gcra.grant(arrival, 100.0, 8)
+    assert grant == Grant(0, 0, pytest.approx(1.0), pytest.approx(0.1))
+    arrival, grant = gcra.grant(arrival, 100.5, 8)
+    assert grant.granted == 5
+
+
+def test_less_than_the_least_is_no_use() -> None:
+    gcra = Gcra(10, 1.0, 10)
+    arrival, _ = gcra.grant(0.0, 100.0, 8)
+    arrival, grant = gcra.grant(arrival, 100.0, 5, 3)
+    assert grant == Grant(0, 2, pytest.approx(0.8), pytest.approx(0.1))
+
+
+def test_what_was_used_without_asking_is_taken_and_what_was_not_used_comes_back() -> None:
+    gcra = Gcra(10, 1.0, 10)
+    arrival, grant = gcra.grant(0.0, 100.0, 10, 1, 4)
+    assert (grant.granted, grant.remaining) == (6, 0)
+    arrival, grant = gcra.grant(arrival, 100.0, 0, 0, -3)
+    assert grant == Grant(0, 3, pytest.approx(0.7), 0.0)
+    arrival, grant = gcra.grant(arrival, 100.0, 0, 0, -100)
+    assert grant.remaining == 10
+    arrival, grant = gcra.grant(arrival, 100.0, 1, 1, 100)
+    assert grant == Grant(0, 0, pytest.approx(1.0), pytest.approx(0.1))
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.0, 0.5), st.integers(1, 12), st.integers(1, 12)), max_size=60),
+)
+def test_all_that_is_granted_conforms(asked: list[tuple[float, int, int]]) -> None:
+    gcra = Gcra(10, 1.0, 10)
+    now, arrival, kept = 100.0, 0.0, 0.0
+    for gap, want, least in asked:
+        now += gap
+        arrival, grant = gcra.grant(arrival, now, max(want, least), least)
+        assert grant.granted == 0 or grant.granted >= least
+        kept, verdict = gcra.take(kept, now, grant.granted)
+        assert verdict.admitted
+        assert verdict.remaining == grant.remaining
+        arrival = kept

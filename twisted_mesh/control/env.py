@@ -15,6 +15,7 @@ from twisted_mesh.park import Parked
 from twisted_mesh.tasks import in_task, understand_deferreds
 
 if TYPE_CHECKING:
+    from twisted_mesh.interfaces import LimitsLike
     from twisted_mesh.upstream.overruled import Overrides
     from twisted_mesh.upstream.services import Services
 
@@ -109,9 +110,17 @@ class MeshEnv:
         """What operators say of endpoints at run time; None where the configuration names no Redis."""
         return self._world.overrides
 
-    def discover(self, services: Services, overrides: Overrides, redis: Any = None) -> None:
+    @property
+    def limits(self) -> Optional[LimitsLike]:
+        """Rate limits that all sidecars of the mesh count together; None where the configuration names no Redis."""
+        return self._world.limits
+
+    def discover(
+        self, services: Services, overrides: Overrides, redis: Any = None, limits: Optional[LimitsLike] = None
+    ) -> None:
         """Have clusters find services and overrides here, and filters Redis, whatever this world is called."""
         self._world.services = services
+        self._world.limits = limits
         self._world.overrides = overrides
         self._world.redis = redis
 
@@ -133,6 +142,7 @@ class _World:
         self.services: Optional[Services] = None
         self.overrides: Optional[Overrides] = None
         self.redis: Any = None
+        self.limits: Optional[LimitsLike] = None
         # The loop itself holds tasks weakly.
         self.tasks: set[asyncio.Task[Any]] = set()
 

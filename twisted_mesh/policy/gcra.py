@@ -19,6 +19,17 @@ class Verdict(NamedTuple):
     retry_after: float
 
 
+class Grant(NamedTuple):
+    """What was given of what was asked for: `granted` units; `remaining`: how many there are still; `reset_after`:
+    seconds until all are there again; `retry_after`: seconds until the least that was asked for is there, 0.0 if it
+    was given."""
+
+    granted: int
+    remaining: int
+    reset_after: float
+    retry_after: float
+
+
 class Gcra:
     """A rate with a burst.
 
@@ -50,6 +61,19 @@ class Gcra:
             retry = -1.0 if units > self.burst else wait
             return arrival, Verdict(False, self._left(at - now), max(0.0, at - now), retry)
         return after, Verdict(True, self._left(ahead), ahead, 0.0)
+
+    def grant(self, arrival: float, now: float, want: int, least: int = 1, debt: int = 0) -> tuple[float, Grant]:
+        """Take up to `want` units at once, or none where there are fewer than `least`; returns as `take` does.
+
+        :param debt: units that were used without asking and are taken first, whether they are there or not; less than
+            0: units that come back.
+        """
+        at = min(max(max(arrival, now) + debt * self.interval, now), now + self.tolerance)
+        room = self._left(at - now)
+        granted = min(want, room) if room >= least else 0
+        at += granted * self.interval
+        retry = 0.0 if granted or not want else at + least * self.interval - self.tolerance - now
+        return at, Grant(granted, room - granted, at - now, max(0.0, retry))
 
     def _left(self, ahead: float) -> int:
         return int((self.tolerance - ahead) / self.interval + 1e-6)

@@ -20,6 +20,7 @@ from twisted_mesh.bus.disk import Disk, DiskError, Kept
 from twisted_mesh.bus.instance import Instance, decode
 from twisted_mesh.bus.keys import Keys
 from twisted_mesh.bus.leases import Guard
+from twisted_mesh.bus.limits import Limits
 from twisted_mesh.bus.overrides import Overrides
 from twisted_mesh.bus.registry import ServiceRegistry
 from twisted_mesh.bus.resource import base_name
@@ -95,6 +96,8 @@ class MeshBus:
             self.redis, self.subscriber, keys, guard=guard, poll=config.registry.poll, recall=self._recall, **common
         )
         self.overrides = Overrides(self.redis, self.subscriber, keys, poll=config.registry.poll, **common)
+        run = f"{self.who.node}/{env.random.getrandbits(64):016x}"
+        self.limits = Limits(self.redis, keys, run, clock=env.clock, random=env.random)
         self.follower = ConfigFollower(
             self.redis,
             self.subscriber,
@@ -200,6 +203,7 @@ class MeshBus:
         self.subscriber.start()
         self.registry.start()
         self.overrides.start()
+        self.limits.start()
         self.follower.start()
         if self.registration is not None:
             self.registration.start()
@@ -227,6 +231,7 @@ class MeshBus:
         await self.follower.stop()
         self.registry.stop()
         self.overrides.stop()
+        self.limits.stop()
         await self.subscriber.stop()
         await self.redis.stop()
         if self.embedded is not None:

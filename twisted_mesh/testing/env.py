@@ -33,16 +33,19 @@ class Env(MeshEnv):
     """An Env whose time (`time`, the same as `clock`) is a `Clock`, whose dice are seeded, whose log is a list.
 
     :param http: what filters get as ``env.http``, such as ``treq.testing.StubTreq``.
-    :param redis: what filters get as ``env.redis``.
+    :param redis: what filters get as ``env.redis``; :param limits: what they get as ``env.limits``.
     :param seed: of the dice.
     """
 
-    def __init__(self, name: str = "test", *, http: Any = None, redis: Any = None, seed: int = 0) -> None:
+    def __init__(
+        self, name: str = "test", *, http: Any = None, redis: Any = None, limits: Any = None, seed: int = 0
+    ) -> None:
         self.time = clock = Clock()
         metrics = Registry()
         self.events = _Events()
         self._http = http
         self._redis = redis
+        self._limits = limits
 
         def wall() -> float:
             return EPOCH + clock.seconds()
@@ -92,6 +95,11 @@ class Env(MeshEnv):
     def redis(self) -> Any:
         """What the test gave."""
         return self._redis
+
+    @property
+    def limits(self) -> Any:
+        """What the test gave."""
+        return self._limits
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

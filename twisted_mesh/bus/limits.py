@@ -1,0 +1,176 @@
+"""Rate limits that the sidecars of a mesh share: the count of each key at Redis, and how many sidecars there are."""
+
+from __future__ import annotations
+
+import random as _random
+from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence
+from weakref import WeakValueDictionary
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_mesh.bus import limit_scripts
+from twisted_mesh.bus.client import Script
+from twisted_mesh.bus.errors import BusError
+from twisted_mesh.policy.gcra import Gcra, Grant
+from twisted_mesh.policy.rate_lease import Ask
+
+if TYPE_CHECKING:
+    from twisted_mesh.bus.client import Redis
+    from twisted_mesh.bus.keys import Keys
+
+# Seconds: how often a sidecar says that it shares a limit, and how long that holds.
+HEARTBEAT = 5.0
+LEASE = 15.0
+# Keys in one script: some 0.2 ms of the server's time.
+AT_ONCE = 100
+
+TAKE = Script("take", limit_scripts.TAKE)
+JOIN = Script("join", limit_scripts.JOIN)
+LEAVE = Script("leave", limit_scripts.LEAVE)
+
+log = Logger("twisted_mesh.bus")
+
+
+class SharedLimit:
+    """One limit by its name; as long as somebody holds it this sidecar counts as one of those that share it.
+
+    :ivar sidecars: how many share it, as far as is known; at least 1.
+    """
+
+    __slots__ = ("__weakref__", "_limits", "name", "sidecars")
+
+    def __init__(self, name: str, limits: Limits) -> None:
+        self.name = name
+        self.sidecars = 1
+        self._limits = limits
+
+    def __repr__(self) -> str:
+        return f"<SharedLimit {self.name} of {self.sidecars} sidecars>"
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is anybody to ask."""
+        return self._limits.redis.connected
+
+    def ask(self, key: str, gcra: Gcra, asked: Ask) -> Deferred[Grant]:
+        """Ask for units of a key; fires with what was granted.
+
+        :raises BusError: through the Deferred.
+        """
+        return self._limits.take(self.name, gcra, [(key, asked)]).addCallback(lambda grants: grants[0])
+
+    def give_back(self, gcra: Gcra, units: Iterable[tuple[str, int]]) -> None:
+        """Units that were granted, by key, were not used.  Where Redis is away they are lost, and come with time."""
+        back = [(key, Ask(0, 0, -count)) for key, count in units]
+        for start in range(0, len(back), AT_ONCE):
+            taken = self._limits.take(self.name, gcra, back[start : start + AT_ONCE])
+            taken.addErrback(lambda failure: failure.trap(BusError) and None)
+
+
+class Limits:
+    """The shared limits of one mesh.
+
+    :param who: what tells this sidecar apart from all others, in this life of its process.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        who: str,
+        *,
+        clock: IReactorTime,
+        random: _random.Random,
+        every: float = HEARTBEAT,
+    ) -> None:
+        self.redis = redis
+        self._keys = keys
+        self._who = who
+        self._clock = clock
+        self._random = random
+        self._every = every
+        self._known: WeakValueDictionary[str, SharedLimit] = WeakValueDictionary()
+        self._timer: Optional[IDelayedCall] = None
+        self._running = False
+        self._trouble = ""
+
+    def __repr__(self) -> str:
+        return f"<Limits {sorted(self._known)}>"
+
+    def start(self) -> None:
+        """Begin to say which limits are shared here."""
+        self._running = True
+        self.redis.on_up.append(self._beat)
+        self._beat()
+
+    def stop(self) -> None:
+        """Say that none is any more."""
+        if not self._running:
+            return
+        self._running = False
+        self.redis.on_up.remove(self._beat)
+        self._disarm()
+        if self._known and self.redis.connected:
+            self._run(LEAVE, self._who, *self._known).addErrback(lambda failure: failure.trap(BusError) and None)
+
+    def limit(self, name: str) -> SharedLimit:
+        """Return the limit of this name, to be held as long as it is applied here."""
+        found = self._known.get(name)
+        if found is None:
+            self._known[name] = found = SharedLimit(name, self)
+            if self._running:
+                self._beat()
+        return found
+
+    def take(self, name: str, gcra: Gcra, asked: Sequence[tuple[str, Ask]]) -> Deferred[Sequence[Grant]]:
+        """Ask for units of several keys of one limit."""
+        arguments: list[Any] = []
+        unit = repr(gcra.interval * 1e6)
+        for key, each in asked:
+            arguments += [f"{name}:key:{key}", unit, gcra.burst, each.want, each.least, each.debt]
+        return self._run(TAKE, *arguments).addCallback(_grants)
+
+    # --- who shares them
+
+    def _beat(self) -> None:
+        self._disarm()
+        if not self._running:
+            return
+        self._timer = self._clock.callLater(self._every * (0.9 + 0.2 * self._random.random()), self._beat)
+        names = sorted(self._known)
+        if names and self.redis.connected:
+            asked = self._run(JOIN, self._who, round(LEASE * 1000), *names)
+            asked.addCallback(self._counted, names).addErrback(self._failed)
+
+    def _disarm(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _counted(self, counts: Sequence[int], names: Sequence[str]) -> None:
+        self._trouble = ""
+        for name, count in zip(names, counts, strict=True):
+            found = self._known.get(name)
+            if found is not None:
+                found.sidecars = max(1, count)
+
+    def _failed(self, failure: Failure) -> None:
+        """Say once what Redis refuses; what is wrong with the connection says whoever keeps it."""
+        failure.trap(BusError)
+        error = failure.value
+        assert isinstance(error, BusError)
+        if error.kind in ("refused", "protocol") and str(error) != self._trouble:
+            self._trouble = str(error)
+            log.error("how many sidecars share a rate limit is not known: {error}", error=error)
+
+    def _run(self, script: Script, *arguments: Any) -> Deferred[Any]:
+        return self.redis.script(script, [self._keys.prefix], arguments)
+
+
+def _grants(answer: Sequence[int]) -> Sequence[Grant]:
+    return [
+        Grant(answer[at], answer[at + 1], answer[at + 2] / 1e6, answer[at + 3] / 1e6) for at in range(0, len(answer), 4)
+    ]

@@ -1,0 +1,28 @@
+"""What clients are told of a rate limit: that they are over it, when to come back, and how much is left."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Sequence
+
+from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.policy.gcra import Verdict
+
+Fields = Sequence[tuple[str, str]]
+
+
+def left(burst: int, verdict: Verdict) -> Fields:
+    """Return the RateLimit fields (draft-ietf-httpapi-ratelimit-headers, version 3 to 6); whole seconds, rounded up."""
+    return (
+        ("RateLimit-Limit", str(burst)),
+        ("RateLimit-Remaining", str(verdict.remaining)),
+        ("RateLimit-Reset", str(ceil(verdict.reset_after))),
+    )
+
+
+def refusal(status: int, verdict: Verdict, told: Fields = ()) -> MeshError:
+    """Return the error for a call that is over the limit; without Retry-After if it never can be had."""
+    fields = () if verdict.retry_after < 0 else (("Retry-After", str(max(1, ceil(verdict.retry_after)))),)
+    return MeshError(
+        Kind.RATE_LIMITED, "over the rate limit", origin=Origin.CLIENT, status=status, headers=(*fields, *told)
+    )

@@ -256,7 +256,7 @@ class Families:
         )
         self.faults = registry.counter(
             start + "filter_fault_calls_total",
-            "Calls by the fault that was made: delay, abort, skipped (too many at once).",
+            "Calls by the fault that was made: delay, abort, bandwidth, skipped (too many at once).",
             ("filter", "result"),
         )
         self.config_version = registry.gauge(start + "config_version", "Snapshots applied since the start.")

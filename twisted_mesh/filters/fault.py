@@ -1,23 +1,28 @@
-"""Faults on purpose: calls that wait, calls that fail, to see what becomes of those who make them."""
+"""Faults on purpose: calls that wait, fail or are slow, to see what becomes of those who make them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Awaitable, Mapping, Optional
+from typing import Any, Awaitable, Literal, Mapping, Optional
 
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from twisted_mesh.call import Call, Reply
+from twisted_mesh.call import Body, Call, Reply
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.families import Families
+from twisted_mesh.filters.fault_pace import Paced
 from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.fields import HeaderName, HeaderValue
-from twisted_mesh.model.units import Interval
+from twisted_mesh.model.units import Interval, Size, parse_duration
 from twisted_mesh.policy.share import share
+from twisted_mesh.stream import ByteStream
 
 # Envoy's name for a call that was delayed on purpose.
 DELAYED = "DI"
+# By these a caller asks for a fault, where it may.
+ASKS_DELAY = b"x-mesh-fault-delay"
+ASKS_ABORT = b"x-mesh-fault-abort"
 
 
 def _percent(percent: float) -> None:
@@ -50,23 +55,46 @@ class AbortSettings:
 
 
 @dataclass(frozen=True)
+class BandwidthSettings:
+    """Lets `rate` bytes a second through, for `percent` of the calls; each body has the rate for itself.
+
+    `direction` says which way: response, request or both.  Connections that were upgraded are not slowed, and replies
+    of Redis neither, as those of many calls share one connection.
+    """
+
+    rate: Size
+    percent: float = 100.0
+    direction: Literal["response", "request", "both"] = "response"
+
+    def __post_init__(self) -> None:
+        _percent(self.percent)
+        if self.rate < 1:
+            raise ValueError("rate is 1 or more bytes a second")
+
+
+@dataclass(frozen=True)
 class FaultSettings:
-    """Delays calls, or fails them, or both; the delay comes first.
+    """Delays calls, slows them or fails them; the delay comes first, and what fails is not slowed.
 
     Only calls with all of `header` (exact values) get any, if there are such, and only those with one of the methods
-    (or Redis commands) of `method`, if there are such.  No more than `max_active` calls wait at once; further ones go
-    on without a fault, and are counted.
+    (or Redis commands) of `method`, if there are such.  No more than `max_active` calls are held up at once; further
+    ones go on without a fault, and are counted.  With `by_caller` only those get one that ask for it: with
+    ``x-mesh-fault-delay: 250ms``, for no longer than `time`, or with ``x-mesh-fault-abort: 503``.
     """
 
     delay: Optional[DelaySettings] = None
     abort: Optional[AbortSettings] = None
+    bandwidth: Optional[BandwidthSettings] = None
     header: Mapping[HeaderName, HeaderValue] = field(default_factory=dict)
     method: tuple[str, ...] = ()
     max_active: int = 100
+    by_caller: bool = False
 
     def __post_init__(self) -> None:
-        if self.delay is None and self.abort is None:
-            raise ValueError("expected delay, abort or both")
+        if self.delay is None and self.abort is None and self.bandwidth is None:
+            raise ValueError("expected one or more of delay, abort and bandwidth")
+        if self.by_caller and self.delay is None and self.abort is None:
+            raise ValueError("by_caller is for delay and abort, of which there is none")
         if self.max_active < 1:
             raise ValueError("max_active is 1 or more")
 
@@ -75,70 +103,125 @@ class Fault:
     """Raises `MeshError` of `Kind.FAULT` for calls that it fails, and flags those that it delays with ``DI``."""
 
     __slots__ = (
-        "_aborted",
+        "_abort_cell",
         "_aborts",
-        "_active",
-        "_delayed",
+        "_asked",
+        "_bandwidth",
+        "_delay_cell",
         "_delays",
         "_env",
         "_fields",
+        "_held",
         "_methods",
         "_most",
         "_skipped",
+        "_slow_cell",
+        "_slows",
         "_status",
         "_time",
     )
 
     def __init__(self, settings: FaultSettings, env: Env) -> None:
-        delay, abort, dice = settings.delay, settings.abort, env.random.random
+        delay, abort, slow, dice = settings.delay, settings.abort, settings.bandwidth, env.random.random
         self._delays = share(0.0 if delay is None else delay.percent, dice)
         self._time = 0.0 if delay is None else delay.time
         self._aborts = share(0.0 if abort is None else abort.percent, dice)
         self._status = 0 if abort is None else abort.status
+        self._slows = share(0.0 if slow is None else slow.percent, dice)
+        self._bandwidth = slow
+        self._asked = settings.by_caller
         self._fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in settings.header.items()]
         self._methods = frozenset(each.upper() for each in settings.method)
         self._most = settings.max_active
-        self._active = 0
+        self._held: set[Call] = set()
         self._env = env
         families = Families(env.metrics)
-        self._delayed, self._aborted, self._skipped = (
-            families.faults.labels(env.name, each) for each in ("delay", "abort", "skipped")
+        self._delay_cell, self._abort_cell, self._slow_cell, self._skipped = (
+            families.faults.labels(env.name, each) for each in ("delay", "abort", "bandwidth", "skipped")
         )
 
     def __repr__(self) -> str:
-        return f"<Fault {self._active} waiting>"
+        return f"<Fault {len(self._held)} held up>"
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         if not self._concerns(call):
             return proceed(call)
-        if self._delays():
-            if self._active < self._most:
-                return self._late(call, proceed)
+        delay = self._delay(call)
+        slow = self._bandwidth is not None and call.protocol != "redis" and self._slows()
+        if not delay and not slow:
+            self._abort(call)
+            return proceed(call)
+        if len(self._held) >= self._most:
             self._skipped.value += 1
             return proceed(call)
-        self._abort()
-        return proceed(call)
+        return self._held_up(call, proceed, delay, slow)
 
-    async def _late(self, call: Call, proceed: Proceed) -> Reply:
-        self._delayed.value += 1
-        call.flag(DELAYED)
-        self._active += 1
+    def _delay(self, call: Call) -> float:
+        """Return the seconds that the call has to wait."""
+        if not self._delays():
+            return 0.0
+        if not self._asked:
+            return self._time
         try:
-            await self._env.sleep(self._time)
-        finally:
-            self._active -= 1
-        self._abort()
+            return min(self._time, parse_duration(_text(call, ASKS_DELAY) or 0))
+        except ValueError:
+            # Whoever mistypes a header gets no fault.
+            return 0.0
+
+    async def _held_up(self, call: Call, proceed: Proceed, delay: float, slow: bool) -> Reply:
+        self._held.add(call)
+        try:
+            if delay:
+                self._delay_cell.value += 1
+                call.flag(DELAYED)
+                await self._env.sleep(delay)
+            self._abort(call)
+        except BaseException:
+            self._held.discard(call)
+            raise
+        if slow:
+            call.on_complete(self._held.discard)
+            return await self._slowly(call, proceed)
+        self._held.discard(call)
         return await proceed(call)
 
-    def _abort(self) -> None:
-        if self._aborts():
-            self._aborted.value += 1
-            raise MeshError(Kind.FAULT, "a fault on purpose", status=self._status)
+    async def _slowly(self, call: Call, proceed: Proceed) -> Reply:
+        slow = self._bandwidth
+        assert slow is not None
+        self._slow_cell.value += 1
+        if slow.direction != "response" and call.body != b"":
+            call.body = self._paced(call, call.body, slow.rate)
+        reply = await proceed(call)
+        if slow.direction != "request" and reply.body != b"":
+            reply.body = self._paced(call, reply.body, slow.rate)
+        return reply
+
+    def _paced(self, call: Call, body: Body, rate: float) -> ByteStream:
+        paced = Paced(body, rate, self._env)
+        call.on_complete(lambda ended: paced.stop())
+        return paced.out
+
+    def _abort(self, call: Call) -> None:
+        if not self._aborts():
+            return
+        status = self._status
+        if self._asked:
+            asked = _text(call, ASKS_ABORT)
+            if len(asked) != 3 or not asked.isdigit() or not "400" <= asked <= "599":
+                return
+            status = int(asked)
+        self._abort_cell.value += 1
+        raise MeshError(Kind.FAULT, "a fault on purpose", status=status)
 
     def _concerns(self, call: Call) -> bool:
         if self._methods and call.operation not in self._methods:
             return False
         return all(call.headers.get_bytes(name) == value for name, value in self._fields)
+
+
+def _text(call: Call, name: bytes) -> str:
+    value = call.headers.get_bytes(name)
+    return "" if value is None else value.decode("latin-1")
 
 
 @implementer(IPlugin, IFilterPlugin)

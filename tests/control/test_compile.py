@@ -15,7 +15,7 @@ from twisted_mesh.chain import compose as real_compose
 from twisted_mesh.control import compile as module
 from twisted_mesh.control.compile import Chain, Chains
 from twisted_mesh.control.found import find_filter
-from twisted_mesh.errors import ConfigError, Kind, MeshError
+from twisted_mesh.errors import ConfigError, Kind, MeshError, Problem
 from twisted_mesh.families import Families
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Env, Filter, Proceed
@@ -38,7 +38,7 @@ class Mark:
 
 
 class Plugin:
-    """Finds a `Mark` under any name that begins with m; ``broken`` cannot be built; the rest is built in."""
+    """Finds a `Mark` under any name; ``broken`` cannot be built, and ``alone`` misses something; one is built in."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,6 +49,8 @@ class Plugin:
     def build(self, settings: Any, env: Env) -> Filter:
         if self.name == "broken":
             raise ValueError("no licence")
+        if self.name == "alone":
+            raise ConfigError([Problem("", 0, 0, "", "it needs Redis")])
         return Mark(self.name, settings, env)
 
 
@@ -180,6 +182,12 @@ def test_a_filter_that_cannot_be_built_is_a_problem_with_a_place() -> None:
     with pytest.raises(ConfigError) as raised:
         World().compile([{"to": "api", "filters": ["m1", "broken"]}])
     assert str(raised.value) == "listeners.edge.routes[0].filters[1]: filter broken could not be built: no licence"
+
+
+def test_what_a_filter_says_of_its_surroundings_gets_a_place() -> None:
+    with pytest.raises(ConfigError) as raised:
+        World().compile([{"to": "api", "filters": ["m1", "alone"]}])
+    assert str(raised.value) == "listeners.edge.routes[0].filters[1]: alone: it needs Redis"
 
 
 def test_routes_are_named_by_their_table_and_place() -> None:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from tests.filters.drive import FakeEnv, Run, Script, a_call
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import compose
-from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.errors import ConfigError, Kind, MeshError, Origin
 from twisted_mesh.filters.ratelimit import RatelimitSettings, plugin
 from twisted_mesh.testing import Env
 
@@ -102,7 +102,7 @@ def test_each_key_has_a_limit_of_its_own(key: str, one: dict[str, Any], other: d
 
 def test_a_shared_limit_needs_redis() -> None:
     env = Env()
-    with pytest.raises(ValueError, match="needs the mesh's Redis: say where it is"):
+    with pytest.raises(ConfigError, match="needs the mesh's Redis: say where it is"):
         env.build("ratelimit", rate="1/s", shared="api")
 
 

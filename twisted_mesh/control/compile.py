@@ -168,10 +168,14 @@ class Chains:
 
     def _build(self, place: _Place, at: int, use: model.FilterUse) -> Filter:
         env = self._env.named(f"{place.owner}/{use.name}")
+        where = f"{place.path}.filters[{at}]"
         try:
             built = self._find(use.name).build(use.settings, env)
+        except ConfigError as error:
+            # The filter knows what is wrong with its surroundings: nothing is broken.
+            problems = [Problem(where, 0, 0, "", f"{use.name}: {each.message}") for each in error.problems]
+            raise ConfigError(problems) from error
         except Exception as error:
-            where = f"{place.path}.filters[{at}]"
             env.log.failure("{where}: the filter {name} could not be built", where=where, name=use.name)
             raise ConfigError([Problem(where, 0, 0, "", f"filter {use.name} could not be built: {error}")]) from error
         if use.mode == "shadow":

@@ -14,6 +14,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply
+from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.families import Families
 from twisted_mesh.filters.ratelimit_answer import left, refusal
 from twisted_mesh.filters.ratelimit_key import check_part, key_of
@@ -141,9 +142,8 @@ class _Plugin:
 
     def _shared(self, settings: RatelimitSettings, env: Env) -> Filter:
         if env.limits is None:
-            raise ValueError(
-                "a shared limit needs the mesh's Redis: say where it is with redis:, --redis or MESH_REDIS"
-            )
+            message = "a shared limit needs the mesh's Redis: say where it is with redis:, --redis or MESH_REDIS"
+            raise ConfigError([Problem("ratelimit.shared", 0, 0, "", message)])
         rate = settings.rate
         applied = Applied(
             Gcra(rate.count, rate.per, settings.burst or rate.count),

@@ -17,7 +17,7 @@ _ACCESS = {"RO": "r", "RW": "w", "OW": "w", "RM": "w"}
 class KeySpec:
     """One place where keys stand.
 
-    `access` is ``r`` or ``w``, or ``c`` for the channel of a command that goes to where the channel lives.  It begins
+    `access` is ``r`` or ``w``, ``rw`` for what changes a key and tells of its value, or ``c`` for the channel of a command that goes to where the channel lives.  It begins
     at `index`, or behind `word`, which is searched from `index` on (backwards from the end if that is negative).
     Either `counted` is None and keys stand up to `last` (from the first, or from the end if negative; `limit` 2 takes
     half), or a number of keys stands `counted` words on, and the first key `last` words on.
@@ -93,6 +93,8 @@ def spec_from_server(fields: Sequence[Any]) -> Optional[KeySpec]:
     where, how = _pairs(begin[b"spec"]), _pairs(find[b"spec"])
     flags = [flag.decode("ascii") for flag in spec[b"flags"]]
     access = "c" if "not_key" in flags else next(_ACCESS[flag] for flag in flags if flag in _ACCESS)
+    if access == "w" and "access" in flags:
+        access = "rw"
     index, word = (where[b"index"], b"") if b"index" in where else (where[b"startfrom"], where[b"keyword"])
     if find[b"type"] == b"range":
         return KeySpec(access, index, word, None, how[b"lastkey"], how[b"keystep"], how[b"limit"])

@@ -14,8 +14,8 @@ from typing import AbstractSet, Iterable, Mapping, Optional, Sequence
 DEFAULT = "default"
 WRONG = "WRONGPASS invalid username-password pair or user is disabled."
 NO_PASSWORD = (
-    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is "
-    "correct?"
+    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration "
+    "is correct?"
 )
 NO_KEY = "NOPERM No permissions to access a key"
 NO_CHANNEL = "NOPERM No permissions to access a channel"
@@ -32,7 +32,9 @@ class User:
     :param digests: of the passwords, each of which is good: that one of them can be replaced without a moment in which
         some client has none.
     :param operations: the commands that it may send, by the names of the table (``GET``, ``CONFIG|GET``).
-    :param reads: what keys begin with that it may read; `writes`: that it may change; `channels`: the same for channels.
+    :param reads: what keys begin with that it may read.
+    :param writes: what keys begin with that it may change.
+    :param channels: what channels begin with that it may publish to or subscribe to.
     """
 
     __slots__ = ("_digests", "channels", "name", "operations", "reads", "writes")

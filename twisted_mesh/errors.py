@@ -122,7 +122,8 @@ class Cancelled(BaseException):
     """The call is being stopped from outside; let it through, and clean up in ``finally``.
 
     `kind` says why: `Kind.CLIENT_GONE`, `Kind.TIMEOUT` (the route's timeout ran out; the timeout filter turns it into
-    a `MeshError`), `Kind.DRAINING`, or another kind that a sweep found; `status` is as in `MeshError`.
+    a `MeshError`), `Kind.DRAINING`, or another kind that a sweep found; `status` is as in `MeshError`.  `queued` is
+    set where the call waited for its turn in the sidecar itself: then it says nothing of an endpoint.
     """
 
     def __init__(self, kind: Kind, detail: str = "") -> None:
@@ -130,6 +131,7 @@ class Cancelled(BaseException):
         self.kind = kind
         self.detail = detail
         self.status = 0
+        self.queued = False
 
 
 @dataclass(frozen=True, order=True)

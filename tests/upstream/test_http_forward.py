@@ -17,6 +17,7 @@ from twisted_mesh.chain import Driver, compose
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Proceed
+from twisted_mesh.policy.outcome import outcome
 from twisted_mesh.stream import BUFFER_LIMIT, REPLAY_LIMIT, ByteStream
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.http_forward import HttpForward
@@ -365,6 +366,33 @@ def test_cancelled_while_it_is_sent_again() -> None:
     sent.driver.cancel(Cancelled(Kind.CLIENT_GONE))
     world.server.let()
     assert len(world.server.links) == 1
+    world.check_over()
+
+
+class Judge:
+    """Hears what is said of an endpoint."""
+
+    def __init__(self) -> None:
+        self.kinds: list[Optional[Kind]] = []
+
+    def ended(self, call: Call, status: int, kind: Optional[Kind], seconds: float, headers: Any) -> None:
+        self.kinds.append(kind)
+
+
+def test_who_found_no_connection_free_says_nothing_of_the_endpoint() -> None:
+    """Whether the queue was full, the wait was over, or the route's time was."""
+    world = Served(max_connections=1, max_pending=2, pending_timeout=1.0)
+    world.endpoint.conduct = judge = Judge()
+    first = world.send()
+    late, later, refused = world.send(), world.send(), world.send()
+    assert refused.error.kind is Kind.OVERFLOW
+    late.driver.cancel(Cancelled(Kind.TIMEOUT))
+    world.advance(1.0)
+    assert later.error.kind is Kind.OVERFLOW
+    assert judge.kinds and not [each for each in judge.kinds if outcome(0, each).bad]
+    # Who has a connection and gets no answer does.
+    first.driver.cancel(Cancelled(Kind.TIMEOUT))
+    assert judge.kinds[-1] is Kind.TIMEOUT
     world.check_over()
 
 

@@ -92,7 +92,8 @@ class HttpForward:
             raise
         except BaseException as error:
             # Nobody waits for this reply any more, so the server need not go on with it.
-            kind = error.kind if isinstance(error, Cancelled) else kind
+            if isinstance(error, Cancelled) and not error.queued:
+                kind = error.kind
             if connection is not None:
                 connection.abort()
             raise

@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Callable
 
-from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.park import Parked
 from twisted_mesh.upstream.http1 import HttpUpstream
 
@@ -124,6 +124,9 @@ class HttpPool:
         timer = self._env.clock.callLater(longest, self._waited_too_long, parked, longest)
         try:
             await parked
+        except Cancelled as error:
+            error.queued = True
+            raise
         finally:
             if timer.active():
                 timer.cancel()

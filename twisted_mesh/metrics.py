@@ -156,6 +156,8 @@ class Registry:
     """
 
     def __init__(self) -> None:
+        # What is made of a registry once, by its type.
+        self.bundles: dict[type, object] = {}
         self._families: dict[str, AnyFamily] = {}
         self._hooks: list[Callable[[], None]] = []
         self._keepers: WeakSet[CellKeeper] = WeakSet()

@@ -63,7 +63,7 @@ def test_lists_may_be_their_only_item() -> None:
         ({"command": "NOSUCH"}, "expected a command of Redis, such as GET or CONFIG|GET, or a class, such as @write"),
         ({"command": "CONFIG|NOSUCH"}, "expected a command of Redis"),
         ({"command": "GET|X"}, "expected a command of Redis"),
-        ({"command": "@readonly"}, "expected one of Redis's classes of commands, @admin, @bitmap"),
+        ({"command": "@readonly"}, "expected one of Redis's classes of commands, @all, @admin, @bitmap"),
         ({"port": 0}, "greater than or equal to 1"),
         ({"path": {"regex": r"/(a)\1"}}, "back-references"),
         ({"method": "get"}, "expected a method in capital letters"),

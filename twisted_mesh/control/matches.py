@@ -44,7 +44,7 @@ def conditions(match: model.Match) -> Conditions:
 def operations(commands: Sequence[str]) -> Sequence[str]:
     """Return the names of the commands that are meant by these, which are names or classes of commands.
 
-    A class is one of Redis's ACL categories, ``@read``; a command with subcommands stands for all of them.
+    A class is one of Redis's ACL categories, ``@read``, or ``@all``; a command with subcommands stands for all of them.
     """
     return tuple(dict.fromkeys(name for each in commands for name in _operations(each)))
 
@@ -56,7 +56,7 @@ def _operations(asked: str) -> Iterator[str]:
     for command in COMMANDS:
         for one in (command, *command.subcommands.values()):
             named = asked in (command.name, one.name)
-            if named or (asked.startswith("@") and asked[1:] in one.categories):
+            if named or asked == "@all" or (asked.startswith("@") and asked[1:] in one.categories):
                 yield one.name
 
 

@@ -54,13 +54,17 @@ def _key_pattern(text: str) -> str:
     return text
 
 
-def _command(text: str) -> str:
+def check_command(text: str) -> str:
+    """Return the name in the table of a command, or a class of commands.
+
+    :raises ValueError: it is neither.
+    """
     # Only where it is asked for: a start without it need not read the table.
     from twisted_mesh.codec.commands import CATEGORIES, find
 
     if text.startswith("@"):
-        if text[1:].lower() not in CATEGORIES:
-            raise expected(f"one of Redis's classes of commands, @{', @'.join(CATEGORIES)}", text)
+        if text[1:].lower() not in ("all", *CATEGORIES):
+            raise expected(f"one of Redis's classes of commands, @all, @{', @'.join(CATEGORIES)}", text)
         return text.lower()
     name, _, sub = text.upper().partition("|")
     found = find(name.encode(), sub.encode() or None)
@@ -191,7 +195,7 @@ class Match(Model):
         default=None,
         description="A key of Redis, exact; or {prefix: session:}, {pattern: user:*:cart} or {regex: ...}.",
     )
-    command: Annotated[tuple[Annotated[str, AfterValidator(_command)], ...], ONE_OR_LIST] = Field(
+    command: Annotated[tuple[Annotated[str, AfterValidator(check_command)], ...], ONE_OR_LIST] = Field(
         default=(),
         description="Redis commands, such as GET or CONFIG|GET, or classes of them as Redis's ACL has them, such as "
         "@read, @write or @dangerous; any if not given.",

@@ -1,0 +1,30 @@
+"""Users as connections see them."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from twisted_mesh.control.redis_users import allowed, users
+from twisted_mesh.model.redis_user import RedisUser
+
+
+def test_all_of_it_is_taken_over() -> None:
+    hashes = [f"sha256:{sha256(each).hexdigest()}" for each in (b"old", b"new")]
+    made = users([RedisUser(name="ann", passwords=tuple(hashes), read=("a:",), write=(), commands=("@read", "-KEYS"))])
+    ann = made.authenticate("ann", b"new")
+    assert ann is not None
+    assert ann is made.authenticate("ann", b"old")
+    assert (ann.reads, ann.writes, ann.channels) == ((b"a:",), (), None)
+    assert [ann.refuses_command(each, each) == "" for each in ("GET", "SET", "KEYS")] == [True, False, False]
+
+
+def test_rules_go_one_after_the_other() -> None:
+    assert allowed(["@all"]) is None
+    assert allowed([]) == frozenset()
+    assert allowed(["GET", "SET", "-GET"]) == {"SET"}
+    # The container is named beside its subcommands, which is what one that does not exist goes as.
+    assert allowed(["-@all", "CONFIG|GET"]) == {"CONFIG|GET"}
+    most = allowed(["-@dangerous"])
+    assert most is not None
+    assert {"GET", "SET", "CONFIG|GET"} & most == {"GET", "SET"}
+    assert "FLUSHALL" in (allowed(["-@dangerous", "FLUSHALL"]) or ())

@@ -1,0 +1,47 @@
+"""From the users of a configuration to those that connections are held against."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, AbstractSet, Iterable, Optional, Sequence
+
+from twisted_mesh.control.matches import operations
+from twisted_mesh.policy.acl import User, Users
+
+if TYPE_CHECKING:
+    from twisted_mesh.model.redis_user import RedisUser
+
+EVERYTHING = "@all"
+
+
+def users(configured: Iterable[RedisUser]) -> Users:
+    """Return the users, with their commands and prefixes."""
+    return Users(map(_user, configured))
+
+
+def _user(config: RedisUser) -> User:
+    return User(
+        config.name,
+        [bytes.fromhex(each.partition(":")[2]) for each in config.passwords],
+        operations=allowed(config.commands),
+        reads=_encoded(config.read),
+        writes=_encoded(config.write),
+        channels=_encoded(config.channels),
+    )
+
+
+def _encoded(prefixes: Optional[Sequence[str]]) -> Optional[list[bytes]]:
+    return None if prefixes is None else [each.encode("utf-8", "surrogateescape") for each in prefixes]
+
+
+def allowed(rules: Sequence[str]) -> Optional[AbstractSet[str]]:
+    """Return the names of the commands that these rules allow, one after the other; None for all there are."""
+    if not rules or tuple(rules) == (EVERYTHING,):
+        return None if rules else frozenset()
+    names = set(operations([EVERYTHING])) if rules[0].startswith("-") else set()
+    for each in rules:
+        meant = operations([each.removeprefix("-")])
+        if each.startswith("-"):
+            names.difference_update(meant)
+        else:
+            names.update(meant)
+    return frozenset(names)

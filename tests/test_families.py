@@ -16,6 +16,13 @@ def test_two_sets_of_families_count_on_the_same_cells() -> None:
     assert b'twisted_mesh_downstream_connections_total{protocol="http",listener="edge"} 2\n' in registry.expose()
 
 
+def test_the_families_of_a_registry_are_made_once() -> None:
+    registry = Registry()
+    assert Families(registry) is Families(registry)
+    assert Families(Registry()) is not Families(registry)
+    assert Families(registry).registry is registry
+
+
 def test_names_are_in_base_units_and_of_known_layers() -> None:
     families = Families(Registry())
     layer = re.compile(

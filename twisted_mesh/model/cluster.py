@@ -10,6 +10,7 @@ from typing_extensions import Self
 from twisted_mesh.model.base import ONE_OR_LIST, Model, Name, NotEmpty, Short, one_of
 from twisted_mesh.model.fields import StatusRange
 from twisted_mesh.model.hashing import Hashing
+from twisted_mesh.model.redis_servers import RedisServers
 from twisted_mesh.model.resilience import Breaker, Limits, Outlier
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Address, Duration, Interval
@@ -45,6 +46,11 @@ class Endpoint(Model):
     )
     zone: str = Field(default="", description="Where it runs.")
     labels: dict[str, str] = Field(default={}, description="What else is known of it.")
+    name: str = Field(
+        default="",
+        max_length=80,
+        description="What a sharded Redis places it by, so that its address may change; the address if not given.",
+    )
 
 
 def _http_path(path: str) -> str:
@@ -53,12 +59,27 @@ def _http_path(path: str) -> str:
     return path
 
 
+class RedisCheck(Model):
+    """A PING, and what else a server must say of itself."""
+
+    key: str = Field(
+        default="", description="A key that takes the server out of use while it exists there: a maintenance switch."
+    )
+    role: Literal["any", "primary", "replica"] = Field(default="any", description="What the server must be.")
+
+
+def _redis_check(value: Any) -> Any:
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class HealthCheck(Model):
     """Asks every endpoint at intervals whether it is well."""
 
     http: Optional[Annotated[str, AfterValidator(_http_path)]] = Field(default=None, description="Ask for this path.")
     tcp: bool = Field(default=False, description="Connect, and no more.")
-    redis: bool = Field(default=False, description="Send a PING; any answer that is no sign of trouble will do.")
+    redis: Annotated[Optional[RedisCheck], Short(_redis_check, {"type": "boolean"})] = Field(
+        default=None, description="Send a PING; any answer that is no sign of trouble will do."
+    )
     interval: Interval = Field(default=5.0, description="From one check to the next.")
     timeout: Interval = Field(default=1.0, description="How long an answer may take.")
     jitter: float = Field(
@@ -78,7 +99,7 @@ class HealthCheck(Model):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if (self.http is not None) + self.tcp + self.redis != 1:
+        if (self.http is not None) + self.tcp + (self.redis is not None) != 1:
             raise ValueError("expected exactly one of http: /path, tcp: true and redis: true")
         return self
 
@@ -112,7 +133,7 @@ class Dns(Model):
 class Cluster(Model):
     """A named set of endpoints that serve the same."""
 
-    later: ClassVar[frozenset[str]] = frozenset(["http", "identity", "locality", "priority", "redis", "tls"])
+    later: ClassVar[frozenset[str]] = frozenset(["http", "identity", "locality", "priority", "tls"])
 
     endpoints: tuple[Annotated[Endpoint, Short(_endpoint, ADDRESS)], ...] = Field(
         default=(), description="The addresses: host:port, unix:/path, or objects. Either these or a service."
@@ -161,6 +182,9 @@ class Cluster(Model):
     )
     pool: Pool = Field(default=Pool.model_construct(), description="The connections kept to each endpoint.")
     dns: Dns = Field(default=Dns.model_construct(), description="How names are resolved.")
+    redis: Optional[RedisServers] = Field(
+        default=None, description="How Redis servers belong together; one server, or several alike, if not given."
+    )
     require_ready: bool = Field(default=False, description="Whether /ready waits until an endpoint can be used.")
 
     @model_validator(mode="after")
@@ -170,8 +194,14 @@ class Cluster(Model):
         if self.service is None:
             if self.subset:
                 raise ValueError("subset chooses among the instances of a service, and no service is given")
-            if not self.endpoints:
+            if not self.endpoints and not self._found_by_sentinels:
                 raise ValueError("expected endpoints, at least one, or a service")
         elif self.endpoints:
             raise ValueError("expected either endpoints or a service, not both")
+        if self._found_by_sentinels and (self.endpoints or self.service):
+            raise ValueError("the endpoints of topology sentinel are those that the Sentinels know")
         return self
+
+    @property
+    def _found_by_sentinels(self) -> bool:
+        return self.redis is not None and self.redis.topology == "sentinel"

@@ -29,6 +29,11 @@ _log = Logger()
 _clean = copy_context()
 
 
+def clean_context() -> Context:
+    """Return a context for the variables of one call, begun from a clean one."""
+    return _clean.copy()
+
+
 def compose(filters: Sequence[Filter], innermost: Proceed) -> Proceed:
     """Fold filters, outermost first, round `innermost`.
 
@@ -75,10 +80,10 @@ class Driver:
 
     __slots__ = ("_context", "_coroutine", "_done", "_error", "_parked", "_running", "_send", "call", "cancelled_at")
 
-    def __init__(self, call: Call, done: Done) -> None:
+    def __init__(self, call: Call, done: Done, context: Optional[Context] = None) -> None:
         self.call = call
         self._done = done
-        self._context: Context = _clean.copy()
+        self._context: Context = _clean.copy() if context is None else context
         self._coroutine: Any = None
         self._send: Any = None
         self._parked: Any = None
@@ -112,6 +117,13 @@ class Driver:
             self._step()
             return
         self._finish(None)
+
+    def follow(self, awaitable: Any) -> None:
+        """Begin with what the chain has returned; for who called it already, in the context that was given."""
+        coroutine = awaitable if type(awaitable) is CoroutineType else _awaited(awaitable)
+        self._coroutine = coroutine
+        self._send = coroutine.send
+        self._step()
 
     def cancel(self, reason: Cancelled) -> None:
         """Stop the call: what it waits for is let go or cancelled, then `reason` is thrown into it.

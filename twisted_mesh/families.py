@@ -85,6 +85,17 @@ class Families:
             start + "accept_pauses_total", "Pauses of accepting: out of file descriptors or memory.", where
         )
 
+        start = "twisted_mesh_redis_"
+        command = ("listener", "command")
+        self.redis_commands = registry.counter(start + "commands_total", "Commands of clients.", command)
+        self.redis_errors = registry.counter(start + "errors_total", "Replies that were errors.", command)
+        self.redis_duration = registry.histogram(
+            start + "duration_seconds", "From the first byte of a command to its reply.", command
+        )
+        self.redis_protocol_errors = registry.counter(
+            start + "protocol_errors_total", "Clients that sent what is no command.", ("listener",)
+        )
+
     def _upstream(self, registry: Registry) -> None:
         start = "twisted_mesh_upstream_"
         where = ("protocol", "cluster")
@@ -373,15 +384,18 @@ class UpstreamCells:
         self.idle: Cell = families.upstream_connections.labels(*key, "idle")
         self.pending: Cell = families.upstream_pending.labels(*key)
 
-    def ended(self, status: int, flag: Optional[str], seconds: float) -> None:
-        """Count one try: its status (0 where there is none), its flag if it failed, and how long the head took."""
+    def ended(self, status: int, flag: Optional[str], seconds: float, count: int = 1) -> None:
+        """Count one try: its status (0 where there is none), its flag if it failed, and how long the head took.
+
+        :param count: the operations that it stands for, each of which took that long.
+        """
         cell = self._calls.get((status, flag))
         if cell is None:
             cell = self._new(status, flag)
-        cell.value += 1
+        cell.value += count
         duration = self.duration
-        duration.counts[bisect_left(duration.bounds, seconds)] += 1
-        duration.total += seconds
+        duration.counts[bisect_left(duration.bounds, seconds)] += count
+        duration.total += seconds * count
 
     def _new(self, status: int, flag: Optional[str]) -> Cell:
         cell = self._families.upstream_calls.labels(*self._key, code_label(status), flag_label((flag,) if flag else ()))

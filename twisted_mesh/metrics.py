@@ -54,10 +54,10 @@ class HistogramCell:
     def __repr__(self) -> str:
         return f"<HistogramCell count={sum(self.counts)} sum={self.total:g}>"
 
-    def observe(self, value: float) -> None:
-        """Count one value; a bound counts what equals it."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count one value, so many times; a bound counts what equals it."""
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.total += value * times
 
     @property
     def count(self) -> int:

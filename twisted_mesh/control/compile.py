@@ -217,7 +217,10 @@ class Chains:
         if config.rewrite is not None:
             layers.insert(0, Rewrite(path_change(config.match, config.rewrite), config.rewrite.host))
         layers += [self._mirror(place.owner, each, protocol) for each in config.mirror]
-        if config.to and config.retry is not None and config.retry.attempts > 1:
+        if protocol == "redis":
+            # What is late is found where replies are waited for.
+            pass
+        elif config.to and config.retry is not None and config.retry.attempts > 1:
             layers.append(self._retry(place.owner, config.retry))
         elif config.timeout is not None:
             layers.append(timeout)

@@ -10,6 +10,7 @@ from twisted_mesh.errors import Problem
 from twisted_mesh.interfaces import IFilterPlugin
 from twisted_mesh.model import AccessLog, Config, FilterUse, Listener, Route
 from twisted_mesh.model.base import Model
+from twisted_mesh.model.listener import PROTOCOLS
 
 # What a route can say that means something for calls of HTTP only.
 _HTTP_ONLY = ("rewrite", "mirror", "redirect", "reply", "body_limit", "upgrade")
@@ -67,9 +68,9 @@ class CrossCheck:
             first.setdefault(name, index)
 
     def _listener(self, keys: Sequence[Key], listener: Listener) -> Iterator[Problem]:
-        other = {"http": "tcp", "tcp": "http"}[listener.protocol]
-        if _is_said(listener, other):
-            yield self._say((*keys, other), f"means nothing for {listener.protocol} listeners")
+        for other in PROTOCOLS:
+            if other != listener.protocol and _is_said(listener, other):
+                yield self._say((*keys, other), f"means nothing for {listener.protocol} listeners")
         yield from self._filters((*keys, "filters"), listener.filters, listener.protocol, "")
         if isinstance(listener.access_log, AccessLog):
             yield from self._log((*keys, "access_log"), listener.access_log)

@@ -60,8 +60,7 @@ class LiveListener:
 
         :param node: the name of the sidecar; "" if it has none.
         """
-        options = config.http if config.protocol == "http" else config.tcp
-        before = self.config.http if self.config.protocol == "http" else self.config.tcp
+        options, before = getattr(config, config.protocol), getattr(self.config, config.protocol)
         self.config = config
         if options != before:
             self.adapter.configure(options)

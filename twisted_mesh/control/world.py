@@ -141,8 +141,11 @@ class World:
         """
         env = self.env
         if config.service is not None and env.services is None:
-            message = f"service {config.service} needs the registry: say where it is with redis:, --redis or MESH_REDIS"
-            raise ConfigError([Problem(f"clusters.{name}.service", 0, 0, "", message)])
+            raise _needs_redis(f"clusters.{name}.service", f"service {config.service} needs the registry")
+        for rule in ("breaker", "outlier"):
+            settings = getattr(config, rule)
+            if settings is not None and settings.shared and env.verdicts is None:
+                raise _needs_redis(f"clusters.{name}.{rule}.shared", "sharing needs the mesh's Redis")
         return Cluster(
             name,
             config,
@@ -166,6 +169,10 @@ class World:
 
             return HttpForward(cluster, self.connector, cluster.env)
         from twisted_mesh.upstream.tcp import TcpForward
+        if protocol == "redis":
+            from twisted_mesh.upstream.redis import RedisForward
+
+            return RedisForward(cluster, self.connector, cluster.env)
 
         return TcpForward(cluster, self.connector, cluster.env)
 
@@ -190,6 +197,10 @@ class World:
 
             adapter = HttpAdapter(name, config.http, env)
         else:
+        elif config.protocol == "redis":
+            from twisted_mesh.adapters.redis import RedisAdapter
+
+            adapter = RedisAdapter(name, config.redis, env)
             from twisted_mesh.adapters.tcp import TcpAdapter
 
             adapter = TcpAdapter(name, config.tcp, env)
@@ -231,6 +242,11 @@ class World:
 
 
 def _resume(results: object, ports: list[Port]) -> None:
+def _needs_redis(path: str, what: str) -> ConfigError:
+    message = f"{what}: say where it is with redis:, --redis or MESH_REDIS"
+    return ConfigError([Problem(path, 0, 0, "", message)])
+
+
     for port in ports:
         port.resume()
 

@@ -11,6 +11,7 @@ from twisted_mesh.model.listener import (
     HttpTimeouts,
     Listener,
     Normalise,
+    RedisOptions,
     TcpOptions,
 )
 from twisted_mesh.model.match import KeyMatch, Match, PathMatch, TextMatch
@@ -58,6 +59,9 @@ __all__ = [
     "Rate",
     "Redirect",
     "Registry",
+    "RedisCheck",
+    "RedisOptions",
+    "RedisServers",
     "Retry",
     "Rewrite",
     "Route",

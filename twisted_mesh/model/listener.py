@@ -14,7 +14,7 @@ from twisted_mesh.model.route import Route
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Address, Interval, Size
 
-PROTOCOLS = ("http", "tcp")
+PROTOCOLS = ("http", "redis", "tcp")
 _MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
 
 
@@ -131,6 +131,20 @@ class TcpOptions(Model):
     max_duration: Optional[Interval] = Field(default=None, description="How long it may last; no limit if not given.")
 
 
+class RedisOptions(Model):
+    """How a listener speaks Redis."""
+
+    databases: int = Field(
+        default=16, ge=1, le=1_000_000, description="How many databases clients may select; as the servers have."
+    )
+    pipelined: int = Field(
+        default=1024,
+        ge=1,
+        le=1_000_000,
+        description="Commands of one client that may wait for their replies; past that it is not read.",
+    )
+
+
 def _named_or_list(value: Any) -> str:
     return "name" if isinstance(value, str) else "list"
 
@@ -143,13 +157,13 @@ Routes = Annotated[
 class Listener(Model):
     """Where connections come in: the protocol, the addresses, the filters and the routes."""
 
-    later: ClassVar[frozenset[str]] = frozenset(["identity", "redis", "sniff", "tls"])
+    later: ClassVar[frozenset[str]] = frozenset(["identity", "sniff", "tls"])
 
     protocol: Annotated[
         str,
-        AfterValidator(one_of(*PROTOCOLS, later=("redis",))),
+        AfterValidator(one_of(*PROTOCOLS)),
         Field(json_schema_extra={"enum": list(PROTOCOLS)}),
-    ] = Field(default="http", description="What is spoken: http or tcp.")
+    ] = Field(default="http", description="What is spoken: http, redis or tcp.")
     bind: Annotated[tuple[Annotated[Bind, Short(_bind, ADDRESS)], ...], NotEmpty(), ONE_OR_LIST] = Field(
         description="Where to listen: an address, an object, or a list of these."
     )
@@ -159,6 +173,7 @@ class Listener(Model):
     routes: Routes = Field(description="The name of a routing table, or the list of routes itself.")
     http: HttpOptions = Field(default=HttpOptions.model_construct(), description="Options of the http protocol.")
     tcp: TcpOptions = Field(default=TcpOptions.model_construct(), description="Options of the tcp protocol.")
+    redis: RedisOptions = Field(default=RedisOptions.model_construct(), description="Options of the redis protocol.")
     max_connections: Optional[int] = Field(
         default=None, ge=1, description="How many clients may be connected; no limit if not given."
     )

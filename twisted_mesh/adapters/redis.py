@@ -1,0 +1,145 @@
+"""The Redis adapter: the clients of one listener."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Sequence
+
+from twisted_mesh.adapters.blame import filter_stuck
+from twisted_mesh.adapters.redis_connection import RedisConnection
+from twisted_mesh.adapters.redis_rows import Rows
+from twisted_mesh.call import Call, Completion
+from twisted_mesh.calls import CallTable
+from twisted_mesh.errors import Kind
+from twisted_mesh.families import Families
+from twisted_mesh.headers import Headers
+from twisted_mesh.interfaces import Env, Filter, Proceed
+from twisted_mesh.sweep import Sweep
+
+if TYPE_CHECKING:
+    from twisted_mesh.model import RedisOptions
+    from twisted_mesh.net.accept import Accepted
+
+
+def _no_chain(call: Call) -> Any:
+    raise RuntimeError(f"{call!r} came before the listener had a chain")
+
+
+def _refused(call: Call) -> Any:
+    """Stand in for `proceed` where a call was refused: the filters asked only register what to do at its end."""
+    return None
+
+
+class RedisAdapter:
+    """Turns the commands of one listener's clients into calls.
+
+    `chain` is what every call runs through; it may be replaced at any time, and calls in flight stay on the old one.
+    """
+
+    protocol = "redis"
+
+    def __init__(self, name: str, options: RedisOptions, env: Env) -> None:
+        self.name = name
+        # Redis has no place for it.
+        self.node = ""
+        self.env = env
+        self.now: Callable[[], float] = env.now
+        self.chain: Proceed = _no_chain
+        self.observers: Sequence[Filter] = ()
+        # In the order in which they came, as CLIENT LIST has it.
+        self.open: dict[RedisConnection, None] = {}
+        self._arriving: set[RedisConnection] = set()
+        self.draining = False
+        families = Families(env.metrics)
+        self.cells = families.listener("redis", name)
+        self._wrong = families.redis_protocol_errors.labels(name)
+        self.rows = Rows(families, name)
+        self._sweep = Sweep(env.clock)
+        self.calls = CallTable(env.now, self._sweep, partial(filter_stuck, env))
+        # What the ids of calls begin with: behind it stands the number of the connection.
+        self.ids = f"{env.random.getrandbits(48):012x}-"
+        self._made = 0
+        self.configure(options)
+
+    def __repr__(self) -> str:
+        state = "draining " if self.draining else ""
+        return f"<RedisAdapter {self.name} {state}{len(self.open)} connections>"
+
+    def configure(self, options: RedisOptions) -> None:
+        """Go by these options from now on, for open connections too."""
+        self.options = options
+        self.pipelined = options.pipelined
+        self.databases = options.databases
+
+    # --- what the listener calls
+
+    def accepted(self, accepted: Accepted) -> None:
+        """Take a new connection."""
+        self._made += 1
+        connection = RedisConnection(self, self._made, accepted.peer, accepted.peer_host, accepted.loop.call_soon)
+        self._arriving.add(connection)
+        try:
+            accepted.adopt(connection)
+        except Exception:
+            self._arriving.discard(connection)
+            raise
+
+    def announce(self) -> None:
+        """A drain is near: nothing that Redis could tell a client."""
+
+    def drain(self) -> None:
+        """Answer what is in flight, then close; close what is idle."""
+        self.draining = True
+        for each in list(self.open):
+            each.drain()
+
+    def close_all(self) -> None:
+        """End every connection now."""
+        self.draining = True
+        self.calls.cancel_all(Kind.DRAINING)
+        for each in list(self.open):
+            each.cut()
+
+    @property
+    def active(self) -> int:
+        """Calls in flight."""
+        return sum(len(each.queue) for each in self.open)
+
+    @property
+    def connections(self) -> int:
+        """Open client connections."""
+        return len(self.open) + len(self._arriving)
+
+    # --- what connections call
+
+    def opened(self, connection: RedisConnection) -> None:
+        """A client has connected."""
+        self.open[connection] = None
+        self._arriving.discard(connection)
+        self.cells.connections.value += 1
+        self.cells.connections_active.value += 1
+
+    def closed(self, connection: RedisConnection) -> None:
+        """A client's connection is gone."""
+        if connection in self.open:
+            del self.open[connection]
+            self.cells.connections_active.value -= 1
+
+    def wrong(self, connection: RedisConnection, text: str) -> None:
+        """Count and log what is no command."""
+        self._wrong.value += 1
+        call = Call("redis", self.name, "", Headers())
+        call.started = self.now()
+        call.peer = connection.peer
+        call.client = connection.client
+        call.id = self.ids + str(connection.id)
+        call.details = text
+        call.version = ""
+        call.flag(Kind.BAD_REQUEST)
+        for each in self.observers:
+            each(call, _refused)
+        call.complete(self.now(), self.completion_failed)
+
+    def completion_failed(self, completion: Completion) -> None:
+        """Log what a completion raised; called inside the ``except``."""
+        self.env.log.failure("listener {listener}: {completion!r} failed", listener=self.name, completion=completion)

@@ -1,0 +1,475 @@
+"""One client of a Redis listener: its commands become calls, and its answers leave in order."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Any, Optional, Sequence
+
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from zope.interface import implementer
+
+from twisted_mesh.adapters.redis_exchange import Exchange
+from twisted_mesh.adapters.redis_local import answer_locally
+from twisted_mesh.adapters.redis_rows import ALONE, BATCHED, LOCAL, REFUSED, WRITE, Row
+from twisted_mesh.adapters.redis_words import refused, unknown_command, unknown_subcommand, wrong_arity
+from twisted_mesh.codec.resp import RespError
+from twisted_mesh.codec.resp_request import Found, RequestReader, arguments
+from twisted_mesh.errors import Kind
+from twisted_mesh.redis_call import VERSIONS, RedisCall
+from twisted_mesh.stream import ByteStream
+
+if TYPE_CHECKING:
+    from twisted_mesh.adapters.redis import RedisAdapter
+
+# Commands, and bytes of them, that travel as one call.
+BATCH_COUNT = 64
+BATCH_BYTES = 64 * 1024
+# What of one command is kept before its value is passed on as it comes.
+KEPT_LIMIT = 256 * 1024
+# Why a client is not read.
+_ITS_ANSWERS, _ITS_COMMANDS, _ITS_VALUE = 1, 2, 4
+
+
+@implementer(IHalfCloseableProtocol)
+class RedisConnection:
+    """A client; a Twisted protocol.
+
+    `db`, `resp` and `name` are what it has said of itself.  `queue` are the answers that it waits for, in order.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_eof",
+        "_flushing",
+        "_in_flight",
+        "_out",
+        "_reader",
+        "_still",
+        "_transport",
+        "_upload",
+        "active_at",
+        "adapter",
+        "client",
+        "db",
+        "gone",
+        "id",
+        "info",
+        "made_at",
+        "name",
+        "peer",
+        "queue",
+        "resp",
+        "soon",
+    )
+
+    def __init__(self, adapter: RedisAdapter, number: int, peer: str, client: str, soon: Any) -> None:
+        self.adapter = adapter
+        self.id = number
+        self.peer = peer
+        self.client = client
+        self.soon = soon
+        self.queue: deque[Exchange] = deque()
+        self.gone = False
+        self.made_at = self.active_at = adapter.now()
+        self.reset()
+        self.info: dict[str, str] = {}
+        self._reader = RequestReader()
+        self._transport: Any = None
+        # What is to be written in this turn of the loop.
+        self._out: list[bytes] = []
+        self._flushing = False
+        # Whether it is closed once everything is answered; whether it sends no more.
+        self._closing = False
+        self._eof = False
+        # Commands that wait for their answers.
+        self._in_flight = 0
+        # Why it is not read: bits.
+        self._still = 0
+        self._upload: Optional[Exchange] = None
+
+    def __repr__(self) -> str:
+        return f"<RedisConnection {self.id} from {self.peer}, {self._in_flight} commands in flight>"
+
+    def reset(self) -> None:
+        """Be as a client that has just connected."""
+        self.db = 0
+        self.resp = 2
+        self.name = b""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it waits for an answer."""
+        return bool(self.queue)
+
+    # --- what comes
+
+    def makeConnection(self, transport: Any) -> None:
+        """The client has connected."""
+        self._transport = transport
+        transport.registerProducer(_Answers(self), True)
+        self.adapter.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what the client sends."""
+        if self._closing:
+            return
+        reader = self._reader
+        found = reader.feed(data)
+        if self._upload is not None:
+            self._go_on_uploading()
+        if found:
+            self._take(found, reader.data)
+        if reader.error is not None:
+            self._wrong(reader.error)
+        elif reader.unfinished is not None and reader.unfinished.kept and reader.unfinished.size > KEPT_LIMIT:
+            self._begin_uploading()
+        if self._in_flight >= self.adapter.pipelined:
+            self._stand(_ITS_COMMANDS)
+
+    def _take(self, found: Sequence[Found], data: bytes) -> None:
+        """Make calls of commands: one of neighbours that are alike."""
+        adapter = self.adapter
+        self.active_at = adapter.now()
+        known = adapter.rows.known
+        first, code, size = 0, -1, 0
+        rows: list[Row] = []
+        for at, (name, argument, words, start, end) in enumerate(found):
+            row = known.get(name) or adapter.rows.find(name)
+            if row is not None:
+                if row.container and argument is not None:
+                    row = adapter.rows.inner(row, argument)
+                row.calls.value += 1
+                if row.code in BATCHED and (words == row.arity or words >= -row.arity > 0):
+                    if row.code != code or len(rows) >= BATCH_COUNT or size + end - start > BATCH_BYTES:
+                        if rows:
+                            self._call(rows, found[first:at], data)
+                            rows = []
+                        first, code, size = at, row.code, 0
+                    rows.append(row)
+                    size += end - start
+                    continue
+            if rows:
+                self._call(rows, found[first:at], data)
+                rows, code = [], -1
+            self._single(row, found[at], data)
+            if self._closing:
+                return
+        if rows:
+            self._call(rows, found[first:] if first else found, data)
+
+    def _call(self, rows: list[Row], found: Sequence[Found], data: bytes) -> None:
+        """Begin a call of these commands."""
+        start, end = found[0][3], found[-1][4]
+        body = data if end - start == len(data) else data[start:end]
+        row = rows[0]
+        call = RedisCall(self.adapter.name, row.command, found, data, body)
+        key = found[0][1]
+        if key is not None:
+            call.key = key
+        call.write = row.code == WRITE
+        count = len(rows)
+        if count > 1:
+            call.count = count
+        call.bytes_in = len(body)
+        call.received = self.active_at
+        self._begin(call, row, None if rows.count(row) == count else rows)
+
+    def _begin(
+        self, call: RedisCall, row: Row, rows: Optional[Sequence[Row]], upload: Optional[ByteStream] = None
+    ) -> Exchange:
+        call.peer = self.peer
+        call.client = self.client
+        call.id = self.adapter.ids + str(self.id)
+        call.started = self.active_at
+        if self.db:
+            call.db = self.db
+        if self.resp != 2:
+            call.resp = self.resp
+            call.version = VERSIONS[self.resp]
+        exchange = Exchange(self, call, row, rows)
+        exchange.upload = upload
+        self._in_flight += call.count
+        self.queue.append(exchange)
+        exchange.begin()
+        return exchange
+
+    def _single(self, row: Optional[Row], found: Found, data: bytes) -> None:
+        """Take a command that is no part of a batch: most of them are answered here, or refused."""
+        _, first, count, start, end = found
+        if row is None:
+            self._refuse(unknown_command(arguments(data[start:end])))
+        elif not row.command.fits(count):
+            self._refuse(wrong_arity(row.command.name), row)
+        elif row.container and row.code == REFUSED and not row.command.refusal.startswith("is "):
+            self._refuse(unknown_subcommand(row.command.name, first), row)
+        elif row.code == REFUSED:
+            self._refuse(refused(row.command.name, row.command.refusal), row)
+        elif row.code == LOCAL:
+            self.answer(answer_locally(self, row.command, arguments(data[start:end])))
+        elif row.code == ALONE:
+            self._alone(row, found, data)
+        else:
+            self._refuse(
+                refused(row.command.name, "needs a connection of its own, which this proxy does not give"), row
+            )
+
+    def _alone(self, row: Row, found: Found, data: bytes) -> None:
+        start, end = found[3:]
+        call = RedisCall(self.adapter.name, row.command, (found,), data, data[start:end])
+        call.write = row.command.write
+        call.bytes_in = end - start
+        call.received = self.active_at
+        words = call.words()
+        places = row.command.keys(words)
+        if places:
+            call.key = words[places[0]]
+        self._begin(call, row, None)
+
+    # --- a large value
+
+    def _begin_uploading(self) -> None:
+        """Pass on a command whose value has not come to its end, if it is clear where it goes."""
+        unfinished = self._reader.unfinished
+        assert unfinished is not None
+        name, key = unfinished.name, unfinished.key
+        if name is None or key is None:
+            return
+        row = self.adapter.rows.find(name)
+        if row is None or row.code not in BATCHED or not row.command.fits(unfinished.words):
+            return
+        self.active_at = self.adapter.now()
+        row.calls.value += 1
+        body = ByteStream(_Value(self))
+        found: Found = (name, key, unfinished.words, 0, 0)
+        call = RedisCall(self.adapter.name, row.command, (found,), b"", body)
+        call.key = key
+        call.write = row.command.write
+        body.write(self._reader.release())
+        call.bytes_in = body.size
+        self._upload = self._begin(call, row, None, body)
+
+    def _go_on_uploading(self) -> None:
+        exchange, reader = self._upload, self._reader
+        assert exchange is not None
+        call, body = exchange.call, exchange.upload
+        assert call is not None
+        assert body is not None
+        if reader.through:
+            call.bytes_in += len(reader.through)
+            body.write(reader.through)
+        if reader.unfinished is None and reader.error is None:
+            self._upload = exchange.upload = None
+            call.received = self.adapter.now()
+            self.go_on(_ITS_VALUE)
+            body.end()
+
+    # --- what goes
+
+    def answer(self, answer: bytes) -> None:
+        """Give an answer that is known already, behind those that are still awaited."""
+        if not self.queue:
+            self.write(answer, later=True)
+            return
+        exchange = Exchange(self, None, None, None)
+        exchange.answer = answer
+        self.queue.append(exchange)
+        self._in_flight += 1
+
+    def answered(self, exchange: Exchange) -> None:
+        """An exchange has its answer: write what can be written now."""
+        queue = self.queue
+        if not queue or queue[0] is not exchange or self.gone:
+            return
+        if len(queue) == 1 and not self._out:
+            # What is nearly always the case.
+            queue.popleft()
+            self._in_flight -= 1 if exchange.call is None else exchange.call.count
+            if exchange.answer:
+                self._transport.write(exchange.answer)
+            if self._still or self._closing or self._eof:
+                self._settle()
+            return
+        self._advance()
+
+    def _advance(self) -> None:
+        """Write the answers that nothing stands before."""
+        queue = self.queue
+        while queue and queue[0].answer is not None:
+            exchange = queue.popleft()
+            self._in_flight -= 1 if exchange.call is None else exchange.call.count
+            if exchange.answer:
+                self._out.append(exchange.answer)
+        if queue:
+            if queue[0].stream is not None:
+                self._flush()
+                queue[0].stream.attach(queue[0])
+            elif self._out:
+                self._flush_later()
+        else:
+            self._flush()
+        self._settle()
+
+    def streams(self, exchange: Exchange) -> None:
+        """The answer of an exchange comes in pieces: they are taken once nothing stands before it."""
+        if self.queue and self.queue[0] is exchange and exchange.stream is not None:
+            self._flush()
+            exchange.stream.attach(exchange)
+
+    def write(self, data: bytes, *, later: bool = False) -> None:
+        """Write what comes next."""
+        if later or self._out:
+            self._out.append(data)
+            self._flush_later()
+        elif not self.gone:
+            self._transport.write(data)
+
+    def _flush_later(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self.soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        out = self._out
+        if out:
+            self._out = []
+            if not self.gone:
+                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if self._closing and not self.queue and not self.gone:
+            self._transport.finish()
+
+    def _settle(self) -> None:
+        """Answers have gone out: read on, or close, as the case may be."""
+        if self._still & _ITS_COMMANDS and self._in_flight <= self.adapter.pipelined // 2:
+            self.go_on(_ITS_COMMANDS)
+        if not self.queue and (self._closing or self._eof or self.adapter.draining):
+            self._closing = True
+            self._flush_later()
+
+    def _refuse(self, answer: bytes, row: Optional[Row] = None) -> None:
+        """Answer with an error that the upstream never hears of."""
+        if row is not None:
+            row.errors.value += 1
+        self.answer(answer)
+
+    def _wrong(self, error: RespError) -> None:
+        """What came is no command: say so as a server does, and close behind the answers before it."""
+        self.adapter.wrong(self, error.text)
+        self.answer(error.reply)
+        self.close()
+
+    # --- the end
+
+    def close(self) -> None:
+        """Read no more, and close once everything is answered."""
+        self._closing = True
+        if not self.queue:
+            self._flush_later()
+
+    def drain(self) -> None:
+        """Close once everything is answered that has come, and what the kernel already holds."""
+        if not self.queue and self._reader.held == 0 and not self._unread():
+            self.close()
+
+    def _unread(self) -> bool:
+        """Whether the kernel holds something of the client's that was not read yet."""
+        sock = getattr(self._transport, "sock", None)
+        try:
+            return sock is not None and bool(sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
+    def cut(self) -> None:
+        """End the connection now."""
+        if not self.gone:
+            self._transport.abortConnection()
+
+    def readConnectionLost(self) -> None:
+        """The client sends no more; it may still read."""
+        self._eof = True
+        if self._upload is not None:
+            self.cut()
+        elif not self.queue:
+            self._closing = True
+            self._flush()
+
+    def writeConnectionLost(self) -> None:
+        """We send no more."""
+
+    def connectionLost(self, reason: Any) -> None:
+        """The client has gone: nobody waits for its answers any more."""
+        self.gone = True
+        queue, self.queue = self.queue, deque()
+        self._out = []
+        self._upload = None
+        for each in queue:
+            each.cancel(Kind.CLIENT_GONE)
+        self.adapter.closed(self)
+
+    # --- how fast
+
+    def _stand(self, why: int) -> None:
+        if not self._still and not self.gone:
+            self._transport.pauseProducing()
+        self._still |= why
+
+    def go_on(self, why: int) -> None:
+        """One reason not to read the client is gone."""
+        if self._still & why:
+            self._still &= ~why
+            if not self._still and not self.gone:
+                self._transport.resumeProducing()
+
+    def answers_wait(self, waiting: bool) -> None:
+        """The client does not take its answers as fast as they come, or takes them again."""
+        stream = self.queue[0].stream if self.queue else None
+        if waiting:
+            self._stand(_ITS_ANSWERS)
+            if stream is not None:
+                stream.pause()
+        else:
+            self.go_on(_ITS_ANSWERS)
+            if stream is not None:
+                stream.resume()
+
+    def value_waits(self, waiting: bool) -> None:
+        """The server does not take a large value as fast as it comes, or takes it again."""
+        if waiting:
+            self._stand(_ITS_VALUE)
+        else:
+            self.go_on(_ITS_VALUE)
+
+
+class _Answers:
+    """What the transport pauses when the client reads too slowly."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self._connection = connection
+
+    def pauseProducing(self) -> None:
+        self._connection.answers_wait(True)
+
+    def resumeProducing(self) -> None:
+        self._connection.answers_wait(False)
+
+    def stopProducing(self) -> None:
+        """The connection is gone, which it is told."""
+
+
+class _Value(_Answers):
+    """What pauses a client when its value cannot be taken as fast as it comes."""
+
+    __slots__ = ()
+
+    def pauseProducing(self) -> None:
+        self._connection.value_waits(True)
+
+    def resumeProducing(self) -> None:
+        self._connection.value_waits(False)
+
+    def stopProducing(self) -> None:
+        """Nobody wants the rest: it is read all the same, as another command follows."""
+        self._connection.value_waits(False)

@@ -1,0 +1,91 @@
+"""What one listener does with each command, and how often it did: rows of the table, looked up by the name as sent."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from twisted_mesh.codec.command_kinds import BLOCKING_WORD, Kind
+from twisted_mesh.codec.commands import Command, find
+from twisted_mesh.families import Families
+from twisted_mesh.metrics import Cell, HistogramCell
+
+# What becomes of a command.  Those of the first two may travel together.
+READ, WRITE, ALONE, LOCAL, REFUSED, BINDS = range(6)
+BATCHED = (READ, WRITE)
+
+
+class Row:
+    """One command, or a container whose subcommands have rows of their own.
+
+    `code` says what becomes of it.  `calls` counts it, `errors` its replies that are errors, `seconds` is its time.
+    """
+
+    __slots__ = ("arity", "calls", "code", "command", "container", "errors", "may_bind", "seconds")
+
+    def __init__(self, command: Command, families: Families, listener: str) -> None:
+        self.command = command
+        self.arity = command.arity
+        self.container = bool(command.subcommands)
+        self.code = _code(command)
+        self.may_bind = command.name in BLOCKING_WORD
+        name = command.name.lower()
+        self.calls: Cell = families.redis_commands.labels(listener, name)
+        self.errors: Cell = families.redis_errors.labels(listener, name)
+        self.seconds: HistogramCell = families.redis_duration.labels(listener, name)
+
+    def __repr__(self) -> str:
+        return f"<Row {self.command.name} {self.code}>"
+
+
+class Rows:
+    """The rows of one listener.  `known` has those that were asked for, by the names that clients use for them."""
+
+    __slots__ = ("_families", "_listener", "_made", "known")
+
+    def __init__(self, families: Families, listener: str) -> None:
+        self._families = families
+        self._listener = listener
+        self._made: dict[str, Row] = {}
+        self.known: dict[bytes, Row] = {}
+
+    def find(self, name: bytes) -> Optional[Row]:
+        """Return the row of a name in any case; None if there is no such command."""
+        command = find(name)
+        if command is None:
+            return None
+        row = self._row(command)
+        if name in (name.upper(), name.lower()):
+            # Of the many ways to write a name these two are kept.
+            self.known[name] = row
+        return row
+
+    def inner(self, row: Row, first: bytes) -> Row:
+        """Return the row of a container's subcommand; the container's own if it has no such one."""
+        return self._row(row.command.subcommands.get(first.upper(), row.command))
+
+    def _row(self, command: Command) -> Row:
+        row = self._made.get(command.name)
+        if row is None:
+            row = self._made[command.name] = Row(command, self._families, self._listener)
+        return row
+
+
+def _code(command: Command) -> int:
+    kind = command.kind
+    if kind is Kind.LOCAL:
+        return LOCAL
+    if kind is Kind.REFUSED:
+        return REFUSED
+    if kind is Kind.PRIVATE:
+        return BINDS
+    if kind is not Kind.KEYED or not _one_key(command) or command.name in BLOCKING_WORD:
+        return ALONE
+    return READ if command.read_only else WRITE
+
+
+def _one_key(command: Command) -> bool:
+    """Whether it has exactly one key, right behind its name."""
+    if len(command.specs) != 1:
+        return False
+    spec = command.specs[0]
+    return spec.index == 1 and not spec.word and spec.counted is None and spec.last == 0 and command.name != "SORT"

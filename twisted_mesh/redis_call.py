@@ -1,0 +1,208 @@
+"""Redis commands as calls: what the filters of a Redis listener carry, and what they wait for.
+
+Pipelined commands that came in one read travel as one call as far as they are of one class; `count` says how many.
+Routes, filters and the upstream see the same fields as of any other call, and beside them the commands themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional, Sequence
+
+from twisted_mesh.call import Body, Call, Reply
+from twisted_mesh.codec.commands import Command, find
+from twisted_mesh.codec.resp import pack
+from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, Answer, ReplyReader
+from twisted_mesh.codec.resp_request import Found, arguments
+from twisted_mesh.errors import MeshError
+from twisted_mesh.headers import Headers
+from twisted_mesh.park import Parked
+
+VERSIONS = {2: "2", 3: "3"}
+
+
+class RedisCall(Call):
+    """One command, or several of one class that came together.
+
+    - `command` is the row of the first one in the table, `operation` its name; `write` says whether they may change
+      something.  All of several are of ``Kind.KEYED``, and have one key, which is their first argument.
+    - `commands` has for each its name, first argument, number of words, and where it stands in `data`; `body` is what
+      goes upstream: those bytes, or a stream where one large value is still on its way.
+    - `key` is the key of the first command, b"" if it has none; `resource` is the same as text.
+    - `db` is the database that the client has selected, `resp` the version of the protocol that it speaks.
+    - `session` is whatever binds the call to an upstream connection of the client's own; None where nothing does.
+    """
+
+    protocol = "redis"
+    key: bytes = b""
+    write: bool = False
+    db: int = 0
+    resp: int = 2
+    version = "2"
+    session: Any = None
+    upgrades = False
+    _headers: Optional[Headers] = None
+    _resource: Optional[str] = None
+
+    def __init__(self, listener: str, command: Command, commands: Sequence[Found], data: bytes, body: Body) -> None:
+        # Not the other one's: headers are made when somebody asks for them, as hardly anybody does.
+        self.listener = listener
+        self.command = command
+        self.operation = command.name
+        self.commands = commands
+        self.data = data
+        self.body = body
+
+    @property
+    def headers(self) -> Headers:  # type: ignore[override]  # a plain attribute of other calls
+        """Fields that filters leave for each other; commands have none."""
+        if self._headers is None:
+            self._headers = Headers()
+        return self._headers
+
+    @property
+    def resource(self) -> str:  # type: ignore[override]  # a plain attribute of other calls
+        """The key of the first command as text; bytes that are no UTF-8 are kept as surrogates."""
+        if self._resource is None:
+            self._resource = self.key.decode("utf-8", "surrogateescape")
+        return self._resource
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether all of it may be done twice: it only reads."""
+        return self.command.read_only and not self.write
+
+    def words(self, number: int = 0) -> list[bytes]:
+        """Return the words of one command, its name first; for a value that is still on its way, those known."""
+        name, first, _, start, end = self.commands[number]
+        if end == start:
+            return [name] if first is None else [name, first]
+        return arguments(self.data[start:end])
+
+    def row(self, number: int) -> Command:
+        """Return what the table says of one command."""
+        if not number:
+            return self.command
+        name, first, *_ = self.commands[number]
+        row = find(name, first)
+        assert row is not None, "what is unknown never gets into a call"
+        return row
+
+    def rewrite(self, commands: Sequence[Sequence[bytes]]) -> None:
+        """Have other words sent in the place of these; the commands and the order of their keys stay what they are."""
+        packed = [pack(words) for words in commands]
+        found, at = [], 0
+        for words, data in zip(commands, packed):
+            found.append((words[0], words[1] if len(words) > 1 else None, len(words), at, at + len(data)))
+            at += len(data)
+        self.commands = found
+        self.data = self.body = b"".join(packed)
+
+
+class RedisReply(Reply):
+    """The replies to all commands of a call, in their order.
+
+    `body` are their bytes (a stream where they are large), `errors` how many of them are errors; `count` how many there
+    are.
+    """
+
+    errors: int = 0
+    count: int = 1
+    _answers: Optional[Sequence[Answer]] = None
+    _base: int = 0
+    _headers: Optional[Headers] = None
+    status = 0
+
+    def __init__(self, body: Body, count: int = 1, *, errors: int = 0, local: bool = False) -> None:
+        self.body = body
+        if count != 1:
+            self.count = count
+        if errors:
+            self.errors = errors
+        if local:
+            self.local = True
+
+    @property
+    def headers(self) -> Headers:  # type: ignore[override]  # a plain attribute of other replies
+        """Fields that filters leave for each other; replies have none."""
+        if self._headers is None:
+            self._headers = Headers()
+        return self._headers
+
+    def found(self, answers: Sequence[Answer], base: int) -> None:
+        """Say where the replies stand, so that nobody has to look again: in `body`, if `base` is taken away."""
+        self._answers = answers
+        self._base = base
+
+    @property
+    def answers(self) -> list[Answer]:
+        """For each reply its type, and where it stands in the body.
+
+        :raises ValueError: the body is a stream.
+        """
+        if not isinstance(self.body, bytes):
+            raise ValueError("the replies are still on their way")
+        if self._answers is None:
+            self._answers = ReplyReader(limit=len(self.body) + 1).feed(self.body)
+        base = self._base
+        return [(kind, start - base, end - base) for kind, start, end in self._answers]
+
+
+def errors_in(answers: Sequence[Answer]) -> int:
+    """Return how many of these are errors."""
+    return sum(kind in (ERROR, BULK_ERROR) for kind, _, _ in answers)
+
+
+class PartOfReplies(MeshError):
+    """Some of a call's commands were answered before it failed.
+
+    `had` are these replies, `answered` says how many; `inside` that one more has begun, so that nothing can follow.
+    """
+
+    def __init__(self, error: MeshError, had: bytes, answered: int, inside: bool = False) -> None:
+        super().__init__(error.kind, error.detail, origin=error.origin, retryable=error.retryable)
+        self.__cause__ = error.__cause__
+        self.had = had
+        self.answered = answered
+        self.inside = inside
+
+
+Rescue = Callable[["Pending", BaseException], bool]
+
+
+class Pending(Parked[RedisReply]):
+    """The reply that a call waits for; what the upstream returns, and what all plain filters pass on.
+
+    A filter that wants to act on a failure sets `rescue`: it is called with the error in the place of the waiter, and
+    returns whether it takes care, in which case it fires or fails this one later.
+    """
+
+    __slots__ = ("began", "call", "had", "left", "rescue", "sent", "stream", "void")
+
+    def __init__(self, call: RedisCall) -> None:
+        # Flattened: made for every call.
+        self.done = False
+        self.resume = None
+        self.error = None
+        self.value = None
+        self.call = call
+        # Replies that are still to come.
+        self.left = call.count
+        self.rescue: Optional[Rescue] = None
+        self.began = 0.0
+        # Whether a byte of it may have reached a server.
+        self.sent = False
+        self.had: list[bytes] = []
+        # The replies, where they are passed on as they come.
+        self.stream: Any = None
+        # Nobody waits for its replies any more; they are still to come, and to be counted.
+        self.void = False
+
+    def __repr__(self) -> str:
+        state = "done" if self.done else f"{self.left} replies to come"
+        return f"<Pending {state} for {self.call!r}>"
+
+    def fail(self, error: BaseException) -> None:
+        """Raise `error` in the waiter, unless somebody takes care."""
+        rescue, self.rescue = self.rescue, None
+        if rescue is None or not rescue(self, error):
+            super().fail(error)

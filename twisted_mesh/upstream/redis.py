@@ -1,0 +1,73 @@
+"""The innermost layer of a Redis chain: which server gets which command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from twisted_mesh.call import Call
+from twisted_mesh.families import Families
+from twisted_mesh.interfaces import Env
+from twisted_mesh.redis_call import Pending, RedisCall
+from twisted_mesh.upstream.redis_pool import RedisPool, ServerOptions
+
+if TYPE_CHECKING:
+    from twisted_mesh.net.connect import Connector
+    from twisted_mesh.upstream.cluster import Cluster
+    from twisted_mesh.upstream.endpoint import Endpoint
+
+PROTOCOL = "redis"
+
+
+class RedisForward:
+    """Sends Redis commands to the servers of one cluster; its `Proceed` for that protocol.
+
+    It is no coroutine: what it returns is what the server's connection fires.
+    """
+
+    def __init__(self, cluster: Cluster, connector: Connector, env: Env) -> None:
+        self.cluster = cluster
+        self._connector = connector
+        self._env = env
+        self._cells = Families(env.metrics).upstream(PROTOCOL, cluster.name)
+
+    def __repr__(self) -> str:
+        return f"<RedisForward to {self.cluster!r}>"
+
+    def __call__(self, call: Call) -> Pending:
+        """Send the call to one server.
+
+        :raises MeshError: what went wrong at once; what goes wrong later comes out of what is returned.
+        """
+        endpoint = self.cluster.pick(call)
+        call.endpoint = endpoint
+        call.attempts += 1
+        return self.send(cast(RedisCall, call), endpoint)
+
+    def send(self, call: RedisCall, endpoint: Endpoint) -> Pending:
+        """Send the call to this server.
+
+        :raises MeshError: as above.
+        """
+        pool = cast("RedisPool | None", endpoint.pools.get(PROTOCOL)) or self._new_pool(endpoint)
+        return pool.send(call)
+
+    @property
+    def options(self) -> ServerOptions:
+        """How servers are spoken to."""
+        return ServerOptions()
+
+    def _new_pool(self, endpoint: Endpoint) -> RedisPool:
+        soon = self._connector.loop.call_soon
+        pool = RedisPool(endpoint, self.cluster, self.options, self._env, self._connector, self._cells, soon)
+        endpoint.pools[PROTOCOL] = pool
+        return pool
+
+    def start(self) -> None:
+        """Have the connections that endpoints bring along from the cluster before go by this cluster's options."""
+        for endpoint in self.cluster.endpoints:
+            pool = endpoint.pools.get(PROTOCOL)
+            if isinstance(pool, RedisPool):
+                pool.configure(self.cluster, self.options)
+
+    def stop(self) -> None:
+        """Pools look after themselves, until their endpoints drain."""

@@ -1,0 +1,270 @@
+"""The connections to one Redis server: few, each shared by the commands of many clients.
+
+Commands of one database and one version of the protocol go over one connection, or as many as are configured.  Others
+are made only where one cannot be shared: while a large value goes in, which leaves no room for anything else, and while
+a large reply is held back by a client that reads slowly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.redis_call import Pending, RedisCall
+from twisted_mesh.sweep import Sweep
+from twisted_mesh.upstream.redis_server import RedisServer
+
+if TYPE_CHECKING:
+    from twisted_mesh.families import UpstreamCells
+    from twisted_mesh.interfaces import Env
+    from twisted_mesh.model import Pool as PoolOptions
+    from twisted_mesh.net.connect import Connector
+    from twisted_mesh.upstream.cluster import Cluster
+    from twisted_mesh.upstream.endpoint import Endpoint
+
+# What says that an endpoint cannot be connected to.
+UNREACHABLE = (Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT)
+# How the mesh calls itself: what CLIENT LIST of a server shows.
+CLIENT_NAME = "twisted-mesh"
+# Seconds between two looks for connections that have been idle for too long.
+_IDLE_LOOK = 1.0
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How servers are spoken to.
+
+    `connections` to each for one database; `in_flight`: commands that may wait for their replies on one of them;
+    `silence`: seconds without a byte, while replies are awaited, after which a connection is given up.
+    """
+
+    connections: int = 1
+    in_flight: int = 65536
+    silence: float = 15.0
+    username: str = ""
+    password: str = ""
+
+
+class RedisPool:
+    """The connections to one endpoint.
+
+    :param soon: has something done before the loop waits again.
+    """
+
+    __slots__ = (
+        "_cluster",
+        "_idle",
+        "_late",
+        "_servers",
+        "cells",
+        "connect_timeout",
+        "connector",
+        "draining",
+        "endpoint",
+        "idle_timeout",
+        "limit",
+        "now",
+        "options",
+        "silence",
+        "soon",
+    )
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        cluster: Cluster,
+        options: ServerOptions,
+        env: Env,
+        connector: Connector,
+        cells: UpstreamCells,
+        soon: Callable[..., Any],
+    ) -> None:
+        self.endpoint = endpoint
+        self.cells = cells
+        self.connector = connector
+        self.now: Callable[[], float] = env.now
+        self.soon = soon
+        self.draining = False
+        # By database and version.
+        self._servers: dict[int, list[RedisServer]] = {}
+        self._late = Sweep(env.clock)
+        self._late.add(self._look)
+        self._idle = Sweep(env.clock, _IDLE_LOOK)
+        self._idle.add(self._sweep)
+        self.configure(cluster, options)
+
+    def __repr__(self) -> str:
+        state = "draining " if self.draining else ""
+        return f"<RedisPool {state}{self.open} open, {sum(each.commands for each in self.servers)} commands in flight>"
+
+    def configure(self, cluster: Cluster, options: ServerOptions) -> None:
+        """Go by these options from now on."""
+        pool: PoolOptions = cluster.config.pool
+        self._cluster = cluster
+        self.options = options
+        self.silence = options.silence
+        self.connect_timeout = cluster.connect_timeout
+        self.idle_timeout = pool.idle_timeout
+        self.limit = pool.max_connections
+
+    @property
+    def servers(self) -> list[RedisServer]:
+        """Every connection."""
+        return [each for servers in self._servers.values() for each in servers]
+
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return sum(map(len, self._servers.values()))
+
+    # --- the hot path
+
+    def send(self, call: RedisCall) -> Pending:
+        """Send a call; what is returned fires with a `RedisReply`.
+
+        :raises MeshError: `Kind.OVERFLOW`: too many wait already.
+        """
+        pending = Pending(call)
+        pending.began = call.connected = self.now()
+        self.endpoint.active += 1
+        servers = self._servers.get(call.db << 2 | call.resp)
+        if servers and len(servers) == 1 and not servers[0].held and not servers[0].taken and type(call.body) is bytes:
+            server = servers[0]
+            if server.commands + call.count <= self.options.in_flight:
+                self._late.wake()
+                server.send(pending)
+                return pending
+        try:
+            server = self._other(call)
+            if server.commands + call.count > self.options.in_flight:
+                self.cells.overflows.value += 1
+                detail = f"{self.endpoint.address}: {server.commands} commands wait for their replies"
+                raise MeshError(Kind.OVERFLOW, detail)
+        except MeshError as error:
+            self.ended(pending, error, self.now())
+            raise
+        self._late.wake()
+        self._idle.wake()
+        server.send(pending)
+        return pending
+
+    def ended(self, pending: Pending, error: Optional[MeshError], now: float) -> None:
+        """All replies to a call are here, or it failed: count it."""
+        endpoint, cells, count = self.endpoint, self.cells, pending.call.count
+        endpoint.active -= 1
+        seconds = now - pending.began
+        kind = None
+        if error is None:
+            endpoint.successes += count
+            cells.ended(0, None, seconds, count)
+        else:
+            cells.ended(0, error.flag, seconds, count)
+            kind = Kind.INTERNAL
+            if error.origin is Origin.UPSTREAM:
+                kind = error.kind
+                endpoint.failures += count
+        if endpoint.conduct is not None:
+            endpoint.conduct.ended(pending.call, 0, kind, seconds)
+
+    # --- connections
+
+    def _other(self, call: RedisCall) -> RedisServer:
+        """Return a connection that can take the call, a new one if need be."""
+        key = call.db << 2 | call.resp
+        servers = self._servers.setdefault(key, [])
+        alone = not isinstance(call.body, bytes)
+        free = [each for each in servers if not each.held and not each.taken]
+        if alone:
+            # The first is for all.
+            free = [each for each in free if not each.queue and each is not servers[0]]
+        if free and (alone or len(free) >= self.options.connections):
+            server = min(free, key=_load)
+        elif self.open < self.limit:
+            server = RedisServer(self, call.db, call.resp)
+            servers.append(server)
+            server.connect()
+            if server.lost:
+                # Refused at once; what it is given is answered so.
+                raise self._refused(server)
+        elif free:
+            server = min(free, key=_load)
+        else:
+            self.cells.overflows.value += 1
+            raise MeshError(Kind.OVERFLOW, f"{self.endpoint.address}: all of {self.open} connections are taken")
+        if alone:
+            server.taken = True
+            call.on_complete(lambda ended: self._give_back(server))
+        return server
+
+    def _refused(self, server: RedisServer) -> MeshError:
+        error = server.error
+        assert error is not None
+        return MeshError(error.kind, error.detail, origin=error.origin, retryable=error.retryable)
+
+    def _give_back(self, server: RedisServer) -> None:
+        server.taken = False
+
+    def setup(self, db: int, resp: int) -> list[tuple[list[str], bool]]:
+        """Return what a new connection says first, and whether it can do without."""
+        options = self.options
+        login = [options.username or "default", options.password] if options.password else []
+        commands: list[tuple[list[str], bool]] = []
+        if resp == 3:
+            commands.append((["HELLO", "3", *(["AUTH", *login] if login else [])], True))
+        elif login:
+            commands.append((["AUTH", *(login if options.username else login[1:])], True))
+        if db:
+            commands.append((["SELECT", str(db)], True))
+        commands.append((["CLIENT", "SETNAME", CLIENT_NAME], False))
+        return commands
+
+    def not_connected(self, error: MeshError) -> None:
+        """A connection could not be made."""
+        if error.kind is Kind.CONNECT_TIMEOUT:
+            self.cells.connect_timeouts.value += 1
+        else:
+            self.cells.connect_failures.value += 1
+            self.endpoint.not_connected(error)
+        if error.origin is Origin.UPSTREAM:
+            self._cluster.unreachable(self.endpoint)
+
+    def lost(self, server: RedisServer) -> None:
+        """A connection is gone."""
+        key = server.db << 2 | server.resp
+        servers = self._servers.get(key)
+        if servers is not None and server in servers:
+            servers.remove(server)
+            if not servers:
+                del self._servers[key]
+
+    # --- time
+
+    def _look(self) -> bool:
+        """See what has waited for too long; returns whether anything waits."""
+        now, busy = self.now(), False
+        for each in self.servers:
+            if each.queue:
+                busy = True
+                each.look(now)
+        return busy
+
+    def _sweep(self) -> bool:
+        """Close what has been idle for too long; returns whether any is left."""
+        now = self.now()
+        for each in self.servers:
+            if not each.queue and not each.taken and each.idle_since and now - each.idle_since >= self.idle_timeout:
+                each.close()
+        return bool(self._servers)
+
+    def drain(self) -> None:
+        """Close what is idle; the rest is closed when it has been idle for a while."""
+        self.draining = True
+        self.idle_timeout = 0.0
+        for each in self.servers:
+            if not each.queue and not each.taken:
+                each.close()
+
+
+def _load(server: RedisServer) -> int:
+    return server.commands

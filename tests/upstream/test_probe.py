@@ -11,7 +11,8 @@ from tests.upstream.fakes import FakeConnector, FakeEnv
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.model import Address
 from twisted_mesh.park import Parked
-from twisted_mesh.upstream.probe import ANSWER_LIMIT, HttpProbe, RedisProbe, TcpProbe
+from twisted_mesh.upstream.probe import ANSWER_LIMIT, HttpProbe, TcpProbe
+from twisted_mesh.upstream.redis_question import RedisProbe
 
 TARGET = Address.parse("127.0.0.1:80")
 
@@ -269,3 +270,50 @@ def test_a_redis_that_says_nothing() -> None:
     world.receive(b"x" * 2000)
     assert world.verdicts[0][0] == "failure"
     assert world.over()
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (b"+PONG\r\n:0\r\n*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n", ("success", "PING answered +PONG")),
+        (b"+PONG\r\n:1\r\n*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n", ("failure", "maintenance: EXISTS out answered 1")),
+        (b"+PONG\r\n-NOPERM no\r\n*0\r\n", ("failure", "EXISTS out answered -NOPERM no")),
+        (
+            b"+PONG\r\n:0\r\n*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n$9\r\nconnected\r\n:1\r\n",
+            ("failure", "it is a replica and no primary"),
+        ),
+        (b"+PONG\r\n:0\r\n-NOPERM no\r\n", ("failure", "ROLE answered -NOPERM no")),
+        (b"-LOADING wait\r\n-LOADING wait\r\n-LOADING wait\r\n", ("failure", "PING answered -LOADING wait")),
+    ],
+)
+def test_a_key_and_the_role(answer: bytes, verdict: tuple[str, str]) -> None:
+    """The key must not be there, and the server must be what is wanted."""
+    world = World()
+    RedisProbe(
+        world.env.clock,
+        world.connector,
+        TARGET,
+        1.0,
+        world.tell,
+        key="out",
+        role="primary",  # type: ignore[arg-type]
+    )
+    assert world.protocol.transport.value().count(b"*") == 3
+    world.receive(answer)
+    assert world.verdicts == [verdict]
+    assert world.over()
+
+
+def test_a_replica_that_does_not_follow() -> None:
+    world = World()
+    RedisProbe(world.env.clock, world.connector, TARGET, 1.0, world.tell, role="replica")  # type: ignore[arg-type]
+    world.receive(b"+PONG\r\n*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n$7\r\nconnect\r\n:-1\r\n")
+    assert world.verdicts == [("failure", "it is a replica that does not follow its primary now")]
+
+
+def test_a_login_comes_first() -> None:
+    world = World()
+    RedisProbe(world.env.clock, world.connector, TARGET, 1.0, world.tell, login=("mesh", "x"))  # type: ignore[arg-type]
+    assert world.protocol.transport.value().startswith(b"*3\r\n$4\r\nAUTH\r\n$4\r\nmesh\r\n$1\r\nx\r\n")
+    world.receive(b"-WRONGPASS invalid\r\n-NOAUTH no\r\n")
+    assert world.verdicts == [("failure", "AUTH answered WRONGPASS invalid")]

@@ -87,7 +87,10 @@ class Cluster:
         self._cells = _Cells(Families(env.metrics), name)
         self._checks: Optional[HealthChecks] = None
         if config.health_check is not None:
-            self._checks = HealthChecks(name, config.health_check, env, connector, lambda endpoint: self.refresh())
+            login = ("", "") if config.redis is None else (config.redis.username, config.redis.password)
+            self._checks = HealthChecks(
+                name, config.health_check, env, connector, lambda endpoint: self.refresh(), login
+            )
         literal = [each for each in config.endpoints if each.address.family is not None]
         self._named = {str(each.address): each for each in config.endpoints if each.address.family is None}
         self._groups: dict[str, Sequence[Endpoint]] = {STATIC: [_endpoint(each) for each in literal]}
@@ -123,6 +126,30 @@ class Cluster:
         if call.tried or self._special:
             return self._pick_other(call)
         return self._next()
+
+    def admits(self, endpoint: Endpoint, call: Call) -> bool:
+        """Return whether this endpoint, which nothing else can stand in for, takes the call now.
+
+        Where its breaker is half-open, the call is the one that finds out.
+        """
+        if endpoint in self._trials:
+            self._conducts.probe(endpoint, call)
+            return True
+        return endpoint in self.usable
+
+    def find(self, address: str) -> Optional[Endpoint]:
+        """Return the endpoint at an address, if there is one."""
+        return self._known.get(address)
+
+    def resolved(self, address: str) -> Sequence[Endpoint]:
+        """Return the endpoints of one configured address: its own, or those that its name stands for."""
+        known = self._known.get(address)
+        return self._groups.get(address, ()) if known is None else (known,)
+
+    @property
+    def trials(self) -> Sequence[Endpoint]:
+        """Those that take one call to find out whether they are well again."""
+        return self._trials
 
     def forward(self, call: Call) -> Awaitable[Reply]:
         """Send the call to one endpoint by the call's own protocol, and return its reply."""

@@ -11,7 +11,7 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
 from twisted_mesh.policy.health import Tally
 from twisted_mesh.upstream.endpoint import Endpoint
-from twisted_mesh.upstream.probe import SUCCESS, HttpProbe, Probe, RedisProbe, TcpProbe, Verdict
+from twisted_mesh.upstream.probe import SUCCESS, HttpProbe, Probe, TcpProbe, Verdict
 
 if TYPE_CHECKING:
     from twisted_mesh.model import HealthCheck
@@ -27,12 +27,21 @@ class HealthChecks:
 
     An endpoint that was never checked is asked at once; one that comes from an earlier configuration, with its state,
     at a random moment of the interval.  The time between two checks is the interval and a random part of its jitter.
+
+    :param login: user and password for checks of Redis.
     """
 
     def __init__(
-        self, cluster: str, config: HealthCheck, env: Env, connector: Connector, changed: Callable[[Endpoint], None]
+        self,
+        cluster: str,
+        config: HealthCheck,
+        env: Env,
+        connector: Connector,
+        changed: Callable[[Endpoint], None],
+        login: tuple[str, str] = ("", ""),
     ) -> None:
         self.cluster = cluster
+        self.login = login
         self.config = config
         self.env = env
         self.connector = connector
@@ -105,8 +114,19 @@ class HealthChecks:
     def ask(self, endpoint: Endpoint, verdict: Verdict) -> Probe:
         """Begin one check."""
         config, clock = self.config, self.env.clock
-        if config.redis:
-            return RedisProbe(clock, self.connector, endpoint.target, config.timeout, verdict)
+        if config.redis is not None:
+            from twisted_mesh.upstream.redis_question import RedisProbe
+
+            return RedisProbe(
+                clock,
+                self.connector,
+                endpoint.target,
+                config.timeout,
+                verdict,
+                key=config.redis.key,
+                role=config.redis.role,
+                login=self.login,
+            )
         if config.http is None:
             return TcpProbe(clock, self.connector, endpoint.target, config.timeout, verdict)
         # A unix socket has no host that a server would know.

@@ -158,6 +158,11 @@ class Families:
         self.ejections = registry.counter(
             start + "ejections_total", "Times endpoints were left out: breaker, outlier.", ("cluster", "kind")
         )
+        self.ejections_learnt = registry.counter(
+            start + "ejections_learnt_total",
+            "Those of them that were learnt from other sidecars: breaker, outlier.",
+            ("cluster", "kind"),
+        )
         self.ejected = registry.gauge(start + "ejected", "Endpoints that are left out.", ("cluster", "kind"))
         self.ejections_refused = registry.counter(
             start + "ejections_refused_total", "Outliers that were kept, as enough others were out.", ("cluster",)
@@ -210,6 +215,11 @@ class Families:
         self.bus_config_hints = registry.counter(
             start + "config_hints_total",
             "Messages of the store, by result: new, known (a duplicate, or late), malformed.",
+            ("result",),
+        )
+        self.verdicts = registry.counter(
+            start + "verdicts_total",
+            "Endpoints left out of which other sidecars were told, by result: sent, failed.",
             ("result",),
         )
         self.bus_reports = registry.counter(

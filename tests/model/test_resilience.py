@@ -13,8 +13,8 @@ from twisted_mesh.policy.outlier import OutlierRule
 
 
 def test_the_defaults_are_those_of_the_policies() -> None:
-    assert BreakerRule(**dict(Breaker())) == BreakerRule()
-    assert OutlierRule(**dict(Outlier())) == OutlierRule()
+    assert BreakerRule(**Breaker().model_dump(exclude={"shared"})) == BreakerRule()
+    assert OutlierRule(**Outlier().model_dump(exclude={"shared"})) == OutlierRule()
 
 
 @pytest.mark.parametrize(

@@ -126,3 +126,19 @@ def test_it_agrees_with_a_simple_model(percent: float, steps: list[tuple[bool, f
             breaker.offer()
             breaker.probed(False, now)
             calls, run = [], 0
+
+
+def test_what_others_have_seen_opens_it_for_as_long() -> None:
+    breaker = Breaker(RULE, lambda: 1.0)
+    assert breaker.learn("learnt from web-1: bad", 10.0, 100.0)
+    assert (breaker.state, breaker.learnt, breaker.reason) == (State.OPEN, True, "learnt from web-1: bad")
+    # And up to half of a second more, so that not all probe at once.
+    assert breaker.until == 110.5
+    assert not breaker.learn("again", 60.0, 101.0)
+    breaker.offer()
+    breaker.probed(True, 111.0)
+    # The first time that it is opened by what was seen here.
+    assert (breaker.learnt, breaker.until) == (False, 112.5)
+    breaker.offer()
+    breaker.probed(False, 113.0)
+    assert (breaker.state, breaker.learnt) == (State.CLOSED, False)

@@ -12,12 +12,13 @@ from twisted.logger import Logger
 from twisted_mesh.logfile import LogFiles
 from twisted_mesh.metrics import Registry
 from twisted_mesh.park import Parked
+from twisted_mesh.strain import Strain
 from twisted_mesh.tasks import in_task, understand_deferreds
 
 if TYPE_CHECKING:
     from twisted_mesh.interfaces import LimitsLike
     from twisted_mesh.upstream.overruled import Overrides
-    from twisted_mesh.upstream.services import Services
+    from twisted_mesh.upstream.services import Services, Verdicts
 
 
 class MeshEnv:
@@ -115,12 +116,28 @@ class MeshEnv:
         """Rate limits that all sidecars of the mesh count together; None where the configuration names no Redis."""
         return self._world.limits
 
+    @property
+    def strain(self) -> Strain:
+        """How much the process has to do; one for all names of it."""
+        return self._world.strain(self.now)
+
+    @property
+    def verdicts(self) -> Optional[Verdicts]:
+        """What sidecars say of endpoints to each other; None where the configuration names no Redis."""
+        return self._world.verdicts
+
     def discover(
-        self, services: Services, overrides: Overrides, redis: Any = None, limits: Optional[LimitsLike] = None
+        self,
+        services: Services,
+        overrides: Overrides,
+        redis: Any = None,
+        limits: Optional[LimitsLike] = None,
+        verdicts: Optional[Verdicts] = None,
     ) -> None:
         """Have clusters find services and overrides here, and filters Redis, whatever this world is called."""
         self._world.services = services
         self._world.limits = limits
+        self._world.verdicts = verdicts
         self._world.overrides = overrides
         self._world.redis = redis
 
@@ -139,12 +156,19 @@ class _World:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._http: Any = None
+        self._strain: Optional[Strain] = None
         self.services: Optional[Services] = None
         self.overrides: Optional[Overrides] = None
         self.redis: Any = None
         self.limits: Optional[LimitsLike] = None
+        self.verdicts: Optional[Verdicts] = None
         # The loop itself holds tasks weakly.
         self.tasks: set[asyncio.Task[Any]] = set()
+
+    def strain(self, now: Callable[[], float]) -> Strain:
+        if self._strain is None:
+            self._strain = Strain(self._reactor, now)
+        return self._strain
 
     def http(self) -> Any:
         if self._http is None:

@@ -153,6 +153,7 @@ class World:
             self.connector,
             services=env.services,
             overrides=env.overrides,
+            verdicts=env.verdicts,
         )
 
     def reach(self, cluster: Cluster, protocol: str) -> None:
@@ -168,11 +169,11 @@ class World:
             from twisted_mesh.upstream.http_forward import HttpForward
 
             return HttpForward(cluster, self.connector, cluster.env)
-        from twisted_mesh.upstream.tcp import TcpForward
         if protocol == "redis":
             from twisted_mesh.upstream.redis import RedisForward
 
             return RedisForward(cluster, self.connector, cluster.env)
+        from twisted_mesh.upstream.tcp import TcpForward
 
         return TcpForward(cluster, self.connector, cluster.env)
 
@@ -196,11 +197,11 @@ class World:
             from twisted_mesh.adapters.http import HttpAdapter
 
             adapter = HttpAdapter(name, config.http, env)
-        else:
         elif config.protocol == "redis":
             from twisted_mesh.adapters.redis import RedisAdapter
 
             adapter = RedisAdapter(name, config.redis, env)
+        else:
             from twisted_mesh.adapters.tcp import TcpAdapter
 
             adapter = TcpAdapter(name, config.tcp, env)
@@ -241,12 +242,12 @@ class World:
         return self.env.metrics.forget_steps("cluster", names)
 
 
-def _resume(results: object, ports: list[Port]) -> None:
 def _needs_redis(path: str, what: str) -> ConfigError:
     message = f"{what}: say where it is with redis:, --redis or MESH_REDIS"
     return ConfigError([Problem(path, 0, 0, "", message)])
 
 
+def _resume(results: object, ports: list[Port]) -> None:
     for port in ports:
         port.resume()
 

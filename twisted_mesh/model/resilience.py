@@ -28,6 +28,12 @@ class Breaker(Model):
         default=1.0, description="How long it is open first; twice as long after each probe that fails."
     )
     most: Interval = Field(default=60.0, description="How long it is open at most, but for jitter: half as much again.")
+    shared: int = Field(
+        default=0,
+        ge=0,
+        description="Sidecars of the mesh whose breakers for an endpoint must be open for this one to open too; 0: it"
+        " goes by its own calls only. Needs Redis.",
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -74,6 +80,12 @@ class Outlier(Model):
     most: Interval = Field(default=300.0, description="How long it is left out at most.")
     share: float = Field(
         default=10.0, ge=0, le=100, description="Percentage of the endpoints that may be out; one always may."
+    )
+    shared: int = Field(
+        default=0,
+        ge=0,
+        description="Sidecars of the mesh that must have ejected an endpoint for this one to do so too; 0: it goes by"
+        " its own calls only. Needs Redis.",
     )
 
     @model_validator(mode="after")

@@ -49,10 +49,24 @@ class BreakerRule(NamedTuple):
 class Breaker:
     """Times are seconds of one monotonic clock.
 
-    `state`, `reason` (why it is not closed, for people) and `until` (when it becomes half-open) are to be read.
+    `state`, `reason` (why it is not closed, for people), `until` (when it becomes half-open) and `learnt` (whether that
+    is for what others have seen) are to be read.
     """
 
-    __slots__ = ("_bad", "_dice", "_ends", "_good", "_part", "_run", "_trips", "reason", "rule", "state", "until")
+    __slots__ = (
+        "_bad",
+        "_dice",
+        "_ends",
+        "_good",
+        "_part",
+        "_run",
+        "_trips",
+        "learnt",
+        "reason",
+        "rule",
+        "state",
+        "until",
+    )
 
     def __init__(self, rule: BreakerRule, dice: Dice) -> None:
         self.rule = rule
@@ -102,8 +116,23 @@ class Breaker:
             self._trips = 0
             self._close()
 
+    def learn(self, reason: str, seconds: float, now: float) -> bool:
+        """Others have seen that no calls should go there for so long; returns whether the breaker opened.
+
+        One that is open already goes by what was seen here.
+        """
+        if self.state is not State.CLOSED:
+            return False
+        self.state = State.OPEN
+        self.learnt = True
+        self.reason = reason
+        # All who learn it hear of it at once, and should not all probe at once.
+        self.until = now + seconds + min(self.rule.least, seconds) * 0.5 * self._dice()
+        return True
+
     def _close(self) -> None:
         self.state = State.CLOSED
+        self.learnt = False
         self.reason = ""
         self.until = 0.0
         self._run = 0
@@ -118,6 +147,7 @@ class Breaker:
         wait = min(rule.most, rule.least * 2.0 ** min(self._trips, 64))
         self._trips += 1
         self.state = State.OPEN
+        self.learnt = False
         self.reason = reason
         self.until = now + wait * (1.0 + 0.5 * self._dice())
 

@@ -85,6 +85,12 @@ class Tally:
         self.until = now + min(rule.most, rule.base * self.times)
         self.errors = self.gateway_errors = self.failures = 0
 
+    def learn(self, reason: str, seconds: float, now: float) -> None:
+        """Others have ejected it: leave it out for as long, without counting that as a time of our own."""
+        self.ejected = reason
+        self.until = now + seconds
+        self.errors = self.gateway_errors = self.failures = 0
+
     def admit(self) -> None:
         """Its time is over."""
         self.ejected = ""

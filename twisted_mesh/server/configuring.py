@@ -148,7 +148,7 @@ class Configuring:
 
         env = self._world.env
         self.bus = bus = MeshBus(config, env, self._reactor, self.source, self._news, self._path)
-        env.discover(bus.registry, bus.overrides, bus.redis, bus.limits)
+        env.discover(bus.registry, bus.overrides, bus.redis, bus.limits, bus.verdicts)
         return bus
 
     def _read(self) -> Deferred[model.Config]:

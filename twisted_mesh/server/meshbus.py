@@ -25,6 +25,7 @@ from twisted_mesh.bus.overrides import Overrides
 from twisted_mesh.bus.registry import ServiceRegistry
 from twisted_mesh.bus.resource import base_name
 from twisted_mesh.bus.stored import EMPTY, Nack, Stored
+from twisted_mesh.bus.verdicts import Verdicts
 from twisted_mesh.control.merge import Offer, Refusal
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.families import Families
@@ -98,6 +99,9 @@ class MeshBus:
         self.overrides = Overrides(self.redis, self.subscriber, keys, poll=config.registry.poll, **common)
         run = f"{self.who.node}/{env.random.getrandbits(64):016x}"
         self.limits = Limits(self.redis, keys, run, clock=env.clock, random=env.random)
+        self.verdicts = Verdicts(
+            self.redis, self.subscriber, keys, run, self.who.node, poll=config.registry.poll, **common
+        )
         self.follower = ConfigFollower(
             self.redis,
             self.subscriber,
@@ -204,6 +208,7 @@ class MeshBus:
         self.registry.start()
         self.overrides.start()
         self.limits.start()
+        self.verdicts.start()
         self.follower.start()
         if self.registration is not None:
             self.registration.start()
@@ -232,6 +237,7 @@ class MeshBus:
         self.registry.stop()
         self.overrides.stop()
         self.limits.stop()
+        self.verdicts.stop()
         await self.subscriber.stop()
         await self.redis.stop()
         if self.embedded is not None:

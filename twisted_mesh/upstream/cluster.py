@@ -12,11 +12,9 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Proceed
 from twisted_mesh.model.cluster import KEYED
 from twisted_mesh.policy.balance import BALANCES, pick_random
-from twisted_mesh.policy.breaker import BreakerRule
 from twisted_mesh.policy.ewma import peak_ewma
 from twisted_mesh.policy.health import usable
-from twisted_mesh.policy.outlier import OutlierRule
-from twisted_mesh.upstream.conducts import Conducts, Watched
+from twisted_mesh.upstream.conducts import Conducts
 from twisted_mesh.upstream.discovered import Discovered
 from twisted_mesh.upstream.endpoint import DRAINING, Endpoint
 from twisted_mesh.upstream.health import HealthChecks
@@ -26,7 +24,8 @@ from twisted_mesh.upstream.overruled import Overrides, overrule, under_maintenan
 from twisted_mesh.upstream.resolve import Resolver, SystemResolver
 from twisted_mesh.upstream.resting import Resting
 from twisted_mesh.upstream.room import Room
-from twisted_mesh.upstream.services import Services, Stoppable
+from twisted_mesh.upstream.services import Services, Stoppable, Verdicts
+from twisted_mesh.upstream.watched import watched
 
 if TYPE_CHECKING:
     from twisted_mesh.model import Address
@@ -61,6 +60,7 @@ class Cluster:
         resolver: Optional[Resolver] = None,
         services: Optional[Services] = None,
         overrides: Optional[Overrides] = None,
+        verdicts: Optional[Verdicts] = None,
     ) -> None:
         self.name = name
         self.config = config
@@ -74,7 +74,7 @@ class Cluster:
         self._keyed: Optional[Keyed] = None
         if config.balance in KEYED:
             self._keyed = Keyed(config.balance, config.hash, env)
-        self._conducts = Conducts(name, env, _watched(config), self.refresh)
+        self._conducts = Conducts(name, env, watched(config), self.refresh, verdicts)
         # Those to which one call may be sent to find out; `_special` says that picking is not for the balance alone.
         self._trials: list[Endpoint] = []
         self._special = self._keyed is not None
@@ -444,15 +444,6 @@ class Cluster:
             log.error("cluster {cluster} has no endpoint left that can be used", cluster=self.name)
         elif chosen and not self.usable:
             log.info("cluster {cluster} has {count} endpoints to use", cluster=self.name, count=len(chosen))
-
-
-def _watched(config: ClusterConfig) -> Watched:
-    breaker, outlier = config.breaker, config.outlier
-    return Watched(
-        config.balance == "peak_ewma",
-        None if breaker is None else BreakerRule(**dict(breaker)),
-        None if outlier is None else OutlierRule(**dict(outlier)),
-    )
 
 
 def _endpoint(config: EndpointConfig, host: str = "") -> Endpoint:

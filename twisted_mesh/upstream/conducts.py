@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 from twisted.internet.interfaces import IDelayedCall
 
 from twisted_mesh.call import Call
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
-from twisted_mesh.policy.breaker import Breaker, BreakerRule, State
+from twisted_mesh.policy.agreement import Agreement
+from twisted_mesh.policy.breaker import Breaker, State
 from twisted_mesh.policy.ewma import PeakEwma
-from twisted_mesh.policy.outlier import OutlierRule, Tally, look, may_eject
+from twisted_mesh.policy.outlier import Tally, look, may_eject
 from twisted_mesh.sweep import Sweep
 from twisted_mesh.upstream.conduct import Conduct
 from twisted_mesh.upstream.endpoint import Endpoint
+from twisted_mesh.upstream.services import Verdicts
+from twisted_mesh.upstream.shared_conduct import SharedConduct
+from twisted_mesh.upstream.watched import BREAKER, OUTLIER, Watched
 
-# What a timer is for.
-_BREAKER = "breaker"
-_OUTLIER = "outlier"
 # Seconds after which a probe that has not ended is given up, and another call may find out.
 _PROBE_LIMIT = 30.0
-
-
-class Watched(NamedTuple):
-    """What is watched: the latency, for the balance; breakers and outliers by their rules, None if not."""
-
-    latency: bool = False
-    breaker: Optional[BreakerRule] = None
-    outlier: Optional[OutlierRule] = None
 
 
 class Conducts:
     """The conduct of the endpoints of one cluster.
 
     `changed()` is called when other endpoints than before may be used.
+
+    :param verdicts: what sidecars tell each other; None where there is no Redis.
     """
 
-    def __init__(self, cluster: str, env: Env, watched: Watched, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        cluster: str,
+        env: Env,
+        watched: Watched,
+        changed: Callable[[], None],
+        verdicts: Optional[Verdicts] = None,
+    ) -> None:
         self.outlier = watched.outlier
         self._cluster = cluster
         self._env = env
@@ -47,12 +49,16 @@ class Conducts:
         self._timers: dict[tuple[Conduct, str], IDelayedCall] = {}
         self._running = False
         families = Families(env.metrics)
-        self._ejections = {each: families.ejections.labels(cluster, each) for each in (_BREAKER, _OUTLIER)}
-        self._ejected = {each: families.ejected.labels(cluster, each) for each in (_BREAKER, _OUTLIER)}
+        self._ejections = {each: families.ejections.labels(cluster, each) for each in (BREAKER, OUTLIER)}
+        self._ejected = {each: families.ejected.labels(cluster, each) for each in (BREAKER, OUTLIER)}
         self._spared = families.ejections_refused.labels(cluster)
         self._sweep = Sweep(env.clock, watched.outlier.interval) if watched.outlier is not None else None
         if self._sweep is not None:
             self._sweep.add(self._look)
+        self._learnt = {each: families.ejections_learnt.labels(cluster, each) for each in watched.shared}
+        self._shared: Optional[SharedConduct] = None
+        if watched.shared and verdicts is not None:
+            self._shared = SharedConduct(cluster, env, watched.shared, verdicts, self._learn)
 
     def __repr__(self) -> str:
         return f"<Conducts of {len(self._known)} in {self._cluster}>"
@@ -74,6 +80,9 @@ class Conducts:
             conduct.watcher = self
             self._arm(conduct)
         self._count()
+        if self._shared is not None:
+            self._shared.start()
+            self._shared.look()
 
     def stop(self) -> None:
         """Watch nobody any more."""
@@ -81,6 +90,8 @@ class Conducts:
         for each in self._timers.values():
             each.cancel()
         self._timers.clear()
+        if self._shared is not None:
+            self._shared.stop()
         if self._sweep is not None:
             self._sweep.stop()
 
@@ -138,7 +149,7 @@ class Conducts:
         assert conduct is not None and conduct.breaker is not None
         conduct.probe = call
         if self._running:
-            self._timers[conduct, _BREAKER] = self._env.clock.callLater(_PROBE_LIMIT, self._probe_is_late, conduct)
+            self._timers[conduct, BREAKER] = self._env.clock.callLater(_PROBE_LIMIT, self._probe_is_late, conduct)
         self._changed()
 
     def trouble(self, endpoints: Sequence[Endpoint]) -> str:
@@ -153,10 +164,10 @@ class Conducts:
         breaker = conduct.breaker
         if breaker is None or not self._running:
             return
-        self._disarm(conduct, _BREAKER)
+        self._disarm(conduct, BREAKER)
         log = self._env.log
         if breaker.state is State.OPEN:
-            self._ejections[_BREAKER].value += 1
+            self._ejections[BREAKER].value += 1
             log.warn(
                 "cluster {cluster}: the breaker of {endpoint} is open for {seconds:.1f} s: {reason}",
                 cluster=self._cluster,
@@ -164,6 +175,8 @@ class Conducts:
                 seconds=breaker.until - self._env.now(),
                 reason=breaker.reason,
             )
+            if self._shared is not None and not breaker.learnt:
+                self._shared.tell(conduct.address, BREAKER, breaker.reason, breaker.until - self._env.now())
             self._arm(conduct)
         elif breaker.state is State.CLOSED:
             log.info(
@@ -176,20 +189,30 @@ class Conducts:
     def eject(self, conduct: Conduct, reason: str) -> None:
         """Leave an outlier out, if the rule lets one more be."""
         tally, rule = conduct.tally, self.outlier
-        if tally is None or rule is None or not self._running:
-            return
-        ejected = sum(each.ejected for each in self._known)
-        if not may_eject(ejected, len(self._known), rule):
-            self._spared.value += 1
+        if tally is None or rule is None or not self._may_eject():
             return
         tally.eject(reason, rule, self._env.now())
-        self._ejections[_OUTLIER].value += 1
+        if self._shared is not None:
+            self._shared.tell(conduct.address, OUTLIER, reason, tally.until - self._env.now())
+        self._ejected_now(conduct, tally)
+
+    def _may_eject(self) -> bool:
+        if self.outlier is None or not self._running:
+            return False
+        ejected = sum(each.ejected for each in self._known)
+        if may_eject(ejected, len(self._known), self.outlier):
+            return True
+        self._spared.value += 1
+        return False
+
+    def _ejected_now(self, conduct: Conduct, tally: Tally) -> None:
+        self._ejections[OUTLIER].value += 1
         self._env.log.warn(
             "cluster {cluster}: {endpoint} is ejected for {seconds:.1f} s: {reason}",
             cluster=self._cluster,
             endpoint=conduct.address,
             seconds=tally.until - self._env.now(),
-            reason=reason,
+            reason=tally.ejected,
         )
         self._arm(conduct)
         self._settle()
@@ -199,15 +222,32 @@ class Conducts:
         if self._sweep is not None and self._running:
             self._sweep.wake()
 
+    # --- what other sidecars have seen
+
+    def _learn(self, agreed: Agreement) -> bool:
+        """Leave out what enough others do; returns whether the endpoint is one of ours."""
+        conduct = next((each for each in self._known if each.address == agreed.endpoint), None)
+        if conduct is None:
+            return False
+        breaker, tally, now = conduct.breaker, conduct.tally, self._env.now()
+        if agreed.kind == BREAKER and breaker is not None and breaker.learn(agreed.reason, agreed.left, now):
+            self._learnt[BREAKER].value += 1
+            self.switched(conduct)
+        elif agreed.kind == OUTLIER and tally is not None and not tally.ejected and self._may_eject():
+            tally.learn(agreed.reason, agreed.left, now)
+            self._learnt[OUTLIER].value += 1
+            self._ejected_now(conduct, tally)
+        return True
+
     # --- time
 
     def _arm(self, conduct: Conduct) -> None:
         """See to it that what is out for a time comes back."""
         breaker, tally = conduct.breaker, conduct.tally
         if breaker is not None and breaker.state is State.OPEN:
-            self._at(conduct, _BREAKER, breaker.until, self._offer)
+            self._at(conduct, BREAKER, breaker.until, self._offer)
         if tally is not None and tally.ejected:
-            self._at(conduct, _OUTLIER, tally.until, self._admit)
+            self._at(conduct, OUTLIER, tally.until, self._admit)
 
     def _at(self, conduct: Conduct, what: str, until: float, then: Callable[[Conduct], None]) -> None:
         if (conduct, what) not in self._timers:
@@ -220,18 +260,18 @@ class Conducts:
             timer.cancel()
 
     def _offer(self, conduct: Conduct) -> None:
-        del self._timers[conduct, _BREAKER]
+        del self._timers[conduct, BREAKER]
         if conduct.breaker is not None:
             conduct.breaker.offer()
         self._settle()
 
     def _probe_is_late(self, conduct: Conduct) -> None:
-        del self._timers[conduct, _BREAKER]
+        del self._timers[conduct, BREAKER]
         conduct.probe = None
         self._settle()
 
     def _admit(self, conduct: Conduct) -> None:
-        del self._timers[conduct, _OUTLIER]
+        del self._timers[conduct, OUTLIER]
         if conduct.tally is not None:
             conduct.tally.admit()
         self._env.log.info(
@@ -252,8 +292,8 @@ class Conducts:
         self._changed()
 
     def _count(self) -> None:
-        self._ejected[_BREAKER].value = sum(each.shut for each in self._known)
-        self._ejected[_OUTLIER].value = sum(each.ejected for each in self._known)
+        self._ejected[BREAKER].value = sum(each.shut for each in self._known)
+        self._ejected[OUTLIER].value = sum(each.ejected for each in self._known)
 
     def _is_shut(self, endpoint: Endpoint) -> bool:
         return self._watched.breaker is not None and endpoint.conduct is not None and endpoint.conduct.shut

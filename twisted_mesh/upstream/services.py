@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Protocol, Sequence
 
 from twisted.internet.defer import Deferred
+
+if TYPE_CHECKING:
+    from twisted_mesh.policy.agreement import Opinion
 
 
 class InstanceLike(Protocol):
@@ -51,6 +54,16 @@ class Stoppable(Protocol):
 
     def stop(self) -> None:
         """End."""
+
+
+class Verdicts(Protocol):
+    """What the sidecars of a mesh say of endpoints to each other."""
+
+    def follow(self, cluster: str, heard: Callable[[Sequence[Opinion]], None]) -> Stoppable:
+        """Call `heard` with what others say of the endpoints of a cluster, each time that it changes."""
+
+    def tell(self, cluster: str, endpoint: str, kind: str, reason: str, seconds: float) -> None:
+        """Say that an endpoint is left out here for so many seconds."""
 
 
 class Services(Protocol):

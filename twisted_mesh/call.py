@@ -51,8 +51,8 @@ class Call:
     - `count`: how many operations this call stands for (pipelined Redis commands; 1 for everything else).
 
     What was decided on the way: `route`, `cluster`, `endpoint`, `attempts` (tries so far), `tried` (endpoints that
-    failed), `timeout` (seconds from the end of the request to the reply head; None: no limit), `flags` (short response
-    flags in the order they arose), `status` and `details` of the answer.
+    failed), `timeout` (seconds from the end of the request to the reply head; None: no limit), `priority` (-1 low, 0,
+    1 high), `flags` (short response flags in the order they arose), `status` and `details` of the answer.
 
     Times are seconds of the monotonic clock that the listener was given, 0.0 while unknown: `started` (first byte of
     the request seen), `received` (request complete), `connected` (upstream connection in hand), `head_at` (reply head
@@ -88,6 +88,7 @@ class Call:
     max_duration: Optional[float] = None
     body_limit: Optional[int] = None
     upgrades: bool = True
+    priority: int = 0
     flags: tuple[str, ...] = ()
     status: int = 0
     details: str = ""

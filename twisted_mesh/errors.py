@@ -36,6 +36,8 @@ class Kind(Enum):
     BAD_REPLY = "upstream_protocol_error"
     TIMEOUT = "upstream_timeout"
     OVERFLOW = "overflow"
+    OVERLOADED = "overloaded"
+    MAINTENANCE = "maintenance"
     RETRY_LIMIT = "retry_limit"
     BAD_REQUEST = "bad_request"
     TOO_LARGE = "too_large"
@@ -52,7 +54,7 @@ class Kind(Enum):
     INTERNAL = "internal"
 
 
-# The response flags that an access log shows, after Envoy's substitution_formatter documentation; INT is ours.
+# The response flags that an access log shows, after Envoy's substitution_formatter documentation; INT and MM are ours.
 FLAGS: dict[Kind, str] = {
     Kind.NO_ROUTE: "NR",
     Kind.NO_CLUSTER: "NC",
@@ -64,6 +66,8 @@ FLAGS: dict[Kind, str] = {
     Kind.BAD_REPLY: "UPE",
     Kind.TIMEOUT: "UT",
     Kind.OVERFLOW: "UO",
+    Kind.OVERLOADED: "OM",
+    Kind.MAINTENANCE: "MM",
     Kind.RETRY_LIMIT: "URX",
     Kind.BAD_REQUEST: "DPE",
     Kind.TOO_LARGE: "DPE",

@@ -91,12 +91,33 @@ class Env(Protocol):
         """The mesh's Redis connection; None where the configuration names none."""
 
     @property
+    def strain(self) -> StrainLike:
+        """How much the process has to do."""
+
+    @property
     def limits(self) -> Optional[LimitsLike]:
         """Rate limits that all sidecars of the mesh count together; None where the configuration names no Redis."""
 
 
+class StrainLike(Protocol):
+    """How much the process has to do: `lag` of its loop in seconds, `memory` in bytes, as of the last `turn`."""
+
+    @property
+    def lag(self) -> float: ...
+    @property
+    def memory(self) -> int: ...
+    @property
+    def turn(self) -> int: ...
+    def ask(self) -> None:
+        """Have it measured for a while from now on."""
+
+
 class IFilterPlugin(IPlugin):
-    """Makes filters of one kind.  An instance at module level in ``twisted_mesh/filters/NAME.py`` is found."""
+    """Makes filters of one kind.  An instance at module level in ``twisted_mesh/filters/NAME.py`` is found.
+
+    One that also says ``after_routing = True`` is for filters that need the route: in a listener's chain they run for
+    each call when its route is known, before the route's own filters.
+    """
 
     name: str = Attribute("What the configuration calls it.")
     settings: type = Attribute("A frozen dataclass: its fields are the settings, with their types and defaults.")

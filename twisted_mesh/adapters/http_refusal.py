@@ -20,6 +20,8 @@ STATUS: dict[Kind, int] = {
     Kind.BAD_REPLY: 502,
     Kind.TIMEOUT: 504,
     Kind.OVERFLOW: 503,
+    Kind.OVERLOADED: 503,
+    Kind.MAINTENANCE: 503,
     Kind.RETRY_LIMIT: 503,
     Kind.BAD_REQUEST: 400,
     Kind.TOO_LARGE: 413,

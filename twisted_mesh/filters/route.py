@@ -98,6 +98,7 @@ class Route:
         "matches",
         "max_duration",
         "name",
+        "priority",
         "proceed",
         "targets",
         "timeout",
@@ -120,6 +121,7 @@ class Route:
         max_duration: Optional[float] = None,
         body_limit: Optional[int] = None,
         upgrades: bool = True,
+        priority: int = 0,
     ) -> None:
         self.name = name
         self.proceed = proceed
@@ -135,7 +137,9 @@ class Route:
         self.max_duration = max_duration
         self.body_limit = body_limit
         self.upgrades = upgrades
-        self.limits = not upgrades or any(each is not None for each in (idle_timeout, max_duration, body_limit))
+        self.priority = priority
+        limits = (idle_timeout, max_duration, body_limit)
+        self.limits = not upgrades or priority != 0 or any(each is not None for each in limits)
         self.cells: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -161,6 +165,8 @@ class Route:
             call.max_duration = self.max_duration
         if self.body_limit is not None:
             call.body_limit = self.body_limit
+        if self.priority:
+            call.priority = self.priority
         if not self.upgrades:
             call.upgrades = False
             if call.upgrade:

@@ -224,6 +224,10 @@ class Route(Model):
         default=None, description="The largest request body; the listener's if not given."
     )
     upgrade: bool = Field(default=True, description="Whether connections may be upgraded (WebSocket and others).")
+    priority: Literal["low", "default", "high"] = Field(
+        default="default",
+        description="How much its calls matter: to the limits of a cluster, and to the filter shed.",
+    )
     retry: Annotated[Optional[Retry], OrOff()] = Field(
         default=Retry.model_construct(), description="When a call is tried again; or off."
     )

@@ -1,0 +1,96 @@
+"""Refuses a share of the calls to what fails many of them, so that it can recover and nobody waits for nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.errors import Cancelled, Kind, MeshError
+from twisted_mesh.filters.overload import FAILED, cells, overloaded
+from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
+from twisted_mesh.model.units import Interval
+from twisted_mesh.policy.admission import Admission, AdmissionRule
+
+
+@dataclass(frozen=True)
+class AdmissionSettings:
+    """Refuses a growing share of the calls while less than `good` percent of those within `window` go well.
+
+    The share is (n - ok / good) / (n + 1) for n calls that were sent, of which ok went well, raised to
+    1 / `aggression`, and `most` percent at most.  Below `rate` calls a second nothing is refused.  Calls fail that have no answer or one of
+    5xx; TCP connections that are not made, and Redis commands without a reply.  What a client gives up does not count.
+    A refused HTTP call gets `status`.
+    """
+
+    good: float = 95.0
+    window: Interval = 30.0
+    most: float = 80.0
+    aggression: float = 1.0
+    rate: float = 0.0
+    status: int = 503
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.good <= 100:
+            raise ValueError("good is from 1 to 100")
+        if not 0 <= self.most <= 100:
+            raise ValueError("most is from 0 to 100")
+        if self.aggression <= 0 or self.rate < 0:
+            raise ValueError("aggression is more than 0, and rate 0 or more")
+        if not 400 <= self.status <= 599:
+            raise ValueError("status is from 400 to 599")
+
+
+class AdmissionControl:
+    """Raises `MeshError` of `Kind.OVERLOADED` for calls that it refuses."""
+
+    __slots__ = ("_admission", "_admitted", "_dice", "_now", "_refused", "_status")
+
+    def __init__(self, settings: AdmissionSettings, env: Env) -> None:
+        rule = AdmissionRule(settings.good, settings.window, settings.most, settings.aggression, settings.rate)
+        self._admission = Admission(rule)
+        self._status = settings.status
+        self._dice = env.random.random
+        self._now = env.now
+        self._admitted, self._refused = cells(env)
+
+    def __repr__(self) -> str:
+        return f"<AdmissionControl {self._admission!r}>"
+
+    async def __call__(self, call: Call, proceed: Proceed) -> Reply:
+        admission = self._admission
+        now = self._now()
+        chance = admission.chance(now)
+        if chance and self._dice() < chance:
+            self._refused.value += call.count
+            detail = f"{admission.good} of the last {admission.calls} calls went well"
+            raise overloaded(detail, self._status)
+        self._admitted.value += call.count
+        try:
+            reply = await proceed(call)
+        except MeshError as error:
+            if error.kind in FAILED:
+                admission.ended(False, self._now(), call.count)
+            raise
+        except Cancelled as cancelled:
+            if cancelled.kind is Kind.TIMEOUT:
+                admission.ended(False, self._now(), call.count)
+            raise
+        admission.ended(reply.status < 500, self._now(), call.count)
+        return reply
+
+
+@implementer(IPlugin, IFilterPlugin)
+class _Plugin:
+    name = "admission"
+    settings = AdmissionSettings
+    protocols = ("http", "tcp", "redis")
+
+    def build(self, settings: Any, env: Env) -> Filter:
+        return AdmissionControl(settings, env)
+
+
+plugin = _Plugin()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import pytest
 
 from twisted_mesh.call import Call, Completion, Reply
@@ -120,3 +122,32 @@ def test_the_reprs_say_what_is_worth_knowing() -> None:
     assert repr(call) == "<Call r-1 http GET shop.example/x attempts=0>"
     assert repr(Reply(204, body=b"abc")) == "<Reply 204 3 bytes>"
     assert "ByteStream open" in repr(Reply(200, body=ByteStream()))
+
+
+@pytest.mark.parametrize(
+    ("times", "ends", "left"),
+    [
+        ({}, None, None),
+        ({"timeout": 2.0}, None, None),
+        ({"timeout": 2.0, "received": 10.0}, 12.0, 1.5),
+        ({"timeout": 2.0, "received": 10.0, "deadline": 11.0}, 11.0, 0.5),
+        ({"timeout": 2.0, "received": 10.0, "deadline": 13.0}, 12.0, 1.5),
+        ({"deadline": 13.0}, 13.0, 2.5),
+        ({"deadline": 13.0, "try_ends": 11.0}, 13.0, 0.5),
+        ({"try_ends": 10.0}, None, -0.5),
+    ],
+)
+def test_when_nobody_waits_any_more(times: dict[str, float], ends: Optional[float], left: Optional[float]) -> None:
+    """The route's timeout counts from the end of the request; a try may end before its call does."""
+    call = a_call()
+    for name, value in times.items():
+        setattr(call, name, value)
+    assert (call.ends, call.left(10.5)) == (ends, left)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "operation", "idempotent"),
+    [("http", "GET", True), ("http", "POST", False), ("http", "CONNECT", False), ("tcp", "CONNECT", True)],
+)
+def test_what_may_be_done_twice(protocol: str, operation: str, idempotent: bool) -> None:
+    assert Call(protocol, "edge", operation, Headers()).idempotent is idempotent

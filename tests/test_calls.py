@@ -77,6 +77,23 @@ def test_a_timeout_that_is_set_on_the_way_counts() -> None:
     assert not run.waiting
 
 
+def test_a_callers_deadline_counts_up_to_the_timeout_once_there_is_a_route() -> None:
+    table = Table()
+    now = table.clock.seconds()
+    short, long, alone, unrouted = (table.run(waiting_for(Parked()), timeout=each) for each in (1.0, 1.0, None, None))
+    short.driver.call.deadline = now + 0.5
+    long.driver.call.deadline = now + 5.0
+    alone.driver.call.deadline = unrouted.driver.call.deadline = now + 0.5
+    alone.driver.call.received = 0.0
+    route: Any = object()
+    alone.driver.call.route = route
+    table.advance(0.6)
+    assert [each.waiting for each in (short, long, alone, unrouted)] == [False, True, False, True]
+    table.advance(0.5)
+    kinds = [each.error.kind for each in (short, alone, long) if isinstance(each.error, Cancelled)]
+    assert kinds == [Kind.DEADLINE, Kind.DEADLINE, Kind.TIMEOUT]
+
+
 def test_a_cleanup_that_does_not_end_is_thrown_at_again_until_it_does() -> None:
     table = Table()
     kinds: list[Kind] = []

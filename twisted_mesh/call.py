@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from twisted_mesh.interfaces import ClusterLike, EndpointLike, RouteLike
 
 Body = Union[bytes, ByteStream]
+# Doing these twice is the same as doing them once (RFC 9110, section 9.2.2).
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 # What a request line can hold without saying something else: no space, no control character.
 _TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
 Completion = Callable[["Call"], None]
@@ -54,6 +56,10 @@ class Call:
     failed), `timeout` (seconds from the end of the request to the reply head; None: no limit), `priority` (-1 low, 0,
     1 high), `flags` (short response flags in the order they arose), `status` and `details` of the answer.
 
+    `deadline` is when the caller gives up by what it said itself, `try_ends` when a try is cut that has a time of its
+    own; None where there is no such thing, and `ends` and `left` take all of them together.  `plain` is false where
+    something in the head of the request is to be brought up to date each time that it is sent.
+
     Times are seconds of the monotonic clock that the listener was given, 0.0 while unknown: `started` (first byte of
     the request seen), `received` (request complete), `connected` (upstream connection in hand), `head_at` (reply head
     known), `ended` (last byte settled).  `bytes_in` and `bytes_out` count body bytes from and to the client.
@@ -84,6 +90,9 @@ class Call:
     attempts: int = 0
     tried: tuple[EndpointLike, ...] = ()
     timeout: Optional[float] = None
+    deadline: Optional[float] = None
+    try_ends: Optional[float] = None
+    plain: bool = True
     idle_timeout: Optional[float] = None
     max_duration: Optional[float] = None
     body_limit: Optional[int] = None
@@ -139,6 +148,26 @@ class Call:
             self._context = {}
         return self._context
 
+    @property
+    def idempotent(self) -> bool:
+        """Whether doing it twice is the same as doing it once; a TCP call has sent nothing before it is connected."""
+        return self.operation in IDEMPOTENT or self.protocol == "tcp"
+
+    @property
+    def ends(self) -> Optional[float]:
+        """When nobody waits for the reply's head any more, a time as `started`; None: somebody does for ever."""
+        ends = self.deadline
+        if self.timeout is not None and self.received and (ends is None or self.received + self.timeout < ends):
+            ends = self.received + self.timeout
+        return ends
+
+    def left(self, now: float) -> Optional[float]:
+        """Return the seconds for which somebody waits for the reply of a try that is begun now; None: for ever."""
+        ends = self.ends
+        if self.try_ends is not None and (ends is None or self.try_ends < ends):
+            ends = self.try_ends
+        return None if ends is None else ends - now
+
     def flag(self, flag: Union[str, Kind]) -> None:
         """Add a response flag, once."""
         short = FLAGS[flag] if isinstance(flag, Kind) else flag
@@ -186,6 +215,12 @@ class Call:
                     each(self)
                 except Exception:
                     failed(each)
+
+
+def deadline_passed(call: Call) -> MeshError:
+    """Return what it means that a caller waits no longer: its own doing, and not the upstream's."""
+    waits = 0.0 if call.deadline is None else call.deadline - call.started
+    return MeshError(Kind.DEADLINE, f"the caller waits no longer than {waits:.6g} s", origin=Origin.CLIENT)
 
 
 class Reply:

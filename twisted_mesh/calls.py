@@ -34,8 +34,9 @@ def _say(driver: Driver, what: str) -> None:
 class CallTable:
     """The calls in flight of one listener, watched by the listener's one timer.
 
-    The sweep cancels what has passed its route timeout (`Cancelled` of `Kind.TIMEOUT`) or has no route after
-    `UNROUTED_LIMIT`, throws again at cancelled chains that do not end, and gives up those that never will.
+    The sweep cancels what has passed its route's timeout (`Cancelled` of `Kind.TIMEOUT`) or its caller's deadline
+    (`Kind.DEADLINE`) or has no route after `UNROUTED_LIMIT`, throws again at cancelled chains that do not end, and
+    gives up those that never will.
 
     :param stuck: told of every call that filters have held for too long, and how, while they still hold it.
     """
@@ -72,8 +73,9 @@ class CallTable:
                 self._again(driver, now)
                 continue
             driver.cancelled_at = now
-            if driver.call.timeout is not None:
-                driver.cancel(Cancelled(Kind.TIMEOUT))
+            call = driver.call
+            if call.route is not None or call.timeout is not None:
+                driver.cancel(Cancelled(Kind.DEADLINE if call.ends == call.deadline else Kind.TIMEOUT))
             else:
                 what = f"no route after {UNROUTED_LIMIT:g} s in the filters"
                 self._stuck(driver, what)
@@ -110,6 +112,7 @@ def _overdue(driver: Driver, now: float) -> bool:
     if driver.cancelled_at:
         return now - driver.cancelled_at > CLEANUP_LIMIT
     call = driver.call
-    if call.timeout is None:
-        return call.route is None and call.received > 0.0 and now >= call.received + UNROUTED_LIMIT
-    return call.received > 0.0 and now >= call.received + call.timeout
+    if call.route is None and call.timeout is None:
+        return call.received > 0.0 and now >= call.received + UNROUTED_LIMIT
+    ends = call.ends
+    return ends is not None and now >= ends

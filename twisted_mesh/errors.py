@@ -35,6 +35,8 @@ class Kind(Enum):
     CLOSED = "upstream_closed"
     BAD_REPLY = "upstream_protocol_error"
     TIMEOUT = "upstream_timeout"
+    TRY_TIMEOUT = "try_timeout"
+    DEADLINE = "deadline_passed"
     OVERFLOW = "overflow"
     OVERLOADED = "overloaded"
     MAINTENANCE = "maintenance"
@@ -65,6 +67,8 @@ FLAGS: dict[Kind, str] = {
     Kind.CLOSED: "UC",
     Kind.BAD_REPLY: "UPE",
     Kind.TIMEOUT: "UT",
+    Kind.TRY_TIMEOUT: "UT",
+    Kind.DEADLINE: "DE",
     Kind.OVERFLOW: "UO",
     Kind.OVERLOADED: "OM",
     Kind.MAINTENANCE: "MM",
@@ -126,8 +130,9 @@ class Cancelled(BaseException):
     """The call is being stopped from outside; let it through, and clean up in ``finally``.
 
     `kind` says why: `Kind.CLIENT_GONE`, `Kind.TIMEOUT` (the route's timeout ran out; the timeout filter turns it into
-    a `MeshError`), `Kind.DRAINING`, or another kind that a sweep found; `status` is as in `MeshError`.  `queued` is
-    set where the call waited for its turn in the sidecar itself: then it says nothing of an endpoint.
+    a `MeshError`), `Kind.DEADLINE` (the caller's, likewise), `Kind.DRAINING`, or another kind that a
+    sweep found; `status` is as in `MeshError`.  `queued` is set where the call waited for its turn in the sidecar
+    itself: then it says nothing of an endpoint.
     """
 
     def __init__(self, kind: Kind, detail: str = "") -> None:

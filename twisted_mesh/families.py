@@ -81,6 +81,11 @@ class Families:
         self.connections_refused = registry.counter(
             start + "connections_refused_total", "Connections closed at once, over max_connections.", where
         )
+        self.deadlines = registry.counter(
+            start + "deadlines_total",
+            "Calls whose caller said how long it waits: heeded; fields that say nothing to be read: malformed.",
+            ("listener", "result"),
+        )
         self.accept_pauses = registry.counter(
             start + "accept_pauses_total", "Pauses of accepting: out of file descriptors or memory.", where
         )

@@ -419,6 +419,25 @@ def test_times_of_a_call() -> None:
     client.check_over()
 
 
+def test_how_long_the_caller_waits() -> None:
+    """The least of what it says, from when its request was seen; what cannot be read is counted and passed on."""
+    client = Client()
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\ngrpc-timeout: 2S\r\nx-mesh-timeout: 500ms\r\n\r\n")
+    call = client.last.call
+    assert call.deadline == call.started + 0.5 and not call.plain
+    client.last.say(Reply(200))
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\nx-mesh-timeout: soon\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n")
+    call = client.last.call
+    assert (call.deadline, call.plain, call.headers.get("x-mesh-timeout")) == (None, True, "soon")
+    assert len(call.headers.get_all("x-forwarded-for")) == 1
+    client.last.say(Reply(200))
+    client.send(b"GET / HTTP/1.0\r\n\r\n")
+    assert not client.last.call.plain
+    client.last.say(Reply(200))
+    assert (client.adapter.deadlines.value, client.adapter.deadlines_malformed.value) == (1, 1)
+    client.check_over()
+
+
 def test_an_idle_listener_sleeps() -> None:
     """No timer runs without a connection, and they start again with one."""
     client = Client()

@@ -86,6 +86,22 @@ def test_the_limits_of_the_route_are_those_of_the_call() -> None:
     assert (call.timeout, call.idle_timeout, call.max_duration, call.body_limit, call.upgrades) == (2, 3, 4, 5, False)
 
 
+def test_a_route_may_leave_deadlines_alone() -> None:
+    call = a_call(x_mesh_timeout="1s")
+    call.deadline, call.plain = 11.0, False
+    Run(Table([Route("r", to(200), timeout=2.0, deadline="off")]).proceed, call)
+    assert (call.deadline, call.plain, call.headers.get("x-mesh-timeout")) == (None, True, "1s")
+
+
+@pytest.mark.parametrize(("given", "timeout", "told"), [(None, 2.0, "2000ms"), (11.0, 2.0, "1s"), (None, None, "1s")])
+def test_a_route_may_say_its_timeout_where_the_caller_says_none(given: Any, timeout: Any, told: str) -> None:
+    call = a_call() if given is None and timeout is not None else a_call(x_mesh_timeout="1s")
+    call.deadline, call.plain = given, given is None
+    Run(Table([Route("r", to(200), timeout=timeout, deadline="always")]).proceed, call)
+    assert call.headers.get("x-mesh-timeout") == told
+    assert call.plain is (timeout is None)
+
+
 def test_a_route_that_forbids_upgrades_refuses_those_who_ask_for_one() -> None:
     call = a_call()
     call.upgrade = "websocket"

@@ -38,6 +38,15 @@ def test_a_timeout_is_an_error_of_the_upstream() -> None:
     assert run.error.flag == "UT"
 
 
+def test_a_deadline_is_the_callers_doing() -> None:
+    call = a_call()
+    call.timeout, call.started, call.deadline = 2.5, 10.0, 10.25
+    run = Run(compose([timeout], Waiting()), call)
+    run.driver.cancel(Cancelled(Kind.DEADLINE))
+    assert (run.error.kind, run.error.origin, run.error.flag) == (Kind.DEADLINE, Origin.CLIENT, "DE")
+    assert run.error.detail == "the caller waits no longer than 0.25 s"
+
+
 @pytest.mark.parametrize("kind", [Kind.CLIENT_GONE, Kind.DRAINING, Kind.INTERNAL])
 def test_other_cancellations_pass(kind: Kind) -> None:
     run = Run(compose([timeout], Waiting()), a_call())

@@ -619,9 +619,20 @@ def test_statuses_of_500_and_more_are_failures_of_the_endpoint() -> None:
 def test_a_request_without_a_host_gets_the_endpoints() -> None:
     """HTTP/1.0 may have none, and 1.1 must not."""
     world = Served()
-    world.send(authority="", headers=Headers())
+    world.send(authority="", headers=Headers(), plain=False)
     assert world.link.take() == b"GET / HTTP/1.1\r\nHost: 10.0.0.1:80\r\n\r\n"
     world.link.say(OK)
+    world.check_over()
+
+
+def test_a_call_whose_caller_waits_no_longer_is_not_sent_and_says_nothing_of_the_endpoint() -> None:
+    """Also where the time went by while connecting; the connection is kept."""
+    world = Served()
+    now = world.env.now()
+    sent = world.send(plain=False, started=now - 1.0, deadline=now)
+    assert (sent.error.kind, sent.error.origin) == (Kind.DEADLINE, Origin.CLIENT)
+    assert world.link.take() == b""
+    assert (world.endpoint.failures, len(world.pool.idle)) == (0, 1)
     world.check_over()
 
 

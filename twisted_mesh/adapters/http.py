@@ -10,6 +10,7 @@ from twisted_mesh.adapters.blame import filter_failed, filter_stuck
 from twisted_mesh.adapters.http_connection import NEXT_REQUEST, HttpConnection
 from twisted_mesh.call import Call, Completion
 from twisted_mesh.calls import CallTable
+from twisted_mesh.codec.deadline import STYLES
 from twisted_mesh.codec.grammar import HttpError
 from twisted_mesh.codec.request import RequestReader
 from twisted_mesh.codec.target import Normalise
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 _LOOK_SHORTEST = 0.025
 _LOOK_LONGEST = 0.5
 _LOOKS_PER_TIMEOUT = 10
+# Seconds between two log lines about the same thing that clients do wrong.
+_LOG_EVERY = 10.0
+_DEADLINES = frozenset(each.decode() for each in STYLES)
 
 
 async def _no_chain(call: Call) -> object:
@@ -56,7 +60,10 @@ class HttpAdapter:
         # Accepted, but not yet made by the loop: they count, or one batch could bring many more than are allowed.
         self._arriving: set[HttpConnection] = set()
         self.closing = self.draining = False
-        self.cells = Families(env.metrics).listener("http", name)
+        families = Families(env.metrics)
+        self.cells = families.listener("http", name)
+        self.deadlines = families.deadlines.labels(name, "heeded")
+        self.deadlines_malformed = families.deadlines.labels(name, "malformed")
         self._sweep = Sweep(env.clock)
         self.calls = CallTable(env.now, self._sweep, partial(filter_stuck, env))
         self._watch: Sweep = self._sweep
@@ -65,6 +72,7 @@ class HttpAdapter:
         self.observers: Sequence[Filter] = ()
         self._prefix = f"{env.random.getrandbits(48):012x}"
         self._made = 0
+        self._quiet_until = 0.0
 
     def __repr__(self) -> str:
         state = "draining " if self.draining else ""
@@ -185,6 +193,19 @@ class HttpAdapter:
         for each in self.observers:
             each(call, _refused)
         return call
+
+    def malformed_deadline(self, call: Call, count: int) -> None:
+        """Count fields of a call that should say how long its caller waits, and say nothing; log one now and then."""
+        self.deadlines_malformed.value += count
+        now = self.now()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _LOG_EVERY
+            self.env.log.warn(
+                "listener {listener}: a deadline of {client} is malformed, and was not heeded: {fields}",
+                listener=self.name,
+                client=call.client,
+                fields=", ".join(f"{name}: {value:.80}" for name, value in call.headers.items() if name in _DEADLINES),
+            )
 
     def filter_failed(self, call: Call, error: BaseException) -> None:
         """Log and count what a filter raised that nobody expects."""

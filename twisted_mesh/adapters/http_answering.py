@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Optional
 from twisted_mesh.adapters import http_answer as answers
 from twisted_mesh.adapters.http_deadlines import NEVER, Deadlines
 from twisted_mesh.adapters.http_refusal import bad_request, refusal
-from twisted_mesh.call import Call, Reply
+from twisted_mesh.call import Call, Reply, deadline_passed
 from twisted_mesh.codec.chunked import encode_chunk, encode_end
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.stream import ByteStream, Trailers
@@ -276,6 +276,8 @@ class Answering(Deadlines):
 def _from_cancelled(call: Call, error: Cancelled) -> MeshError:
     """Return what a client is told of a call that was stopped from outside."""
     status = error.status
+    if error.kind is Kind.DEADLINE:
+        return deadline_passed(call)
     origin = Origin.CLIENT if error.kind in (Kind.CLIENT_GONE, Kind.REQUEST_TIMEOUT) else Origin.MESH
     if error.kind is Kind.STREAM_IDLE and call.received:
         # The request was complete, so it is the upstream that kept silent.

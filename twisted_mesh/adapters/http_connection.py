@@ -19,9 +19,10 @@ from twisted_mesh.adapters.http_body import RequestBody
 from twisted_mesh.adapters.http_deadlines import NEVER
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver
+from twisted_mesh.codec.deadline import given
 from twisted_mesh.codec.forwarded import Hop, extended, fresh
 from twisted_mesh.codec.grammar import HttpError
-from twisted_mesh.codec.lines import CLOSE, FORWARDED, KEEP, REQUEST_ID, SECRET
+from twisted_mesh.codec.lines import CLOSE, DEADLINE, FORWARDED, KEEP, REQUEST_ID, SECRET
 from twisted_mesh.codec.request import RequestHead
 from twisted_mesh.codec.target import host_name
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
@@ -40,6 +41,8 @@ PIPELINE_LIMIT = 64 * 1024
 NEXT_REQUEST = 1.0
 # Bytes of a head that a connection keeps.
 _REPEAT_LIMIT = 1024
+# Fields that say something about the caller, or the way to it.
+_CALLER = FORWARDED | DEADLINE
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
@@ -316,14 +319,15 @@ class HttpConnection(Answering):
             call.id = request_id = adapter.new_id()
             wire = request_id.encode("ascii")
             fields.append((b"x-request-id", wire, b"x-request-id: " + wire, REQUEST_ID))
-        if seen & FORWARDED:
-            self._extend(call, minor)
+        if seen & _CALLER:
+            self._caller(call, seen, minor)
         else:
             fields += self._forward or ()
         self._minor = minor
         self._keep = not seen & CLOSE if minor else bool(seen & KEEP)
         if not minor:
             call.version = "1.0"
+            call.plain = call.plain and bool(call.authority)
         if adapter.body_limit is not None:
             call.body_limit = adapter.body_limit
         if length and operation in ("GET", "HEAD"):
@@ -356,6 +360,24 @@ class HttpConnection(Answering):
         self._authority = value.decode("latin-1")
         self._host = host_name(value)
         self._forward = fresh(Hop(self.peer_host, "http", self.adapter.node), value, minor)
+
+    def _caller(self, call: Call, seen: int, minor: int) -> None:
+        if seen & DEADLINE:
+            self._hurry(call)
+        if seen & FORWARDED:
+            self._extend(call, minor)
+        else:
+            call.headers.fields += self._forward or ()
+
+    def _hurry(self, call: Call) -> None:
+        """Take in how long the caller waits, by what it says."""
+        seconds, malformed = given(call.headers.fields)
+        if malformed:
+            self.adapter.malformed_deadline(call, malformed)
+        if seconds is not None:
+            self.adapter.deadlines.value += 1
+            call.deadline = call.started + seconds
+            call.plain = False
 
     def _extend(self, call: Call, minor: int) -> None:
         hop = Hop(self.peer_host, "http", self.adapter.node)

@@ -19,6 +19,8 @@ STATUS: dict[Kind, int] = {
     Kind.CLOSED: 502,
     Kind.BAD_REPLY: 502,
     Kind.TIMEOUT: 504,
+    Kind.TRY_TIMEOUT: 504,
+    Kind.DEADLINE: 504,
     Kind.OVERFLOW: 503,
     Kind.OVERLOADED: 503,
     Kind.MAINTENANCE: 503,

@@ -25,6 +25,8 @@ WORDS: dict[Kind, tuple[str, str]] = {
     Kind.CLOSED: _FAILED,
     Kind.BAD_REPLY: ("MESHFAILURE", "upstream protocol error"),
     Kind.TIMEOUT: ("MESHTIMEOUT", "upstream failure"),
+    Kind.TRY_TIMEOUT: ("MESHTIMEOUT", "upstream failure"),
+    Kind.DEADLINE: ("MESHTIMEOUT", "the deadline has passed"),
     Kind.OVERFLOW: _BUSY,
     Kind.OVERLOADED: ("MESHLIMIT", "overloaded"),
     Kind.MAINTENANCE: ("MESHNOHOST", "under maintenance"),

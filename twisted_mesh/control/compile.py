@@ -241,6 +241,7 @@ class Chains:
             max_duration=config.max_duration,
             body_limit=config.body_limit,
             upgrades=config.upgrade,
+            deadline=config.deadline,
         )
 
     def _failover(self, names: Sequence[str], protocol: str) -> Failover:

@@ -13,7 +13,7 @@ from twisted_mesh.model.base import Model
 from twisted_mesh.model.listener import PROTOCOLS
 
 # What a route can say that means something for calls of HTTP only.
-_HTTP_ONLY = ("rewrite", "mirror", "redirect", "reply", "body_limit", "upgrade")
+_HTTP_ONLY = ("rewrite", "mirror", "redirect", "reply", "body_limit", "upgrade", "deadline")
 # The protocols for which conditions mean something that do not for all.
 _MATCHES = {
     **dict.fromkeys(("host", "path", "method", "header", "query", "cookie"), ("http",)),

@@ -23,7 +23,7 @@ from twisted_mesh.sweep import Sweep
 BODY_LIMIT = 64 * 1024
 _COPIED = (
     *("authority", "host", "resource", "query", "_target", "version", "trailers"),
-    *("peer", "client", "id", "identity", "route"),
+    *("peer", "client", "id", "identity", "route", "plain"),
 )
 # Seconds between two lines in the log about answers that differ.
 LOG_EVERY = 1.0

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.families import NONE, Families
-from twisted_mesh.filters.timeout import timed_out
+from twisted_mesh.filters.timeout import LATE, timed_out
 from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.units import Duration, Interval
 from twisted_mesh.policy.backoff import full_jitter
@@ -95,9 +95,9 @@ class Retry:
                 return reply
             return await self._again(call, proceed, reply)
         except Cancelled as cancelled:
-            if cancelled.kind is not Kind.TIMEOUT:
+            if cancelled.kind not in LATE:
                 raise
-            raise timed_out(call) from cancelled
+            raise timed_out(call, cancelled.kind) from cancelled
 
     async def _again(self, call: Call, proceed: Proceed, outcome: Outcome) -> Reply:
         tries = 1
@@ -133,7 +133,8 @@ class Retry:
                 self._families.upstream_retries_exhausted.labels(call.protocol, _cluster(call)).value += 1
             return None
         wait = full_jitter(tries, self._backoff.base, self._backoff.max, self._env.random.random)
-        if call.timeout is not None and call.received and self._env.now() + wait >= call.received + call.timeout:
+        ends = call.ends
+        if ends is not None and self._env.now() + wait >= ends:
             return None
         if self._budget is not None and not self._budget.take(self._env.now()):
             self._families.upstream_retries_refused.labels(call.protocol, _cluster(call)).value += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Awaitable, Callable, Iterable, Mapping, Optional, Protocol, Sequence
 
 from twisted_mesh.call import Call, Reply
+from twisted_mesh.codec.deadline import OURS, field_of
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.headers import Field, Headers
 from twisted_mesh.interfaces import ClusterLike, Proceed
@@ -33,6 +34,8 @@ Key = Callable[[Call], Optional[int]]
 # As many routes are looked at one after the other.
 FEW = 8
 EVERYTHING = Conditions()
+# What a route says of deadlines that costs nothing: the caller's counts.
+CALLER = "caller"
 
 
 class Target:
@@ -93,6 +96,7 @@ class Route:
         "cells",
         "choose",
         "conditions",
+        "deadline",
         "idle_timeout",
         "limits",
         "matches",
@@ -121,6 +125,7 @@ class Route:
         max_duration: Optional[float] = None,
         body_limit: Optional[int] = None,
         upgrades: bool = True,
+        deadline: str = CALLER,
         priority: int = 0,
     ) -> None:
         self.name = name
@@ -137,9 +142,11 @@ class Route:
         self.max_duration = max_duration
         self.body_limit = body_limit
         self.upgrades = upgrades
+        self.deadline = deadline
         self.priority = priority
         limits = (idle_timeout, max_duration, body_limit)
-        self.limits = not upgrades or priority != 0 or any(each is not None for each in limits)
+        ours = not upgrades or priority != 0 or deadline != CALLER
+        self.limits = ours or any(each is not None for each in limits)
         self.cells: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -165,12 +172,22 @@ class Route:
             call.max_duration = self.max_duration
         if self.body_limit is not None:
             call.body_limit = self.body_limit
+        if self.deadline != CALLER:
+            self._set_deadline(call)
         if self.priority:
             call.priority = self.priority
         if not self.upgrades:
             call.upgrades = False
             if call.upgrade:
                 raise MeshError(Kind.UPGRADE_REFUSED, "the route forbids upgrades", origin=Origin.CLIENT)
+
+    def _set_deadline(self, call: Call) -> None:
+        if self.deadline == "off":
+            call.deadline = None
+            call.plain = bool(call.authority)
+        elif self.timeout is not None and call.deadline is None:
+            call.plain = False
+            call.headers.fields.append(field_of(OURS, self.timeout))
 
 
 def _chooser(

@@ -1,7 +1,7 @@
 """The route's timeout: from the end of the request to the reply head, all tries and back-off included.
 
-Nothing here waits.  The listener's sweep compares numbers and cancels a call whose time is up; this layer gives the
-cancellation its meaning, after everything further in has cleaned up.
+Nothing here waits.  The listener's sweep compares numbers and cancels a call whose time is up, or whose caller said
+that it waits no longer; this layer gives the cancellation its meaning, after everything further in has cleaned up.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from typing import Any
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from twisted_mesh.call import Call, Reply
+from twisted_mesh.call import Call, Reply, deadline_passed
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
+
+# What a cancellation says whose time is up.
+LATE = frozenset((Kind.TIMEOUT, Kind.DEADLINE))
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,22 @@ class TimeoutSettings:
 
 
 async def timeout(call: Call, proceed: Proceed) -> Reply:
-    """Turn the sweep's cancellation into a `MeshError` of `Kind.TIMEOUT`; let every other one through."""
+    """Turn the sweep's cancellation into a `MeshError` of its kind; let every other one through."""
     try:
         return await proceed(call)
     except Cancelled as cancelled:
-        if cancelled.kind is not Kind.TIMEOUT:
+        if cancelled.kind not in LATE:
             raise
-        raise timed_out(call) from cancelled
+        raise timed_out(call, cancelled.kind) from cancelled
 
 
-def timed_out(call: Call) -> MeshError:
-    """Return what the sweep's cancellation of a call means."""
+def timed_out(call: Call, kind: Kind) -> MeshError:
+    """Return what the sweep's cancellation of a call means.
+
+    :param kind: one of `LATE`.
+    """
+    if kind is Kind.DEADLINE:
+        return deadline_passed(call)
     return MeshError(Kind.TIMEOUT, f"no reply within {call.timeout:g} s", origin=Origin.UPSTREAM)
 
 

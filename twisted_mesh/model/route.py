@@ -214,6 +214,12 @@ class Route(Model):
     timeout: DurationOrOff = Field(
         default=15.0, description="From the end of the request to the head of the reply, all tries included; or off."
     )
+    deadline: Literal["caller", "always", "off"] = Field(
+        default="caller",
+        description="How long the caller waits by grpc-timeout or x-mesh-timeout counts up to the timeout, and the "
+        "endpoint is told what is left; always: it is told of the timeout also where the caller says nothing; off: "
+        "what the caller says is passed on as it is.",
+    )
     idle_timeout: Optional[Duration] = Field(
         default=None, description="How long the bodies may stand still; the listener's stream_idle if not given."
     )

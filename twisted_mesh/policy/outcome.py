@@ -9,7 +9,10 @@ from twisted_mesh.errors import Kind
 
 # The endpoint, or the way to it, is the cause.
 _FAILURES = frozenset(
-    {Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT, Kind.RESET, Kind.CLOSED, Kind.BAD_REPLY, Kind.TIMEOUT}
+    {
+        *(Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT, Kind.RESET, Kind.CLOSED, Kind.BAD_REPLY),
+        *(Kind.TIMEOUT, Kind.TRY_TIMEOUT),
+    }
 )
 _GATEWAY = frozenset({502, 503, 504})
 _TOO_MANY = 429
@@ -18,7 +21,7 @@ _TOO_MANY = 429
 class Outcome(Enum):
     """`SUCCESS`; `REFUSED`: a 429, it has had enough; `ERROR`: a 5xx, `GATEWAY`: one of 502, 503 and 504;
     `FAILURE`: no answer (no connection, a reset, no HTTP, no reply in time); `UNKNOWN`: nothing was learnt, as the
-    client went away or the sidecar itself had no room.  `bad` says whether it speaks against the endpoint."""
+    client went away or waits no longer, or the sidecar itself had no room.  `bad` says whether it speaks against the endpoint."""
 
     bad: bool
 

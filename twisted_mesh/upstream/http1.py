@@ -20,7 +20,7 @@ from twisted_mesh.park import Parked
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.http_body import ReplyBody, Sending
 from twisted_mesh.upstream.http_lost import StaleConnection, why_lost
-from twisted_mesh.upstream.http_request import METHODS, end_of_empty, method, name_host
+from twisted_mesh.upstream.http_request import METHODS, bring_up_to_date, end_of_empty, method
 
 if TYPE_CHECKING:
     from twisted_mesh.upstream.pool import HttpPool
@@ -97,6 +97,8 @@ class HttpUpstream:
         if self._lost:
             parked.fail(StaleConnection(Kind.CLOSED, "the connection was closed", retryable=True))
             return parked
+        if not call.plain and not self._up_to_date(call, parked):
+            return parked
         self._call = call
         self._parked = parked
         self._got = False
@@ -104,8 +106,6 @@ class HttpUpstream:
         self.uses += 1
         operation = call.operation
         first = b"%b %b HTTP/1.1" % (METHODS.get(operation) or method(operation), call.target)
-        if not call.authority:
-            name_host(call, self.pool.endpoint.address)
         body = call.body
         if type(body) is bytes:
             if body:
@@ -117,6 +117,17 @@ class HttpUpstream:
         else:
             self._send_streamed(call, first, body)  # type: ignore[arg-type]
         return parked
+
+    def _up_to_date(self, call: Call, parked: Parked[Reply]) -> bool:
+        """Bring the head of the request up to date; returns whether anybody still waits for the reply."""
+        try:
+            bring_up_to_date(call, self.pool.endpoint.address, self.pool.now())
+        except MeshError as error:
+            # Nothing was sent, so the connection is as good as it was.
+            self.pool.release(self)
+            parked.fail(error)
+            return False
+        return True
 
     def _send_whole(self, call: Call, first: bytes, body: bytes) -> None:
         if call.operation in ("GET", "HEAD"):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from twisted_mesh.call import Call
+from twisted_mesh.call import Call, deadline_passed
 from twisted_mesh.codec.chunked import encode_end
+from twisted_mesh.codec.deadline import reduced
 from twisted_mesh.codec.grammar import TOKEN
 from twisted_mesh.headers import field
 
@@ -24,6 +25,20 @@ def method(operation: str) -> bytes:
     if _TOKEN.fullmatch(operation) is None:
         raise ValueError(f"not a method: {operation!r:.100}")
     return operation.encode("ascii")
+
+
+def bring_up_to_date(call: Call, address: str, now: float) -> None:
+    """Complete the head of a request that is not `plain`, right before it is sent: its Host, and how long one waits.
+
+    :raises MeshError: `Kind.DEADLINE`: its caller waits no longer.
+    """
+    if not call.authority:
+        name_host(call, address)
+    if call.deadline is not None and call.deadline <= now:
+        raise deadline_passed(call)
+    left = call.left(now)
+    if left is not None:
+        call.headers.fields = reduced(call.headers.fields, left)
 
 
 def name_host(call: Call, address: str) -> None:

@@ -29,6 +29,7 @@ KEEP = 2048
 NOMINATES = 4096
 UPGRADES = 8192
 SECRET = 16384
+DEADLINE = 32768
 
 # May stand once only: two of them are two opinions about where the message ends or whom it is for.
 SINGLE = HOST | LENGTH | CODING
@@ -48,6 +49,9 @@ _SORTS: dict[bytes, int] = {
     b"forwarded": FORWARDED,
     b"via": FORWARDED,
     b"x-request-id": REQUEST_ID,
+    b"grpc-timeout": DEADLINE,
+    b"x-mesh-timeout": DEADLINE,
+    b"x-envoy-expected-rq-timeout-ms": DEADLINE,
     # RFC 9110 section 7.6.1, and the three that predate it.
     b"keep-alive": HOP,
     b"proxy-connection": HOP,

@@ -1,8 +1,8 @@
 """Which few of very many things come most often, or are largest, in bounded memory.
 
 Counting is Space-Saving (Metwally, Agrawal, El Abbadi, "Efficient computation of frequent and top-k elements in
-data streams", 2005): of N counted in all, whatever came more than N / `size` times is known, and no count is too high by more
-than its `over`, which is at most N / `size`.
+data streams", 2005): of N counted in all, whatever came more than N / `size` times is known, and no count is too high
+by more than its `over`, which is at most N / `size`.
 """
 
 from __future__ import annotations

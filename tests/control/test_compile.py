@@ -42,6 +42,7 @@ class Plugin:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.after_routing = name == "inside"
 
     def settings(self, **settings: Any) -> Any:
         return settings
@@ -149,6 +150,32 @@ def test_the_order_of_a_chain() -> None:
     assert run(chain).status == 200
     assert trace == ["access_log", "m1", "m2", "m3", "cluster api"]
     assert names_of(chain) == ["Mark", "Metrics", "Mark", "Mark"]
+
+
+def test_a_filter_that_needs_the_route_runs_inside() -> None:
+    world, call = World(), Call("http", "edge", "GET", Headers())
+    chain = world.compile([{"to": "api", "filters": ["m3"], "priority": "high"}], ["inside", "m1"])
+    assert run(chain, call).status == 200
+    assert trace == ["m1", "inside", "m3", "cluster api"]
+    assert (call.route.name, call.priority) == ("edge[0]", 1)  # type: ignore[union-attr]
+
+
+def test_filters_of_few_calls_are_timed() -> None:
+    class Adapter:
+        chain: Proceed
+
+    world, adapter = World(), Adapter()
+    chain = world.compile([{"to": "api", "filters": ["m3"]}], ["inside", "m1"])
+    adapter.chain = chain.proceed
+    chain.watch(adapter)
+    for _ in range(3):
+        assert run(Chain(adapter.chain, ())).status == 200
+    assert trace == ["m1", "inside", "m3", "cluster api"] * 3
+    times = world.env.metrics.family("twisted_mesh_filter_duration_seconds")
+    assert times is not None
+    counts = {labels[0]: cell.count for labels, cell in times.series()}  # type: ignore[union-attr]
+    # One call for the listener, and the next one for its route.
+    assert counts == {"metrics": 0, "m1": 1, "inside": 1, "m3": 1, "retry": 1}
 
 
 def test_the_observers_are_the_log_and_the_metrics() -> None:

@@ -18,6 +18,7 @@ What is equal in two configurations is the same object in both worlds: a filter 
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Generator, Iterator, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
@@ -35,7 +36,9 @@ from twisted_mesh.filters.timeout import timeout
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Filter, IFilterPlugin, Proceed
 from twisted_mesh.policy.match import compile_match
+from twisted_mesh.policy.shedding import PRIORITIES
 from twisted_mesh.shadow import Sampled, Shadow
+from twisted_mesh.timing import Timings
 from twisted_mesh.upstream.hash_key import hashed
 
 if TYPE_CHECKING:
@@ -62,6 +65,8 @@ class Chain(NamedTuple):
 
     proceed: Proceed
     observers: Sequence[Filter]
+    # Begins to time the filters of an adapter that has this chain.
+    watch: Callable[[Any], None] = lambda adapter: None
 
 
 class _Made(NamedTuple):
@@ -93,6 +98,9 @@ class Chains:
         self._made: dict[Key, _Made] = {}
         self._before = {} if before is None else before._made
         self._parts: Optional[list[Key]] = None
+        self._timings = Timings(env)
+        # What the configuration calls the filters, for those that are not called as their module is.
+        self._names: dict[int, str] = {}
 
     def listener(self, name: str, config: model.Config) -> Generator[None, None, Chain]:
         """Make the whole chain of a listener, in steps that are each short; the last returns it.
@@ -101,9 +109,14 @@ class Chains:
         """
         place = _Place(name, f"listeners/{name}", f"listeners.{name}")
         observers = [*self._access_log(place, config.access_log_of(config.listeners[name])), self._metrics(place)]
-        filters = self._filters(place, config.listeners[name].filters)
-        table = yield from self._table(name, config)
-        return Chain(compose([*observers, *filters], table.proceed), observers)
+        filters: list[Filter] = []
+        inside: list[Filter] = []
+        for use, each in self._used(place, config.listeners[name].filters):
+            (inside if getattr(self._find(use.name), "after_routing", False) else filters).append(each)
+        table = yield from self._table(name, config, inside)
+        layers = [*observers, *filters]
+        timed = partial(self._timings.listener, self._named(layers), table.proceed)
+        return Chain(compose(layers, table.proceed), observers, partial(self._timings.watch, make=timed))
 
     def let_go(self) -> Iterator[None]:
         """Let go of everything that was made, a little at a time."""
@@ -156,15 +169,22 @@ class Chains:
         return plugin.build(plugin.settings(**settings), self._env.named(f"{place.owner}/{name}"))
 
     def _filters(self, place: _Place, uses: Sequence[model.FilterUse]) -> list[Filter]:
+        return [each for _, each in self._used(place, uses)]
+
+    def _named(self, layers: Sequence[Filter]) -> list[tuple[str, Filter]]:
+        """Return the layers with the names that their times are shown under."""
+        return [(self._names.get(id(each)) or _module(each), each) for each in layers]
+
+    def _used(self, place: _Place, uses: Sequence[model.FilterUse]) -> Iterator[tuple[model.FilterUse, Filter]]:
         seen: dict[str, int] = {}
-        layers = []
         for at, use in enumerate(uses):
             # Told apart by how many of the same name stand before, so that a new filter in front moves none.
             nth = seen[use.name] = seen.get(use.name, 0) + 1
             if use.mode != "off":
                 key = ("filter", place.owner, use.name, str(nth))
-                layers.append(self._once(key, use, partial(self._build, place, at, use)))
-        return layers
+                made = self._once(key, use, partial(self._build, place, at, use))
+                self._names[id(made)] = use.name
+                yield use, made
 
     def _build(self, place: _Place, at: int, use: model.FilterUse) -> Filter:
         env = self._env.named(f"{place.owner}/{use.name}")
@@ -184,7 +204,7 @@ class Chains:
 
     # --- routes
 
-    def _table(self, listener: str, config: model.Config) -> Generator[None, None, Table]:
+    def _table(self, listener: str, config: model.Config, inside: Sequence[Filter]) -> Generator[None, None, Table]:
         live = config.listeners[listener]
         if isinstance(live.routes, str):
             place = _Place(live.routes, f"routes/{live.routes}", f"routes.{live.routes}")
@@ -195,9 +215,19 @@ class Chains:
         table = Table()
         for at, each in enumerate(routes):
             if is_for(listener, each.match):
-                table.add(self._route(place, at, each, live.protocol))
+                route = self._route(place, at, each, live.protocol)
+                table.add(self._within(inside, route) if inside else route)
             yield
         return table
+
+    def _within(self, layers: Sequence[Filter], route: Route) -> Route:
+        """Return a route like this one, for one listener, with more layers round its chain."""
+        inner, timed = route.proceed, route.timed
+        within = copy.copy(route)
+        within.proceed = compose(layers, inner)
+        named = self._named(layers)
+        within.timed = lambda: self._timings.compose(named, inner if timed is None else timed())
+        return within
 
     def _route(self, table: _Place, at: int, config: model.Route, protocol: str) -> Route:
         name = config.name or f"{table.name}[{at}]"
@@ -224,9 +254,12 @@ class Chains:
             layers.append(self._retry(place.owner, config.retry))
         elif config.timeout is not None:
             layers.append(timeout)
+        innermost = _innermost(config, clusters, protocol)
         return Route(
             place.name,
-            compose(layers, _innermost(config, clusters, protocol)),
+            compose(layers, innermost),
+            timed=partial(self._timings.compose, self._named(layers), innermost) if layers else None,
+            priority=PRIORITIES[config.priority],
             matches=compile_match(asked, self._env.random.random),
             conditions=asked,
             targets=[
@@ -272,6 +305,11 @@ class Chains:
         budget = None if config.budget is None else BudgetSettings(**dict(config.budget))
         settings = RetrySettings(config.attempts, config.when, backoff, budget)
         return Retry(settings, self._env.named(f"{owner}/retry"))
+
+
+def _module(each: Filter) -> str:
+    """Return the last part of the name of the module that a filter comes from."""
+    return (getattr(each, "__module__", None) or type(each).__module__).rpartition(".")[2]
 
 
 def _innermost(config: model.Route, clusters: Sequence[Cluster], protocol: str) -> Proceed:

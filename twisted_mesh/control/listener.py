@@ -71,6 +71,7 @@ class LiveListener:
         self.adapter.node = node or PSEUDONYM
         self.adapter.chain = chain.proceed
         self.adapter.observers = chain.observers
+        chain.watch(self.adapter)
 
     def accepted(self, accepted: Accepted) -> None:
         """Take a new connection, unless there are too many."""

@@ -21,9 +21,9 @@ class AdmissionSettings:
     """Refuses a growing share of the calls while less than `good` percent of those within `window` go well.
 
     The share is (n - ok / good) / (n + 1) for n calls that were sent, of which ok went well, raised to
-    1 / `aggression`, and `most` percent at most.  Below `rate` calls a second nothing is refused.  Calls fail that have no answer or one of
-    5xx; TCP connections that are not made, and Redis commands without a reply.  What a client gives up does not count.
-    A refused HTTP call gets `status`.
+    1 / `aggression`, and `most` percent at most.  Below `rate` calls a second nothing is refused.  Calls fail that have
+    no answer or one of 5xx; TCP connections that are not made, and Redis commands without a reply.  What a client gives
+    up does not count.  A refused HTTP call gets `status`.
     """
 
     good: float = 95.0

@@ -86,7 +86,8 @@ class Route:
 
     `matches` is the compiled match, None for every call, and `conditions` what it was made of.  `proceed` is the
     route's own chain, whose innermost layer is `forward`, or an answer of the mesh's own.  `timeout` and the other
-    limits are those of the configuration, None where it gives none.  `cells` is for filters that keep their metrics
+    limits are those of the configuration, None where it gives none.  `timed` makes the same chain with a stopwatch
+    round each layer; None where there is nothing to time.  `cells` is for filters that keep their metrics
     cells by route.
     """
 
@@ -105,6 +106,7 @@ class Route:
         "priority",
         "proceed",
         "targets",
+        "timed",
         "timeout",
         "upgrades",
     )
@@ -127,9 +129,11 @@ class Route:
         upgrades: bool = True,
         deadline: str = CALLER,
         priority: int = 0,
+        timed: Optional[Callable[[], Proceed]] = None,
     ) -> None:
         self.name = name
         self.proceed = proceed
+        self.timed = timed
         self.matches = matches
         self.conditions = conditions
         self._template: Optional[Template] = None

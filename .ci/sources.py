@@ -22,6 +22,12 @@ ELSEWHERE = {
     # What the store answers, in words and values, and where it keeps it.
     "bus/store_answers.py": "tests/bus/test_store.py",
     "bus/store_errors.py": "tests/bus/test_store.py",
+    # The filters against overload are tested beside each other, as are a filter and what it does to bodies or calls.
+    "filters/adaptive.py": "tests/filters/test_overload.py",
+    "filters/admission.py": "tests/filters/test_overload.py",
+    "filters/shed.py": "tests/filters/test_overload.py",
+    "filters/fault_pace.py": "tests/filters/test_fault.py",
+    "shadow_trial.py": "tests/test_shadow.py",
     # Runs as a process of its own.
     "__main__.py": "tests/server/test_process.py",
 }

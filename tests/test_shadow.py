@@ -17,7 +17,8 @@ from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Filter, Proceed
 from twisted_mesh.metrics import Registry
 from twisted_mesh.park import Parked
-from twisted_mesh.shadow import AFTERWARDS, Sampled, Shadow
+from twisted_mesh.shadow import Sampled, Shadow
+from twisted_mesh.shadow_trial import AFTERWARDS
 from twisted_mesh.stream import ByteStream
 
 
@@ -134,10 +135,59 @@ def test_the_decision_is_recorded_and_the_call_goes_on_untouched(inner: Filter, 
     assert world.outcome == [(world.reply, None)]
     assert world.reply.headers.get("x-from") == "upstream"
     assert world.reply.body == b"hello"
-    assert world.call.context == {}
+    left = {} if decision == "pass" else {"log": {"shadow": {"probe": decision}}}
+    assert world.call.context == left
     assert world.decisions() == {decision: 1}
     assert world.shadow.active == 0
     assert world.env.clock.getDelayedCalls() == []
+
+
+def test_a_decision_stands_in_the_log_line_of_its_call() -> None:
+    world = World(refusing)
+    left = {"mine": 1}
+    world.call.context["log"] = left
+    world.run()
+    assert world.call.context["log"] == {"mine": 1, "shadow": {"probe": "refuse"}}
+    # Two filters of one name in a chain.
+    second = World(replying)
+    second.call = world.call
+    second.run()
+    assert world.call.context["log"]["shadow"] == {"probe": "refuse", "probe#2": "reply"}
+
+
+def test_a_pass_stands_in_no_log_line() -> None:
+    world = World(passing)
+    world.run()
+    assert world.call._context is None
+
+
+def test_what_a_filter_wants_logged_is_left_alone() -> None:
+    async def leaving(call: Call, proceed: Proceed) -> Reply:
+        call.context["log"]["more"] = 2
+        raise MeshError(Kind.DENIED)
+
+    world = World(leaving)
+    world.call.context["log"] = {"mine": 1}
+    world.run()
+    assert world.call.context["log"] == {"mine": 1, "shadow": {"probe": "refuse"}}
+    world = World(refusing)
+    world.call.context["log"] = "a text"
+    world.run()
+    assert world.call.context["log"] == "a text"
+
+
+def test_a_decision_that_comes_too_late_stands_in_no_log_line() -> None:
+    async def slow(call: Call, proceed: Proceed) -> Reply:
+        await proceed(call)
+        await Parked()
+        raise AssertionError
+
+    world = World(slow)
+    world.run()
+    world.end()
+    world.env.clock.advance(AFTERWARDS)
+    assert world.decisions() == {"unfinished": 1}
+    assert world.call._context is None
 
 
 def test_the_real_failure_is_what_the_call_gets() -> None:

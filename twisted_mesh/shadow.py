@@ -6,25 +6,16 @@ percentage of the calls.
 
 from __future__ import annotations
 
-import copy
 from typing import Awaitable, Optional
 
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.calls import CLEANUP_LIMIT, THROWS
-from twisted_mesh.chain import Driver
-from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Filter, Proceed
-from twisted_mesh.park import Parked
 from twisted_mesh.policy.share import share
-from twisted_mesh.stream import ByteStream
+from twisted_mesh.shadow_trial import Trial
 
-# How long a shadowed filter may go on after its call has ended; seconds.  The same as a route's default timeout: what
-# takes longer would have cost the call its answer.
-AFTERWARDS = 15.0
 # Shadowed filters of one kind that may be at work at once; what comes on top is not shadowed, and counted.
 MOST_TRIALS = 1000
 # Seconds between two log lines of one filter.
@@ -74,9 +65,11 @@ class Shadow:
     call neither waits for the filter nor sees anything of it.  What the filter registers with ``on_complete`` runs when
     the real call completes.  A body that is still on its way is not shown: the copy has an empty one.
 
-    The decision is ``refuse`` (it raised), ``reply`` (it answered without proceeding), ``change`` (it changed the call
-    or the reply), ``pass``, ``error`` (it raised something unexpected), ``unfinished`` (it was still waiting
-    `AFTERWARDS` seconds after its call) or ``skipped`` (`MOST_TRIALS` others were at work).
+    The decision is counted, and what is not a pass stands in the call's access log line, in ``extra.shadow`` under the
+    filter's name, if it is known by then.
+    It is ``refuse`` (it raised), ``reply`` (it answered without proceeding), ``change`` (it changed the call or the
+    reply), ``pass``, ``error`` (it raised something unexpected), ``unfinished`` (it was still waiting
+    `shadow_trial.AFTERWARDS` seconds after its call) or ``skipped`` (`MOST_TRIALS` others were at work).
     """
 
     def __init__(self, inner: Filter, name: str, percent: float, env: Env) -> None:
@@ -101,7 +94,7 @@ class Shadow:
         return self._beside(call, proceed)
 
     async def _beside(self, call: Call, proceed: Proceed) -> Reply:
-        trial = _Trial(self, call)
+        trial = Trial(self, call)
         trial.start()
         try:
             reply = await proceed(call)
@@ -138,167 +131,3 @@ class Shadow:
 
     def _count(self, decision: str) -> None:
         self._families.filter_decisions.labels(self.name, "shadow", decision).value += 1
-
-
-class _Trial:
-    """One call beside which a filter runs."""
-
-    __slots__ = (
-        "_before",
-        "_call",
-        "_driver",
-        "_error",
-        "_proceeded",
-        "_real",
-        "_reply",
-        "_shadow",
-        "_thrown",
-        "_timer",
-        "_waiting",
-    )
-
-    def __init__(self, shadow: Shadow, real: Call) -> None:
-        self._shadow = shadow
-        self._real = real
-        self._call = call = copy.copy(real)
-        call.headers = real.headers.copy()
-        call._context = None if real._context is None else dict(real._context)
-        call._completions = None
-        if isinstance(call.body, ByteStream):
-            call.body = b""
-        self._before = _looks(call)
-        self._proceeded = False
-        self._waiting: list[Parked[Reply]] = []
-        # How the real call went, once that is known: one of these.
-        self._reply: Optional[Reply] = None
-        self._error: Optional[BaseException] = None
-        self._timer: Optional[IDelayedCall] = None
-        self._thrown = 0
-        self._driver = Driver(call, self._ended)
-
-    def start(self) -> None:
-        self._shadow.active += 1
-        self._real.on_complete(self._completed)
-        self._driver.start(lambda call: self._shadow.inner(call, self._proceed))
-
-    def settle(self, reply: Optional[Reply], error: Optional[BaseException]) -> None:
-        """The real call has its reply head, or failed: tell the filter."""
-        self._reply, self._error = reply, error
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            self._tell(each)
-
-    def _tell(self, parked: Parked[Reply]) -> None:
-        if self._error is not None:
-            parked.fail(self._error)
-        else:
-            assert self._reply is not None
-            parked.fire(_copy(self._reply))
-
-    def _proceed(self, call: Call) -> Awaitable[Reply]:
-        self._proceeded = True
-        parked: Parked[Reply] = Parked()
-        if self._reply is None and self._error is None:
-            self._waiting.append(parked)
-        else:
-            self._tell(parked)
-        return parked
-
-    # --- the filter has ended
-
-    def _ended(self, call: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:
-        self._shadow.active -= 1
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        decision, why = self._decision(reply, error)
-        self._shadow.decided(call, decision, why)
-        if self._real.completed:
-            self._complete()
-
-    def _decision(self, reply: Optional[Reply], error: Optional[BaseException]) -> tuple[str, str]:
-        if error is not None:
-            if error is self._error:
-                return "pass", ""
-            if isinstance(error, Cancelled):
-                return "unfinished", error.detail
-            if isinstance(error, MeshError):
-                return "refuse", str(error)
-            self._shadow.failed(error)
-            return "error", repr(error)
-        if not self._proceeded:
-            return "reply", repr(reply)
-        changed = _looks(self._call) != self._before or _differs(reply, self._reply)
-        return ("change" if changed else "pass"), ""
-
-    # --- the real call has ended
-
-    def _completed(self, real: Call) -> None:
-        if self._driver.finished:
-            self._complete()
-            return
-        if self._reply is None and self._error is None:
-            self.settle(None, Cancelled(Kind.CLIENT_GONE))
-        if not self._driver.finished:
-            self._timer = self._shadow.env.clock.callLater(AFTERWARDS, self._give_up)
-
-    def _give_up(self) -> None:
-        reason = Cancelled(Kind.INTERNAL, f"still waiting {AFTERWARDS:g} s after its call")
-        self._thrown += 1
-        if self._thrown > THROWS:
-            self._driver.give_up(reason)
-            return
-        self._driver.cancel(reason)
-        if not self._driver.finished:
-            self._timer = self._shadow.env.clock.callLater(CLEANUP_LIMIT, self._give_up)
-
-    def _complete(self) -> None:
-        """Both have ended: run what the filter registered."""
-        real, call = self._real, self._call
-        for name in _RESULTS:
-            setattr(call, name, getattr(real, name))
-        call.complete(real.ended, self._completion_failed)
-
-    def _completion_failed(self, completion: object) -> None:
-        self._shadow.env.log.failure("shadow: a completion of {name} failed", name=self._shadow.name)
-
-
-# What a completion may want to know of how the call went.
-_RESULTS = (
-    "status",
-    "details",
-    "flags",
-    "endpoint",
-    "attempts",
-    "tried",
-    "connected",
-    "head_at",
-    "bytes_in",
-    "bytes_out",
-)
-
-
-def _looks(call: Call) -> tuple[object, ...]:
-    """What of a call counts as changed by a filter."""
-    return (
-        list(call.headers.fields),
-        call.operation,
-        call.host,
-        call.target,
-        call.resource,
-        call.timeout,
-        call.body,
-    )
-
-
-def _copy(reply: Reply) -> Reply:
-    body = b"" if isinstance(reply.body, ByteStream) else reply.body
-    shown = Reply(reply.status, reply.headers.copy(), body, reason=reply.reason, local=reply.local)
-    shown.trailers = reply.trailers
-    return shown
-
-
-def _differs(reply: Optional[Reply], real: Optional[Reply]) -> bool:
-    if reply is None or real is None:
-        return True
-    same_body = isinstance(real.body, ByteStream) or reply.body == real.body
-    return reply.status != real.status or reply.headers.fields != real.headers.fields or not same_body

@@ -11,14 +11,15 @@ Every script gets one key, the prefix of the mesh, whose hash slot is that of al
 
 from __future__ import annotations
 
-# For each: name:key:KEY, us of a unit, burst, want, least, debt -> for each: granted, remaining, us until all are there
-# again, us until the least is.  It is `twisted_mesh.policy.gcra.Gcra.grant`.
+# name, then for each key: KEY, us of a unit, burst, want, least, debt -> how many share the limit, then for each:
+# granted, remaining, us until all are there again, us until the least is.  It is `twisted_mesh.policy.gcra.Gcra.grant`.
 TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local found = {}
-for at = 1, #ARGV, 6 do
-  local key = KEYS[1] .. 'limit:' .. ARGV[at]
+local base = KEYS[1] .. 'limit:' .. ARGV[1]
+local found = {redis.call('ZCARD', base .. ':sidecars')}
+for at = 2, #ARGV, 6 do
+  local key = base .. ':key:' .. ARGV[at]
   local unit, burst = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local want, least, debt = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
   local whole = unit * burst

@@ -130,8 +130,16 @@ class Limits:
         arguments: list[Any] = []
         unit = repr(gcra.interval * 1e6)
         for key, each in asked:
-            arguments += [f"{name}:key:{key}", unit, gcra.burst, each.want, each.least, each.debt]
-        return self._run(TAKE, *arguments).addCallback(_grants)
+            arguments += [key, unit, gcra.burst, each.want, each.least, each.debt]
+        return self._run(TAKE, name, *arguments).addCallback(self._granted, name)
+
+    def _granted(self, answer: Sequence[int], name: str) -> Sequence[Grant]:
+        count, *numbers = answer
+        self._count(name, count)
+        return [
+            Grant(numbers[at], numbers[at + 1], numbers[at + 2] / 1e6, numbers[at + 3] / 1e6)
+            for at in range(0, len(numbers), 4)
+        ]
 
     # --- who shares them
 
@@ -153,9 +161,12 @@ class Limits:
     def _counted(self, counts: Sequence[int], names: Sequence[str]) -> None:
         self._trouble = ""
         for name, count in zip(names, counts, strict=True):
-            found = self._known.get(name)
-            if found is not None:
-                found.sidecars = max(1, count)
+            self._count(name, count)
+
+    def _count(self, name: str, count: int) -> None:
+        found = self._known.get(name)
+        if found is not None:
+            found.sidecars = max(1, count)
 
     def _failed(self, failure: Failure) -> None:
         """Say once what Redis refuses; what is wrong with the connection says whoever keeps it."""
@@ -168,9 +179,3 @@ class Limits:
 
     def _run(self, script: Script, *arguments: Any) -> Deferred[Any]:
         return self.redis.script(script, [self._keys.prefix], arguments)
-
-
-def _grants(answer: Sequence[int]) -> Sequence[Grant]:
-    return [
-        Grant(answer[at], answer[at + 1], answer[at + 2] / 1e6, answer[at + 3] / 1e6) for at in range(0, len(answer), 4)
-    ]

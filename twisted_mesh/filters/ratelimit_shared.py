@@ -8,7 +8,7 @@ this sidecar's share of the limit is what counts.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Awaitable, Hashable, NamedTuple, Optional, Sequence
+from typing import Awaitable, Hashable, NamedTuple, Optional, Sequence
 from weakref import ref
 
 from twisted.internet.interfaces import IDelayedCall
@@ -97,6 +97,7 @@ class SharedRateLimit:
         self._sweep = Sweep(env.clock, LOOK_EVERY)
         self._sweep.add(partial(_look, ref(self)))
         self._cells = _Cells(Families(env.metrics), env.name)
+        _show_sidecars(ref(self), env)
 
     def __repr__(self) -> str:
         return f"<SharedRateLimit {self.limit.name} {len(self._leases)} keys>"
@@ -215,7 +216,6 @@ class SharedRateLimit:
         now = self._now()
         first = waiters[0].units if waiters else 0
         asked = lease.ask(sum(each.units for each in waiters), first, self._cost, self.limit.sidecars, now)
-        self._cells.sidecars.value = self.limit.sidecars
         question = _Question(key, lease, asked, waiters, now + self._applied.budget if until is None else until)
         self._questions[key] = question
         question.timer = self._env.clock.callLater(max(0.0, question.until - now), self._is_late, question)
@@ -318,6 +318,10 @@ class SharedRateLimit:
         else:
             self._env.log.info("the limit {limit} is shared again", limit=self.limit.name)
 
+    def show(self) -> None:
+        """Bring the gauges up to date."""
+        self._cells.sidecars.value = self.limit.sidecars
+
     # --- leases that have come to their end
 
     def look(self) -> bool:
@@ -336,9 +340,22 @@ class SharedRateLimit:
         return bool(self._holding)
 
 
-def _look(limit: Any) -> bool:
-    found: Optional[SharedRateLimit] = limit()
+def _look(limit: ref[SharedRateLimit]) -> bool:
+    found = limit()
     return found is not None and found.look()
+
+
+def _show_sidecars(limit: ref[SharedRateLimit], env: Env) -> None:
+    """Have the number of sidecars shown as long as a limit is in force."""
+
+    def show() -> None:
+        found = limit()
+        if found is None:
+            unhook()
+        else:
+            found.show()
+
+    unhook = env.metrics.on_collect(show)
 
 
 class _Cells:

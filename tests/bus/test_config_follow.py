@@ -231,7 +231,7 @@ def test_a_server_that_was_restarted_empty_takes_nothing_away(made: Made, live: 
 def test_what_it_had_when_it_last_ran_is_kept_too(made: Made, live: Live) -> None:
     """A sidecar that starts at a store that was emptied has its configuration from disk, and offers it."""
     made.apply(web=1)
-    known = Stored.load(live.run(made.store.read).dump())
+    known = Stored.load("".join(live.run(made.store.read).dump()))
     made.server.flush()
     one = made.sidecar("a", known=known)
     live.run(lambda: one.follower.acknowledge(known))

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from twisted_mesh.bus.disk import SPOILT, Disk, DiskError, Good, Kept
+from twisted_mesh.bus.disk import FEW, LETTERS, SPOILT, Disk, DiskError, Good, Kept
 
 KEPT = Kept(
-    "shop", {"version": 3, "records": {}}, (Good("clusters/web", 3, '{"endpoints":[]}'),), {"web": ('{"id":"a"}',)}, 5.0
+    "shop",
+    '{"version": 3, "records": {}}',
+    (Good("clusters/web", 3, '{"endpoints":[]}'),),
+    {"web": ('{"id":"a"}',)},
+    5.0,
 )
 
 
@@ -26,6 +30,20 @@ def test_it_comes_back(disk: Disk) -> None:
     later = Kept("shop", at=6.0)
     disk.save(later)
     assert disk.load("shop") == later
+
+
+def test_much_of_it_comes_back_and_whoever_waits_has_turns_meanwhile(disk: Disk) -> None:
+    much = Kept(
+        "sh\u00f6p",
+        '"\\\u20ac' * LETTERS,
+        tuple(Good(f"clusters/c{at}", at, '{"a":"\\n"}') for at in range(2 * FEW + 1)),
+        {"web": tuple(str(at) for at in range(FEW + 1)), "empty": (), 'a"b': ("x",)},
+        6.5,
+    )
+    turns: list[None] = []
+    disk.save(much, lambda: turns.append(None))
+    assert disk.load("sh\u00f6p") == much
+    assert len(turns) > 10
 
 
 def test_only_the_owner_may_read_it_and_nothing_else_stays(disk: Disk) -> None:

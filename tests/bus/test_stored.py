@@ -7,7 +7,7 @@ from typing import Any, Optional
 import pytest
 
 from twisted_mesh.bus.resource import TRIAL, Canary, Draft, decode, encode
-from twisted_mesh.bus.stored import EMPTY, Stored, with_trial
+from twisted_mesh.bus.stored import EMPTY, STEP, Stored, with_trial
 from twisted_mesh.policy.canary import place
 from twisted_mesh.policy.selector import Who
 
@@ -118,14 +118,29 @@ def test_a_dump_comes_back_as_it_was() -> None:
     found = stored(
         canary(0.5, "clusters/web"), clusters__web=Draft({"a": []}), trial_clusters__web=Draft(2), routes__x=b"\xffjunk"
     )
-    assert Stored.load(found.dump()) == found
-    assert Stored.load(EMPTY.dump()) == EMPTY
+    assert Stored.load("".join(found.dump())) == found
+    assert Stored.load("".join(EMPTY.dump())) == EMPTY
+
+
+def test_a_dump_of_many_comes_in_pieces() -> None:
+    found = stored(**{f"clusters__c{at}": Draft(at) for at in range(3 * STEP + 1)})
+    pieces = list(found.dump())
+    assert len(pieces) == 1 + 4 + 1
+    assert Stored.load("".join(pieces)) == found
 
 
 @pytest.mark.parametrize(
-    "plain",
-    [None, [], {}, {"epoch": 1, "version": 2, "canary": None, "records": {}}, {**EMPTY.dump(), "records": {"a": 1}}],
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        '{"epoch": 1, "version": 2, "canary": null, "records": {}}',
+        '{"epoch": "1-a", "version": 2, "canary": null, "records": {"a": 1}}',
+        "".join(EMPTY.dump())[:-1],
+    ],
 )
-def test_what_is_no_dump_is_refused(plain: Any) -> None:
+def test_what_is_no_dump_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a dump"):
-        Stored.load(plain)
+        Stored.load(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from twisted_mesh.control.judge import Request, Verdict, result
+from twisted_mesh.control.judge import Request, Verdict, judge, pack_request
 from twisted_mesh.control.load import Files, load
 from twisted_mesh.control.merge import Offer
 from twisted_mesh.control.parcels import Unpacking, unframed
@@ -25,16 +24,16 @@ def run(*arguments: str, path: str = "", stdin: bytes = b"") -> subprocess.Compl
     return subprocess.run(command, env=env, input=stdin, capture_output=True, timeout=60, check=False)
 
 
-def unpacked(parcels: list[bytes]) -> tuple[Config, Verdict]:
+def unpacked(parcels: list[bytes], request: Request) -> tuple[Config, Verdict]:
     unpacking = Unpacking(parcels, None)
     for _ in unpacking.steps():
         continue
-    return unpacking.config, unpacking.more
+    return unpacking.config, unpacking.more.verdict(request)
 
 
 def problems_in(parcels: list[bytes]) -> list[Problem]:
     with pytest.raises(ConfigError) as caught:
-        unpacked(parcels)
+        unpacked(parcels, Request(""))
     return caught.value.problems
 
 
@@ -42,7 +41,7 @@ def test_a_good_configuration_comes_back() -> None:
     path = str(ROOT / "config" / "complete.yaml")
     done = run(path)
     assert done.returncode == 0
-    config, verdict = unpacked(unframed(done.stdout))
+    config, verdict = unpacked(unframed(done.stdout), Request(path))
     assert config == load(path, {})
     assert (verdict.in_force, verdict.refused) == ([], [])
 
@@ -82,9 +81,11 @@ FILES = Files("mesh.yaml", (("mesh.yaml", "clusters: {web: {endpoints: [127.0.0.
 def test_what_the_bus_offers_comes_back_with_what_was_refused() -> None:
     offers = [Offer.of("clusters/web", 5, {"endpoints": 7}), Offer.of("clusters/new", 5, {"endpoints": ["a:1"]})]
     request = Request("mesh.yaml", FILES, offers, [Offer.of("clusters/web", 4, {"endpoints": ["b:1"]})])
-    done = run(stdin=pickle.dumps(request))
-    config, verdict = unpacked(unframed(done.stdout))
-    assert (config, verdict) == unpacked(list(result(request)))
+    done = run(stdin=b"".join(pack_request(request)))
+    config, verdict = unpacked(unframed(done.stdout), request)
+    same_config, same = judge(request, {})
+    assert config == same_config
+    assert (sorted(verdict.in_force), verdict.refused) == (sorted(same.in_force), same.refused)
     assert sorted((each.name, each.version) for each in verdict.in_force) == [("clusters/new", 5), ("clusters/web", 4)]
     assert [(each.name, each.version) for each in verdict.refused] == [("clusters/web", 5)]
     assert str(config.clusters["web"].endpoints[0].address) == "b:1"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 
-from twisted_mesh.control.judge import Request, judge, result
+from twisted_mesh.control.judge import FEW, Brief, Request, Verdict, judge, pack_request, result, unpack_request
 from twisted_mesh.control.load import Files
-from twisted_mesh.control.merge import Offer
+from twisted_mesh.control.merge import Offer, Refusal
 from twisted_mesh.control.parcels import Unpacking
 from twisted_mesh.errors import ConfigError
 
@@ -33,3 +34,30 @@ def test_what_is_wrong_in_the_files_is_the_only_parcel() -> None:
     parcels = list(result(Request("mesh.yaml", Files("mesh.yaml", (("mesh.yaml", "mesh: a b"),)))))
     with pytest.raises(ConfigError, match=r"mesh.yaml:1:7: mesh: "):
         next(Unpacking(parcels, None).steps())
+
+
+def offers(version: int, *names: str) -> list[Offer]:
+    return [Offer.of(name, version, {"version": version}) for name in names]
+
+
+def test_a_request_comes_back_from_its_pieces() -> None:
+    many = offers(1, *(f"clusters/c{at}" for at in range(2 * FEW + 1)))
+    request = Request("mesh.yaml", Files("mesh.yaml", ()), many, offers(2, "clusters/web"), "127.0.0.1:1")
+    pieces = list(pack_request(request))
+    assert len(pieces) == 1 + 3 + 1
+    assert unpack_request(io.BytesIO(b"".join(pieces))) == request
+    empty = Request("mesh.yaml", None, [], [])
+    assert unpack_request(io.BytesIO(b"".join(pack_request(empty)))) == empty
+
+
+def test_a_verdict_comes_back_from_what_is_said_of_it() -> None:
+    """Offers in force, one that was refused for what was there before, one that was refused with nothing before it,
+    and one that was deleted and is still needed.
+    """
+    files = Files("mesh.yaml", ())
+    request = Request("mesh.yaml", files, offers(2, "a", "b", "new"), offers(1, "a", "b", "deleted", "gone"))
+    refused = [Refusal("b", 2, ()), Refusal("new", 2, ()), Refusal("deleted", 1, (), True)]
+    verdict = Verdict(files, offers(2, "a") + offers(1, "b", "deleted"), refused)
+    brief = Brief.of(verdict, request)
+    assert brief.verdict(request) == verdict
+    assert (brief.older, brief.out) == ({"b", "deleted"}, {"new"})

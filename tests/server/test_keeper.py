@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Callable
 
@@ -136,5 +135,5 @@ def test_all_of_it_comes_back(disk: Disk) -> None:
     disk.save(kept("shop", State(Stored("1-x", 7), {}, {"web": (instance,)}), 5.0))
     found = disk.load("shop")
     assert isinstance(found, Kept)
-    assert Stored.load(json.loads(found.store)) == Stored("1-x", 7)
+    assert Stored.load(found.store) == Stored("1-x", 7)
     assert [decode(each.encode()) for each in found.services["web"]] == [instance]

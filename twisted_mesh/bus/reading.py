@@ -11,7 +11,7 @@ from twisted_mesh.bus.client import Argument, Script
 from twisted_mesh.bus.errors import BusError
 from twisted_mesh.bus.keys import Keys
 from twisted_mesh.bus.read_scripts import CHANGES
-from twisted_mesh.bus.resource import TRIAL, Canary, Resource, base_name, decode
+from twisted_mesh.bus.resource import TRIAL, Canary, base_name, decode
 from twisted_mesh.bus.store_keys import store_channel, store_keys
 from twisted_mesh.bus.stored import EMPTY, Stored
 
@@ -74,7 +74,7 @@ def _supersedes(epoch: str, version: int, known: Stored) -> bool:
 
 async def _to_the_end(redis: Commands, keys: Keys, base: Stored) -> Union[Stored, tuple[str, str, int]]:
     """Return `base` and what changed since, or why that cannot be, with life and version of the store."""
-    found: dict[str, Optional[Resource]] = {}
+    records, found = dict(base.records), set()
     epoch = base.epoch or "*"
     score, last = b"", b""
     began: Argument = ""
@@ -89,24 +89,16 @@ async def _to_the_end(redis: Commands, keys: Keys, base: Stored) -> Union[Stored
         for at in range(0, len(page), 3):
             last, score, record = page[at : at + 3]
             name = last.decode("utf-8", "replace")
-            found[name] = None if record is None else decode(name, record)
+            found.add(_configured(name))
+            if record is None:
+                records.pop(name, None)
+            else:
+                records[name] = decode(name, record)
         if not answer[3]:
-            return _with(base, epoch, version, found, canary_of(answer[4]))
-
-
-def _with(
-    base: Stored, epoch: str, version: int, found: dict[str, Optional[Resource]], canary: Optional[Canary]
-) -> Stored:
-    if not found and (epoch, version, canary) == (base.epoch, base.version, base.canary):
-        return base
-    records = dict(base.records)
-    for name, each in found.items():
-        if each is None:
-            records.pop(name, None)
-        else:
-            records[name] = each
-    changed = frozenset(map(_configured, found)) if base.version else None
-    return Stored(epoch, version, records, canary, changed)
+            canary = canary_of(answer[4])
+            if not found and (epoch, version, canary) == (base.epoch, base.version, base.canary):
+                return base
+            return Stored(epoch, version, records, canary, frozenset(found) if base.version else None)
 
 
 def _compared(known: Stored, new: Stored) -> Union[Stored, Behind]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Generator, Mapping, NamedTuple, Optional
+import json
+from typing import Any, Generator, Iterator, Mapping, NamedTuple, Optional
 
 import msgspec
 
@@ -12,6 +13,8 @@ from twisted_mesh.policy.selector import Selector, Who, parse_group
 
 # Resources that are looked at in one step: a sixth of a millisecond.
 STEP = 100
+# The same of those that need hardly a look.
+MANY = 500
 
 
 class Nack(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,13 +83,19 @@ class Stored(msgspec.Struct, frozen=True):
     def resolving(self, who: Who) -> Generator[None, None, Effective]:
         """Do as `effective` does, in steps that are each short; the last returns it."""
         canary = self.canary is not None and belongs(who.node, self.canary.bound)
-        found = self.resources
+        found: dict[str, Resource] = {}
+        for at, (name, each) in enumerate(self.records.items()):
+            if at % MANY == MANY - 1:
+                yield
+            if not name.startswith(TRIAL):
+                found[name] = each
         if canary:
-            for name, each in self.trial.items():
-                if each is None:
+            for name, tried in self.trial.items():
+                if tried is None:
                     found.pop(name, None)
                 else:
-                    found[name] = each
+                    found[name] = tried
+        yield
         return (yield from _resolving(who, found, canary))
 
     def concerned(self, who: Who) -> bool:
@@ -98,26 +107,35 @@ class Stored(msgspec.Struct, frozen=True):
         groups = {**_groups(found), **_groups({name: each for name, each in trial.items() if each is not None})}
         return any(is_for(each, who, groups) for each in drafts)
 
-    def dump(self) -> dict[str, Any]:
-        """Return it as plain values for a file; `load` reads them."""
+    def dump(self) -> Iterator[str]:
+        """Yield it as JSON for a file, in pieces that each take little time; `load` reads it."""
         canary = None if self.canary is None else msgspec.to_builtins(self.canary)
-        records = {name: each.record.decode("utf-8", "surrogateescape") for name, each in self.records.items()}
-        return {"epoch": self.epoch, "version": self.version, "canary": canary, "records": records}
+        head = json.dumps({"epoch": self.epoch, "version": self.version, "canary": canary, "records": {}})
+        yield head[:-2]
+        records = list(self.records.items())
+        for start in range(0, len(records), STEP):
+            # What was written past us may be no UTF-8; JSON holds it, escaped.
+            some = {
+                name: each.record.decode("utf-8", "surrogateescape") for name, each in records[start : start + STEP]
+            }
+            yield (", " if start else "") + json.dumps(some)[1:-1]
+        yield "}}"
 
     @classmethod
-    def load(cls, plain: Any) -> Stored:
-        """Return what `dump` wrote.
+    def load(cls, text: str) -> Stored:
+        """Return what `dump` yielded.
 
         :raises ValueError: it is something else.
         """
         try:
+            plain = json.loads(text)
             canary = msgspec.convert(plain["canary"], Optional[Canary])
             records = {
                 msgspec.convert(name, str): decode(name, record.encode("utf-8", "surrogateescape"))
                 for name, record in plain["records"].items()
             }
             return cls(msgspec.convert(plain["epoch"], str), msgspec.convert(plain["version"], int), records, canary)
-        except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not a dump of the store: {error!r}") from error
 
 
@@ -150,6 +168,7 @@ def _resolving(who: Who, found: Mapping[str, Resource], canary: bool) -> Generat
     best: dict[str, tuple[int, Resource]] = {}
     refused = []
     values = _groups(found)
+    yield
     for at, name in enumerate(sorted(found)):
         if at % STEP == STEP - 1:
             yield
@@ -164,7 +183,12 @@ def _resolving(who: Who, found: Mapping[str, Resource], canary: bool) -> Generat
         known = best.get(each.base)
         if known is None or selector.conditions > known[0]:
             best[each.base] = (selector.conditions, each)
-    return Effective({base: _renamed(each, base) for base, (_, each) in best.items()}, tuple(refused), canary)
+    resources = {}
+    for at, (base, (_, each)) in enumerate(best.items()):
+        if at % MANY == MANY - 1:
+            yield
+        resources[base] = _renamed(each, base)
+    return Effective(resources, tuple(refused), canary)
 
 
 def _selector(resource: Resource, groups: Mapping[str, Any]) -> Optional[Selector]:

@@ -14,8 +14,10 @@ from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.model import Config
 
 SECTIONS = ("listeners", "routes", "clusters")
-# Resources, or routes of a table, in one parcel: a third of a millisecond.
-FEW = 24
+# Resources, or routes of a table, in one parcel: a third of a millisecond where each of them has changed.
+FEW = 12
+# Resources that are found in the configuration in force in one step: a tenth of a millisecond.
+MANY = 200
 _LENGTH = 4
 
 
@@ -127,11 +129,12 @@ class Unpacking:
             for part in pickle.loads(each):
                 self._take(part)
             yield
-        for section, found in self._resources.items():
-            for name in found:
-                before = self._known(section, name)
-                if (section, name) in self._equal and (section != "routes" or len(before) == len(found[name])):
-                    found[name] = before
+        for at, (section, name) in enumerate(self._equal):
+            before, found = self._known(section, name), self._resources[section]
+            if section != "routes" or len(before) == len(found[name]):
+                found[name] = before
+            if at % MANY == MANY - 1:
+                yield
         self.config = head.config.model_copy(update=self._resources)
         self.more = head.more
 

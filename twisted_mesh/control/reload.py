@@ -21,8 +21,8 @@ from twisted_mesh.families import Families
 if TYPE_CHECKING:
     from twisted_mesh import model
 
-# Seconds of building between which calls in flight get their turn.
-SLICE = 0.001
+# Seconds of building between which calls in flight get their turn; with 1,000 of them a second it is a millisecond.
+SLICE = 0.0005
 
 log = Logger("twisted_mesh.reload")
 
@@ -60,6 +60,8 @@ class Reload:
         self._running: Optional[Deferred[None]] = None
         self._again = ""
         self._stopped = False
+        # Whether what is applied now is so large that it has paused before.
+        self._is_long = False
         # Why the newest configuration was refused; "" once one is applied.
         self.refused = ""
 
@@ -115,7 +117,9 @@ class Reload:
 
     async def _run(self) -> None:
         try:
+            self._is_long = False
             config = await self._read()
+            await self._pause_if_long()
             if is_same(config, self._world.config):
                 self._succeeded("unchanged")
                 log.info("the configuration is as it was")
@@ -134,9 +138,11 @@ class Reload:
         change = Change(world, config)
         if not await self._swapped(change):
             return
+        await self._pause_if_long()
         self._succeeded("applied")
         log.info("applied configuration {version}: {world!r}", version=world.version, world=world)
         self._settled(None)
+        await self._pause_if_long()
         await self.in_slices(change.tidy())
         self._applied()
 
@@ -154,6 +160,7 @@ class Reload:
                 undo = self._outside(change.config)
                 change.open()
                 await self.in_slices(change.begin())
+                await self._pause_if_long()
             # It may have been stopped in a pause.
             if not self._is_stopped():
                 change.swap()
@@ -174,9 +181,18 @@ class Reload:
         began = env.now()
         for _ in steps:
             if env.now() - began >= SLICE:
-                self._between()
-                await deferLater(env.clock, 0.0)
+                await self._pause()
                 began = env.now()
+
+    async def _pause(self) -> None:
+        self._is_long = True
+        self._between()
+        await deferLater(self._world.env.clock, 0.0)
+
+    async def _pause_if_long(self) -> None:
+        """Begin the next part in a turn of its own; what is small goes through in one."""
+        if self._is_long:
+            await self._pause()
 
     def _succeeded(self, result: str) -> None:
         self.refused = ""

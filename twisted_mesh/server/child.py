@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+import tempfile
+import time
+from typing import IO, TYPE_CHECKING, Any, Iterable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from twisted_mesh.control.judge import pack_request
 from twisted_mesh.control.parcels import unframed
 from twisted_mesh.errors import ConfigError, Problem
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 # Seconds that reading and checking may take; 2,000 resources take a third of one.
 LIMIT = 60.0
+# Seconds that the thread leaves the interpreter to the loop after each piece of the request.  Without, the loop would
+# wait for it until all is packed, or for 5 ms: that is how long CPython lets a thread run that does not wait itself.
+BREATH = 0.0002
 # How far the child steps back behind calls, of 0 to 19.
 NICE = 10
 
@@ -40,7 +45,7 @@ def _judge(request: Request) -> list[bytes]:
     path = request.path
     command = [sys.executable, "-m", "twisted_mesh.control.check"]
     try:
-        output, errors, status = _run(command, pickle.dumps(request, protocol=pickle.HIGHEST_PROTOCOL))
+        output, errors, status = _run(command, pack_request(request))
     except subprocess.TimeoutExpired:
         raise ConfigError([Problem(path, 0, 0, "", f"not read within {LIMIT:g} s")]) from None
     except OSError as error:
@@ -53,11 +58,18 @@ def _judge(request: Request) -> list[bytes]:
         raise ConfigError([Problem(path, 0, 0, "", f"could not be checked (status {status}): {last}")]) from error
 
 
-def _run(command: list[str], request: bytes) -> tuple[bytes, bytes, int]:
+def _run(command: list[str], request: Iterable[bytes]) -> tuple[bytes, bytes, int]:
     """Run a child and return what it wrote to its outputs, and its status."""
     pipe = subprocess.PIPE
-    # Every descriptor here is closed on exec anyway, and not closing thousands one by one lets posix_spawn do it.
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, close_fds=False) as child:
+    # Not through a pipe, which takes 4 KiB at a time.
+    with _nameless_file() as file:
+        for each in request:
+            file.write(each)
+            time.sleep(BREATH)
+        file.seek(0)
+        # Every descriptor here is closed on exec anyway, and not closing thousands one by one lets posix_spawn do it.
+        child = subprocess.Popen(command, stdin=file, stdout=pipe, stderr=pipe, close_fds=False)
+    with child:
         try:
             # Calls go first: at the same priority, on as many processors as are busy, the loop would wait for the
             # child's slices of time, and did for up to 6 ms.
@@ -65,7 +77,14 @@ def _run(command: list[str], request: bytes) -> tuple[bytes, bytes, int]:
         except (OSError, AttributeError) as error:
             log.debug("the child that reads the configuration keeps its priority: {why}", why=error)
         try:
-            output, errors = child.communicate(request, LIMIT)
+            output, errors = child.communicate(timeout=LIMIT)
         finally:
             child.kill()
     return output, errors, child.returncode
+
+
+def _nameless_file() -> IO[bytes]:
+    """Return a file that nobody else can open, in memory where the system can do that."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("request", os.MFD_CLOEXEC), "w+b")
+    return tempfile.TemporaryFile()

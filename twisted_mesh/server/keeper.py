@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Callable, Mapping, NamedTuple, Optional
+import time
+from functools import partial
+from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Optional, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -21,8 +22,15 @@ DELAY = 1.0
 # And so many times as long as it took the last time: large services that change all the time are not always written.
 REST = 50.0
 LONGEST_DELAY = 60.0
+# Seconds that the thread that writes leaves the interpreter to the loop after each piece: CPython lets a thread that
+# does not wait itself run for 5 ms, and calls would wait as long.
+BREATH = 0.0002
+# Instances that are encoded in one piece.
+FEW = 100
 
 log = Logger("twisted_mesh.bus")
+
+T = TypeVar("T")
 
 
 class State(NamedTuple):
@@ -104,7 +112,8 @@ class Keeper:
         self.trouble = trouble
 
     def _save_here(self, state: State) -> None:
-        self._disk.save(kept(self._mesh, state, self._wall()))
+        rest = partial(time.sleep, BREATH)
+        self._disk.save(kept(self._mesh, state, self._wall(), rest), rest)
 
 
 def _error(failure: Failure) -> DiskError:
@@ -113,10 +122,24 @@ def _error(failure: Failure) -> DiskError:
     return failure.value
 
 
-def kept(mesh: str, state: State, at: float) -> Kept:
-    """Return what a state is on disk."""
-    # As text: what was written past us may be no UTF-8, which JSON can only hold escaped.
-    store = json.dumps(state.stored.dump())
-    good = tuple(Good(each.name, each.version, each.body.decode("utf-8", "replace")) for each in state.good.values())
-    services = {name: tuple(encode(each).decode() for each in some) for name, some in state.services.items()}
+def kept(mesh: str, state: State, at: float, rest: Callable[[], None] = lambda: None) -> Kept:
+    """Return what a state is on disk.
+
+    :param rest: called again and again meanwhile.
+    """
+    store = "".join(_paced(state.stored.dump(), 1, rest))
+    good = tuple(
+        Good(each.name, each.version, each.body.decode("utf-8", "replace"))
+        for each in _paced(state.good.values(), FEW, rest)
+    )
+    services = {
+        name: tuple(encode(each).decode() for each in _paced(some, FEW, rest)) for name, some in state.services.items()
+    }
     return Kept(mesh, store, good, services, at)
+
+
+def _paced(items: Iterable[T], every: int, rest: Callable[[], None]) -> Iterator[T]:
+    for at, each in enumerate(items, 1):
+        yield each
+        if at % every == 0:
+            rest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -138,8 +137,8 @@ class MeshBus:
         if kept is None:
             return
         try:
-            self._stored = Stored.load(json.loads(kept.store))
-        except (ValueError, TypeError) as error:
+            self._stored = Stored.load(kept.store)
+        except ValueError as error:
             log.error("{path}: the configuration there cannot be used: {error}", path=self._disk.path, error=error)
         for _ in self.offering():
             continue

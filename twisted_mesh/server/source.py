@@ -112,7 +112,7 @@ class Source:
             return config
         unpacking = Unpacking(await judge_in_child(self._reactor, request), before)
         await self._in_slices(unpacking.steps())
-        self._verdict = unpacking.more
+        self._verdict = unpacking.more.verdict(request)
         return unpacking.config
 
     def read_files(self) -> Files:

@@ -1,6 +1,7 @@
 """For benchmarks: how long the loop of a running sidecar stood still.
 
-A timer of one millisecond notes the time since the one before, and the CPU time that the loop's thread used meanwhile.
+A timer of one millisecond notes the time since the one before, and the CPU time that the process used meanwhile: in the
+loop's thread or in another, for which the loop waits just as long.
 Every call is answered with the largest of both since the call before, in milliseconds, as JSON.
 """
 
@@ -32,12 +33,12 @@ class Turns:
 
     def __init__(self, env: Env) -> None:
         self._env = env
-        self._last = time.monotonic(), time.thread_time()
+        self._last = time.monotonic(), time.process_time()
         self._gaps: tuple[list[float], list[float]] = ([], [])
         self._tick()
 
     def _tick(self) -> None:
-        now = time.monotonic(), time.thread_time()
+        now = time.monotonic(), time.process_time()
         for gaps, before, after in zip(self._gaps, self._last, now, strict=True):
             gaps.append(after - before)
             if len(gaps) > MOST:

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface import implementer
 
 from twisted_mesh.adapters.redis_exchange import Exchange
-from twisted_mesh.adapters.redis_local import answer_locally
+from twisted_mesh.adapters.redis_local import DEFAULT_USER, answer_locally
 from twisted_mesh.adapters.redis_rows import ALONE, BATCHED, LOCAL, REFUSED, WRITE, Row
 from twisted_mesh.adapters.redis_words import refused, unknown_command, unknown_subcommand, wrong_arity
 from twisted_mesh.codec.resp import RespError
@@ -52,15 +52,17 @@ class RedisConnection:
         "adapter",
         "client",
         "db",
+        "facts",
         "gone",
         "id",
-        "info",
+        "last",
         "made_at",
         "name",
         "peer",
         "queue",
         "resp",
         "soon",
+        "user",
     )
 
     def __init__(self, adapter: RedisAdapter, number: int, peer: str, client: str, soon: Any) -> None:
@@ -73,7 +75,8 @@ class RedisConnection:
         self.gone = False
         self.made_at = self.active_at = adapter.now()
         self.reset()
-        self.info: dict[str, str] = {}
+        # What its library has said of itself; most say the same.
+        self.facts: dict[bytes, bytes] = {}
         self._reader = RequestReader()
         self._transport: Any = None
         # What is to be written in this turn of the loop.
@@ -96,6 +99,21 @@ class RedisConnection:
         self.db = 0
         self.resp = 2
         self.name = b""
+        self.user = DEFAULT_USER
+        self.last = "NULL"
+
+    @property
+    def here(self) -> str:
+        """Where it has connected to, for people."""
+        address = self._transport.getHost() if self._transport is not None else None
+        host, port = getattr(address, "host", None), getattr(address, "port", None)
+        return "unix:" if host is None else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def descriptor(self) -> int:
+        """The number of its socket; -1 where there is none."""
+        sock = getattr(self._transport, "sock", None)
+        return -1 if sock is None else int(sock.fileno())
 
     @property
     def busy(self) -> bool:
@@ -189,6 +207,7 @@ class RedisConnection:
             call.version = VERSIONS[self.resp]
         exchange = Exchange(self, call, row, rows)
         exchange.upload = upload
+        self.last = call.operation
         self._in_flight += call.count
         self.queue.append(exchange)
         exchange.begin()
@@ -201,11 +220,12 @@ class RedisConnection:
             self._refuse(unknown_command(arguments(data[start:end])))
         elif not row.command.fits(count):
             self._refuse(wrong_arity(row.command.name), row)
-        elif row.container and row.code == REFUSED and not row.command.refusal.startswith("is "):
+        elif row.container and first is not None:
             self._refuse(unknown_subcommand(row.command.name, first), row)
         elif row.code == REFUSED:
             self._refuse(refused(row.command.name, row.command.refusal), row)
         elif row.code == LOCAL:
+            self.last = row.command.name.lower()
             self.answer(answer_locally(self, row.command, arguments(data[start:end])))
         elif row.code == ALONE:
             self._alone(row, found, data)
@@ -302,8 +322,7 @@ class RedisConnection:
                 self._out.append(exchange.answer)
         if queue:
             if queue[0].stream is not None:
-                self._flush()
-                queue[0].stream.attach(queue[0])
+                self.streams(queue[0])
             elif self._out:
                 self._flush_later()
         else:
@@ -315,6 +334,8 @@ class RedisConnection:
         if self.queue and self.queue[0] is exchange and exchange.stream is not None:
             self._flush()
             exchange.stream.attach(exchange)
+            if self._still & _ITS_ANSWERS:
+                exchange.stream.pause()
 
     def write(self, data: bytes, *, later: bool = False) -> None:
         """Write what comes next."""

@@ -135,7 +135,7 @@ class Exchange:
         call = self.call
         assert call is not None
         self.answer = had + line * (call.count - answered)
-        call.bytes_out = len(self.answer)
+        call.bytes_out += len(self.answer)
         for each in (self.rows or (self.row,) * call.count)[answered:]:
             assert each is not None
             each.errors.value += 1

@@ -1,11 +1,19 @@
-"""Commands that the mesh answers itself: what clients ask of a connection, and not of the data."""
+"""Commands that the mesh answers itself: what clients ask of a connection, and not of the data.
+
+They answer in the words of a server, so that no client library notices whom it speaks to.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable
+import secrets
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Callable, Optional
 
-from twisted_mesh.codec.commands import Command
-from twisted_mesh.codec.resp import OK, array, bulk, error, integer, mapping, null, number_in, simple
+from twisted_mesh.adapters.redis_clients import CLIENT_ANSWERS, ODD_NAME, fit
+from twisted_mesh.adapters.redis_table import COMMAND_ANSWERS
+from twisted_mesh.codec.commands import COMMANDS, Command
+from twisted_mesh.codec.resp import BULK_LIMIT, OK, array, bulk, error, integer, mapping, number_in, simple
+from twisted_mesh.codec.slots import slot
 
 if TYPE_CHECKING:
     from twisted_mesh.adapters.redis_connection import RedisConnection
@@ -13,16 +21,24 @@ if TYPE_CHECKING:
 Words = list[bytes]
 Answer = Callable[["RedisConnection", Words], bytes]
 
-# The version of the protocol's reference that is spoken; clients look at it to know what they may send.
+# The version that clients are told; they look at it to know what they may send.
 SERVER_VERSION = "7.4.0"
+# The user of a listener that knows no others.
+DEFAULT_USER = b"default"
+_NO_PASSWORD = error(
+    "ERR",
+    "AUTH <password> called without any password configured for the default user. "
+    "Are you sure your configuration is correct?",
+)
+_WRONG_PASSWORD = error("WRONGPASS", "invalid username-password pair or user is disabled.")
+_SYNTAX = error("ERR", "syntax error")
+_NOT_A_NUMBER = error("ERR", "value is not an integer or out of range")
+_GENPASS_BITS = 4096
 
 
 def answer_locally(client: RedisConnection, command: Command, words: Words) -> bytes:
     """Return the reply to a command of `Kind.LOCAL`, and do what it says."""
-    answer = ANSWERS.get(command.name)
-    if answer is None:
-        return error("ERR", f"{command.name.replace('|', ' ')} is not known to this proxy")
-    return answer(client, words)
+    return ANSWERS[command.name](client, words)
 
 
 def _ping(client: RedisConnection, words: Words) -> bytes:
@@ -51,82 +67,110 @@ def _reset(client: RedisConnection, words: Words) -> bytes:
 def _select(client: RedisConnection, words: Words) -> bytes:
     number = number_in(words[1], -(2**31), 2**31 - 1)
     if number is None:
-        return error("ERR", "value is not an integer or out of range")
+        return _NOT_A_NUMBER
     if not 0 <= number < client.adapter.databases:
         return error("ERR", "DB index is out of range")
     client.db = number
     return OK
 
 
+def _auth(client: RedisConnection, words: Words) -> bytes:
+    if len(words) > 3:
+        return _SYNTAX
+    if len(words) == 2:
+        return _NO_PASSWORD
+    return login(client, words[1], words[2]) or OK
+
+
+def login(client: RedisConnection, user: bytes, password: bytes) -> Optional[bytes]:
+    """Log a client in; returns the error if that is refused.  Where nobody needs a password any will do."""
+    return None if user == DEFAULT_USER else _WRONG_PASSWORD
+
+
 def _hello(client: RedisConnection, words: Words) -> bytes:
     version, name = client.resp, None
     if len(words) > 1:
-        number = number_in(words[1], 0, 2**31 - 1)
+        number = number_in(words[1], -(2**31), 2**31 - 1)
         if number is None:
             return error("ERR", "Protocol version is not an integer or out of range")
         if number not in (2, 3):
             return error("NOPROTO", "unsupported protocol version")
         version = number
-    at = 2
+    at, pair = 2, None
     while at < len(words):
         option, left = words[at].upper(), len(words) - at - 1
         if option == b"AUTH" and left >= 2:
+            pair = (words[at + 1], words[at + 2])
             at += 3
         elif option == b"SETNAME" and left >= 1:
             name = words[at + 1]
-            if not _fit(name):
-                return _ODD_NAME
+            if not fit(name):
+                return ODD_NAME
             at += 2
         else:
             return error("ERR", f"Syntax error in HELLO option '{words[at].decode('utf-8', 'surrogateescape')}'")
+    refused = None if pair is None else login(client, *pair)
+    if refused is not None:
+        return refused
     client.resp = version
     if name is not None:
         client.name = name
+    return _introduction(client)
+
+
+def _introduction(client: RedisConnection) -> bytes:
     facts = [
         (b"server", bulk(b"redis")),
         (b"version", bulk(SERVER_VERSION.encode())),
-        (b"proto", integer(version)),
+        (b"proto", integer(client.resp)),
         (b"id", integer(client.id)),
         (b"mode", bulk(b"standalone")),
         (b"role", bulk(b"master")),
         (b"modules", array([])),
     ]
-    return mapping([(bulk(key), value) for key, value in facts], version)
-
-
-_ODD_NAME = error("ERR", "Client names cannot contain spaces, newlines or special characters.")
-
-
-def _fit(name: bytes) -> bool:
-    """Whether it may be a client's name."""
-    return all(33 <= each <= 126 for each in name)
-
-
-def _client_id(client: RedisConnection, words: Words) -> bytes:
-    return integer(client.id)
-
-
-def _client_getname(client: RedisConnection, words: Words) -> bytes:
-    return bulk(client.name) if client.name else null(client.resp)
-
-
-def _client_setname(client: RedisConnection, words: Words) -> bytes:
-    if not _fit(words[2]):
-        return _ODD_NAME
-    client.name = words[2]
-    return OK
-
-
-def _ok(client: RedisConnection, words: Words) -> bytes:
-    return OK
-
-
-def _command(client: RedisConnection, words: Words) -> bytes:
-    return array([])
+    return mapping([(bulk(key), value) for key, value in facts], client.resp)
 
 
 def _config_get(client: RedisConnection, words: Words) -> bytes:
-    return mapping([], client.resp)
+    """What clients ask at start; it is the connection's, not that of the servers behind."""
+    known = {
+        "appendonly": "no",
+        "databases": str(client.adapter.databases),
+        "proto-max-bulk-len": str(BULK_LIMIT),
+        "save": "",
+        "timeout": "0",
+    }
+    asked = [each.decode("utf-8", "replace").lower() for each in words[2:]]
+    found = [name for name in known if any(fnmatchcase(name, each) for each in asked)]
+    return mapping([(bulk(name.encode()), bulk(known[name].encode())) for name in found], client.resp)
+
+
+def _whoami(client: RedisConnection, words: Words) -> bytes:
+    return bulk(client.user)
+
+
+def _categories(client: RedisConnection, words: Words) -> bytes:
+    if len(words) < 3:
+        return array(bulk(each.encode()) for each in sorted({name for row in COMMANDS for name in row.categories}))
+    asked = words[2].decode("utf-8", "surrogateescape")
+    everything = [each for row in COMMANDS for each in (row, *row.subcommands.values())]
+    found = [each.name.lower() for each in everything if asked.lower() in each.categories]
+    if not found:
+        return error("ERR", f"Unknown category '{asked}'")
+    return array(bulk(name.encode()) for name in found)
+
+
+def _password(client: RedisConnection, words: Words) -> bytes:
+    bits = number_in(words[2], 1, _GENPASS_BITS) if len(words) > 2 else 256
+    if bits is None:
+        said = f"a positive number up to {_GENPASS_BITS}"
+        return error("ERR", f"ACL GENPASS argument must be the number of bits for the output password, {said}")
+    digits = (bits + 3) // 4
+    return bulk(secrets.token_hex((digits + 1) // 2)[:digits].encode())
+
+
+def _slot(client: RedisConnection, words: Words) -> bytes:
+    return integer(slot(words[2]))
 
 
 ANSWERS: dict[str, Answer] = {
@@ -136,12 +180,13 @@ ANSWERS: dict[str, Answer] = {
     "QUIT": _quit,
     "RESET": _reset,
     "SELECT": _select,
+    "AUTH": _auth,
     "HELLO": _hello,
-    "CLIENT|ID": _client_id,
-    "CLIENT|GETNAME": _client_getname,
-    "CLIENT|SETNAME": _client_setname,
-    "CLIENT|SETINFO": _ok,
-    "COMMAND": _command,
-    "COMMAND|DOCS": _command,
     "CONFIG|GET": _config_get,
+    "ACL|WHOAMI": _whoami,
+    "ACL|CAT": _categories,
+    "ACL|GENPASS": _password,
+    "CLUSTER|KEYSLOT": _slot,
+    **CLIENT_ANSWERS,
+    **COMMAND_ANSWERS,
 }

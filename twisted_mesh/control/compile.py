@@ -249,7 +249,8 @@ class Chains:
         layers += [self._mirror(place.owner, each, protocol) for each in config.mirror]
         if protocol == "redis":
             # What is late is found where replies are waited for.
-            pass
+            if config.to and config.retry is not None and config.retry.attempts > 1:
+                layers.append(self._redis_retry(place.owner, config.retry))
         elif config.to and config.retry is not None and config.retry.attempts > 1:
             layers.append(self._retry(place.owner, config.retry))
         elif config.timeout is not None:
@@ -299,6 +300,15 @@ class Chains:
             headers=() if asked is None else asked.headers,
             body=asked is not None and asked.body,
         )
+
+    def _redis_retry(self, owner: str, config: model.Retry) -> Filter:
+        # Imported when it is first needed: most sidecars speak no Redis.
+        from twisted_mesh.filters.redis_retry import RedisRetry
+
+        backoff = BackoffSettings(config.backoff.base, config.backoff.max)
+        budget = None if config.budget is None else BudgetSettings(**dict(config.budget))
+        settings = RetrySettings(config.attempts, config.when, backoff, budget)
+        return RedisRetry(settings, self._env.named(f"{owner}/retry"))
 
     def _retry(self, owner: str, config: model.Retry) -> Filter:
         backoff = BackoffSettings(config.backoff.base, config.backoff.max)

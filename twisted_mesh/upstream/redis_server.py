@@ -226,7 +226,15 @@ class RedisServer:
                 self._end_of(pending)
             elif not pending.void:
                 self._fire(pending, body, answers[at:end] if odd else None, start)
+            if type(pending.call.body) is not bytes:
+                self._after_upload(pending.call.body)
         return end
+
+    def _after_upload(self, body: Any) -> None:
+        """A large command has its reply: if that came before its end, nothing else can be sent here."""
+        if not body.ended:
+            detail = f"{self._pool.endpoint.address} answered before the command was complete"
+            self.fail(MeshError(Kind.BAD_REPLY, detail, origin=Origin.UPSTREAM))
 
     def _fire(self, pending: Pending, body: bytes, answers: Optional[list[Answer]], start: int) -> None:
         count = pending.call.count

@@ -1,0 +1,193 @@
+"""CLIENT: what a client says of itself and asks about others.  The clients are those of this listener."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, Iterable, Optional
+
+from twisted_mesh.codec.resp import OK, array, bulk, error, integer, mapping, null, number_in
+
+if TYPE_CHECKING:
+    from twisted_mesh.adapters.redis_connection import RedisConnection
+
+Words = list[bytes]
+Test = Callable[["RedisConnection"], bool]
+
+ODD_NAME = error("ERR", "Client names cannot contain spaces, newlines or special characters.")
+_SYNTAX = error("ERR", "syntax error")
+_NOT_A_NUMBER = error("ERR", "value is not an integer or out of range")
+_TYPES = (b"normal", b"master", b"primary", b"replica", b"slave", b"pubsub")
+# What a library may say of itself, and how much of it is kept.
+_FACTS = (b"lib-name", b"lib-ver")
+_FACT_LIMIT = 256
+
+
+def fit(name: bytes) -> bool:
+    """Whether it may be a client's name."""
+    return all(33 <= each <= 126 for each in name)
+
+
+def describe(client: RedisConnection) -> bytes:
+    """Return the line of a client in CLIENT LIST."""
+    now = client.adapter.now()
+    fields = {
+        "id": client.id,
+        "addr": client.peer,
+        "laddr": client.here,
+        "fd": client.descriptor,
+        "name": client.name.decode("ascii", "replace"),
+        "age": int(now - client.made_at),
+        "idle": int(now - client.active_at),
+        "flags": "N",
+        "db": client.db,
+        "sub": 0,
+        "psub": 0,
+        "ssub": 0,
+        "multi": -1,
+        "cmd": client.last.lower(),
+        "user": client.user.decode("utf-8", "replace"),
+        "resp": client.resp,
+        "lib-name": client.facts.get(b"lib-name", b"").decode("ascii", "replace"),
+        "lib-ver": client.facts.get(b"lib-ver", b"").decode("ascii", "replace"),
+    }
+    return " ".join(f"{name}={value}" for name, value in fields.items()).encode() + b"\n"
+
+
+def _id(client: RedisConnection, words: Words) -> bytes:
+    return integer(client.id)
+
+
+def _getname(client: RedisConnection, words: Words) -> bytes:
+    return bulk(client.name) if client.name else null(client.resp)
+
+
+def _setname(client: RedisConnection, words: Words) -> bytes:
+    if not fit(words[2]):
+        return ODD_NAME
+    client.name = words[2]
+    return OK
+
+
+def _setinfo(client: RedisConnection, words: Words) -> bytes:
+    name, value = words[2].lower(), words[3]
+    if name not in _FACTS:
+        return error("ERR", f"Unrecognized option '{words[2].decode('utf-8', 'surrogateescape')}'")
+    if not fit(value):
+        return error("ERR", f"{name.decode()} cannot contain spaces, newlines or special characters.")
+    client.facts = {**client.facts, name: value[:_FACT_LIMIT]}
+    return OK
+
+
+def _on_or_off(client: RedisConnection, words: Words) -> bytes:
+    return OK if words[2].upper() in (b"ON", b"OFF") else _SYNTAX
+
+
+def _ok(client: RedisConnection, words: Words) -> bytes:
+    return OK
+
+
+def _info(client: RedisConnection, words: Words) -> bytes:
+    return bulk(describe(client))
+
+
+def _list(client: RedisConnection, words: Words) -> bytes:
+    everyone: Iterable[RedisConnection] = client.adapter.open
+    if len(words) == 4 and words[2].upper() == b"TYPE":
+        if words[3].lower() not in _TYPES:
+            return error("ERR", f"Unknown client type '{words[3].decode('utf-8', 'surrogateescape')}'")
+        everyone = everyone if words[3].lower() == b"normal" else ()
+    elif len(words) > 3 and words[2].upper() == b"ID":
+        numbers = [number_in(each, 1, 2**31 - 1) for each in words[3:]]
+        if None in numbers:
+            return error("ERR", "Invalid client ID")
+        everyone = [each for each in everyone if each.id in numbers]
+    elif len(words) > 2:
+        return _SYNTAX
+    return bulk(b"".join([describe(each) for each in everyone]))
+
+
+def _kill(client: RedisConnection, words: Words) -> bytes:
+    if len(words) == 3:
+        address = words[2].decode("utf-8", "replace")
+        found = [each for each in client.adapter.open if each.peer == address]
+        if not found:
+            return error("ERR", "No such client")
+        _end(client, found)
+        return OK
+    tests: list[Test] = []
+    spare = True
+    for option, value in zip(words[2::2], words[3::2]):
+        if option.upper() == b"SKIPME":
+            if value.upper() not in (b"YES", b"NO"):
+                return _SYNTAX
+            spare = value.upper() == b"YES"
+            continue
+        test = _test(option.upper(), value)
+        if test is None:
+            return _SYNTAX if option.upper() != b"ID" else error("ERR", "client-id should be greater than 0")
+        tests.append(test)
+    if len(words) % 2 or not tests:
+        return _SYNTAX
+    found = [
+        each for each in client.adapter.open if all(test(each) for test in tests) and not (spare and each is client)
+    ]
+    _end(client, found)
+    return integer(len(found))
+
+
+def _test(option: bytes, value: bytes) -> Optional[Test]:
+    text = value.decode("utf-8", "replace")
+    number = number_in(value, 1, 2**31 - 1)
+    if option == b"ID":
+        return None if number is None else lambda each: each.id == number
+    if option == b"ADDR":
+        return lambda each: each.peer == text
+    if option == b"LADDR":
+        return lambda each: each.here == text
+    if option == b"USER":
+        return lambda each: each.user == value
+    if option == b"TYPE" and value.lower() in _TYPES:
+        return lambda each: value.lower() == b"normal"
+    if option == b"MAXAGE" and number is not None:
+        return lambda each: each.adapter.now() - each.made_at >= number
+    return None
+
+
+def _end(client: RedisConnection, found: list[RedisConnection]) -> None:
+    for each in found:
+        # Who ends itself still gets its answer.
+        each.close() if each is client else each.cut()
+
+
+def _unblock(client: RedisConnection, words: Words) -> bytes:
+    if len(words) > 3 and words[3].upper() not in (b"TIMEOUT", b"ERROR"):
+        return error("ERR", "CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+    number = number_in(words[2], -(2**31), 2**31 - 1)
+    if number is None:
+        return _NOT_A_NUMBER
+    return integer(0)
+
+
+def _getredir(client: RedisConnection, words: Words) -> bytes:
+    return integer(-1)
+
+
+def _trackinginfo(client: RedisConnection, words: Words) -> bytes:
+    facts = [(bulk(b"flags"), array([bulk(b"off")])), (bulk(b"redirect"), integer(-1)), (bulk(b"prefixes"), array([]))]
+    return mapping(facts, client.resp)
+
+
+CLIENT_ANSWERS = {
+    "CLIENT|ID": _id,
+    "CLIENT|GETNAME": _getname,
+    "CLIENT|SETNAME": _setname,
+    "CLIENT|SETINFO": _setinfo,
+    "CLIENT|NO-EVICT": _on_or_off,
+    "CLIENT|NO-TOUCH": _on_or_off,
+    "CLIENT|CAPA": _ok,
+    "CLIENT|INFO": _info,
+    "CLIENT|LIST": _list,
+    "CLIENT|KILL": _kill,
+    "CLIENT|UNBLOCK": _unblock,
+    "CLIENT|GETREDIR": _getredir,
+    "CLIENT|TRACKINGINFO": _trackinginfo,
+}

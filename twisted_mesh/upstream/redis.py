@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Optional, cast
 
 from twisted_mesh.call import Call
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
+from twisted_mesh.model.redis_servers import RedisServers
 from twisted_mesh.redis_call import Pending, RedisCall
 from twisted_mesh.upstream.redis_pool import RedisPool, ServerOptions
+from twisted_mesh.upstream.redis_scatter import Scatter
+from twisted_mesh.upstream.redis_topology import Sharded, Topology
 
 if TYPE_CHECKING:
     from twisted_mesh.net.connect import Connector
@@ -29,6 +32,9 @@ class RedisForward:
         self._connector = connector
         self._env = env
         self._cells = Families(env.metrics).upstream(PROTOCOL, cluster.name)
+        self._config: RedisServers = cluster.config.redis or RedisServers.model_construct()
+        self.topology = topology_of(cluster, self._config, "", connector)
+        self._scatter = None if self.topology is None else Scatter(self.topology, self.send, env.random.random)
 
     def __repr__(self) -> str:
         return f"<RedisForward to {self.cluster!r}>"
@@ -38,9 +44,10 @@ class RedisForward:
 
         :raises MeshError: what went wrong at once; what goes wrong later comes out of what is returned.
         """
-        endpoint = self.cluster.pick(call)
-        call.endpoint = endpoint
         call.attempts += 1
+        if self._scatter is not None:
+            return self._scatter(cast(RedisCall, call))
+        call.endpoint = endpoint = self.cluster.pick(call)
         return self.send(cast(RedisCall, call), endpoint)
 
     def send(self, call: RedisCall, endpoint: Endpoint) -> Pending:
@@ -54,7 +61,16 @@ class RedisForward:
     @property
     def options(self) -> ServerOptions:
         """How servers are spoken to."""
-        return ServerOptions()
+        config = self._config
+        return ServerOptions(
+            connections=config.connections,
+            in_flight=config.in_flight,
+            silence=config.silence,
+            username=config.username,
+            password=config.password,
+            db=config.db,
+            read_only=self.topology is not None and self.topology.read_only,
+        )
 
     def _new_pool(self, endpoint: Endpoint) -> RedisPool:
         soon = self._connector.loop.call_soon
@@ -68,6 +84,27 @@ class RedisForward:
             pool = endpoint.pools.get(PROTOCOL)
             if isinstance(pool, RedisPool):
                 pool.configure(self.cluster, self.options)
+        if self.topology is not None:
+            self.topology.start()
 
     def stop(self) -> None:
         """Pools look after themselves, until their endpoints drain."""
+        if self.topology is not None:
+            self.topology.stop()
+
+
+def topology_of(cluster: Cluster, config: RedisServers, zone: str, connector: Connector) -> Optional[Topology]:
+    """Return where keys are in a cluster; None if each of its servers has all of them."""
+    if config.topology == "single":
+        return None
+    if config.topology == "sharded":
+        return Sharded(cluster, config, zone)
+    # Each is imported where it is needed: they bring along what asks servers.
+    if config.topology == "cluster":
+        from twisted_mesh.upstream.redis_slots import Slots
+
+        return Slots(cluster, config, zone, connector)
+    from twisted_mesh.upstream.redis_replicated import Replicated, Sentinels
+
+    kind = Sentinels if config.topology == "sentinel" else Replicated
+    return kind(cluster, config, zone, connector)

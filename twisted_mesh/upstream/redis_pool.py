@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from twisted_mesh.codec.commands import Command, find
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import Pending, RedisCall
 from twisted_mesh.sweep import Sweep
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 UNREACHABLE = (Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT)
 # How the mesh calls itself: what CLIENT LIST of a server shows.
 CLIENT_NAME = "twisted-mesh"
+PING: Command = find(b"PING")  # type: ignore[assignment]  # there is one
 # Seconds between two looks for connections that have been idle for too long.
 _IDLE_LOOK = 1.0
 
@@ -44,6 +46,10 @@ class ServerOptions:
     silence: float = 15.0
     username: str = ""
     password: str = ""
+    #: The database of clients that have selected none.
+    db: int = 0
+    #: Whether replicas of a Redis Cluster are to answer reads.
+    read_only: bool = False
 
 
 class RedisPool:
@@ -214,8 +220,10 @@ class RedisPool:
             commands.append((["HELLO", "3", *(["AUTH", *login] if login else [])], True))
         elif login:
             commands.append((["AUTH", *(login if options.username else login[1:])], True))
-        if db:
-            commands.append((["SELECT", str(db)], True))
+        if db or options.db:
+            commands.append((["SELECT", str(db or options.db)], True))
+        if options.read_only:
+            commands.append((["READONLY"], True))
         commands.append((["CLIENT", "SETNAME", CLIENT_NAME], False))
         return commands
 
@@ -256,6 +264,29 @@ class RedisPool:
             if not each.queue and not each.taken and each.idle_since and now - each.idle_since >= self.idle_timeout:
                 each.close()
         return bool(self._servers)
+
+    def mark(self, passed: Callable[[], None]) -> int:
+        """Have `passed` called for each connection once all that is in flight on it now is answered, or lost.
+
+        :returns: how many connections have something in flight.
+        """
+        # Nothing may come between the pieces of a large value.
+        busy = [each for each in self.servers if each.queue and not each.taken]
+        for server in busy:
+            call = RedisCall("", PING, (), b"", b"*1\r\n$4\r\nPING\r\n")
+            call.db, call.resp = server.db, server.resp
+            pending = Pending(call)
+            pending.began = call.connected = self.now()
+            pending.resume = passed
+            self.endpoint.active += 1
+            server.send(pending)
+        return len(busy)
+
+    def abort(self, error: MeshError) -> None:
+        """End the connections that have something in flight: it fails."""
+        for each in self.servers:
+            if each.queue:
+                each.fail(error)
 
     def drain(self) -> None:
         """Close what is idle; the rest is closed when it has been idle for a while."""

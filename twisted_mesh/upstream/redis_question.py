@@ -41,7 +41,8 @@ def login_words(login: Login) -> list[str]:
 class RedisQuestion(Probe):
     """Sends some commands, and gives `answered` the replies to all of them, or else `failed` why there are none.
 
-    An error reply is a `hiredis.ReplyError` among the replies; one to the login fails the question.
+    An error reply is a `hiredis.ReplyError` among the replies; one to the login fails the question.  `over` says that
+    nothing more will come.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class RedisQuestion(Probe):
     ) -> None:
         super().__init__(clock, timeout, failed)
         self.first = " ".join(commands[0])
+        self.over = False
         self._commands = commands
         self._login = login_words(login)
         self._answered = answered
@@ -75,6 +77,10 @@ class RedisQuestion(Probe):
         transport: Any = self._replies.transport
         if transport is not None:
             transport.abortConnection()
+
+    def finish(self) -> None:
+        super().finish()
+        self.over = True
 
     def replied(self, replies: list[Any]) -> None:
         """All replies are here."""

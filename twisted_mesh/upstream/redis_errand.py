@@ -1,0 +1,335 @@
+"""Carrying the commands of one call to the servers that have their keys, and their replies back in order.
+
+What a server says of the place of a key (MOVED, ASK) or of itself (READONLY, LOADING) never reaches the client as long
+as it can be followed: the command is sent to where it belongs.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Callable, Optional, Sequence, Union
+
+from twisted_mesh.codec.redis_facts import redirection
+from twisted_mesh.codec.resp import BULK_LIMIT
+from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, ReplyReader
+from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.redis_call import PartOfReplies, Pending, RedisCall, RedisReply
+from twisted_mesh.redis_words import words_for
+from twisted_mesh.stream import ByteStream, Trailers
+
+if TYPE_CHECKING:
+    from twisted_mesh.upstream.endpoint import Endpoint
+    from twisted_mesh.upstream.redis_topology import Topology
+
+# How often one call's commands are sent again at most because of what servers said.
+SEND_LIMIT = 16
+# How often commands that may be repeated are sent again where others of the call went well.
+_RETRIES = 1
+_ASKING = b"*1\r\n$6\r\nASKING\r\n"
+# What says that the server has no business with the command at the moment: it was not carried out.
+_LATER = (b"-TRYAGAIN", b"-CLUSTERDOWN", b"-READONLY")
+# What a replica says that cannot answer reads now; its primary can.
+_NOT_NOW = (b"-LOADING", b"-MASTERDOWN")
+
+Send = Callable[[RedisCall, "Endpoint"], Pending]
+Answer = Union[bytes, MeshError]
+
+
+class Item:
+    """One command: its bytes, its key (None where it has none), and the server that it is for if that is settled."""
+
+    __slots__ = ("data", "endpoint", "key")
+
+    def __init__(self, data: bytes, key: Optional[bytes] = None, endpoint: Optional[Endpoint] = None) -> None:
+        self.data = data
+        self.key = key
+        self.endpoint = endpoint
+
+
+def in_order(replies: Sequence[bytes]) -> bytes:
+    """Return the replies one after the other."""
+    return b"".join(replies)
+
+
+class Errand:
+    """The commands of one call.
+
+    :param finish: makes the body of the reply out of the replies to all items, in their order.
+    :param write: whether they are for primaries.
+
+    `pending` is what the call waits for.
+    """
+
+    __slots__ = (
+        "_answers",
+        "_call",
+        "_finish",
+        "_items",
+        "_left",
+        "_retries",
+        "_send",
+        "_sent",
+        "_topology",
+        "_write",
+        "pending",
+    )
+
+    def __init__(
+        self,
+        call: RedisCall,
+        topology: Topology,
+        send: Send,
+        items: Sequence[Item],
+        *,
+        write: bool,
+        finish: Callable[[Sequence[bytes]], bytes] = in_order,
+    ) -> None:
+        self._call = call
+        self._topology = topology
+        self._send = send
+        self._items = items
+        self._write = write
+        self._finish = finish
+        self._answers: list[Optional[Answer]] = [None] * len(items)
+        self._left = len(items)
+        self._sent = 0
+        self._retries = 0
+        self.pending = Pending(call)
+
+    def __repr__(self) -> str:
+        return f"<Errand of {len(self._items)} commands, {self._left} to come>"
+
+    # --- out
+
+    def begin(self) -> Pending:
+        """Send everything; return what the call waits for."""
+        self.send(range(len(self._items)))
+        return self.pending
+
+    def go_on(self, places: Sequence[int]) -> None:
+        """More is known now: send these again."""
+        if self._sent >= SEND_LIMIT:
+            why = self._topology.trouble or "it moves all the time"
+            error = MeshError(Kind.NO_ENDPOINT, f"cluster {self._topology.cluster.name}: {why}", origin=Origin.UPSTREAM)
+            for place in places:
+                self._settle(place, error)
+            self._end()
+        else:
+            self.send(places)
+
+    def send(self, places: Sequence[int]) -> None:
+        """Send these commands to where they belong: those for one server together."""
+        self._sent += 1
+        topology, call = self._topology, self._call
+        targets: dict[Endpoint, list[int]] = {}
+        for place in places:
+            item = self._items[place]
+            endpoint, key = item.endpoint, item.key
+            if endpoint is None:
+                group = topology.any_group() if key is None else topology.group(key)
+                if key is not None and topology.barred(self, place, key):
+                    continue
+                if group is None:
+                    topology.later(self, place)
+                    continue
+                try:
+                    endpoint = group.choose(call, self._write)
+                except MeshError as error:
+                    self._settle(place, error)
+                    continue
+            targets.setdefault(endpoint, []).append(place)
+        for endpoint, mine in targets.items():
+            self._send_to(endpoint, mine)
+        self._end()
+
+    def _send_to(self, endpoint: Endpoint, places: Sequence[int], asking: bool = False) -> None:
+        whole = len(places) == self._call.count == len(self._items) and not asking and self._finish is in_order
+        part = self._call if whole else self._part(places, asking)
+        self._call.endpoint = endpoint
+        conduct = endpoint.conduct
+        if conduct is not None and conduct.probe is self._call:
+            conduct.probe = part
+        try:
+            pending = self._send(part, endpoint)
+        except MeshError as error:
+            self._failed(endpoint, places, error, b"", 0)
+            return
+        if pending.done:
+            self._came(pending, endpoint, places, asking)
+        else:
+            pending.resume = partial(self._came, pending, endpoint, places, asking)
+
+    def _part(self, places: Sequence[int], asking: bool) -> RedisCall:
+        call = self._call
+        pieces = [self._items[place].data for place in places]
+        if asking:
+            pieces = [piece for each in pieces for piece in (_ASKING, each)]
+        data = b"".join(pieces)
+        part = RedisCall(call.listener, call.command, (), data, data)
+        part.count = len(pieces)
+        part.write, part.key, part.id = call.write, call.key, call.id
+        part.db, part.resp, part.version = call.db, call.resp, call.version
+        part.timeout, part.received = call.timeout, call.received
+        return part
+
+    # --- back
+
+    def _came(self, pending: Pending, endpoint: Endpoint, places: Sequence[int], asking: bool) -> None:
+        error, pending.error = pending.error, None
+        if error is not None:
+            if not isinstance(error, MeshError):
+                self.pending.fail(error)
+                return
+            had, answered = (error.had, error.answered) if isinstance(error, PartOfReplies) else (b"", 0)
+            if asking:
+                # The replies to ASKING are no client's.
+                had, answered = b"", 0
+            self._failed(endpoint, places, error, had, answered)
+        else:
+            self._replied(pending.value, endpoint, places, asking)
+        self._end()
+
+    def _replied(self, reply: RedisReply, endpoint: Endpoint, places: Sequence[int], asking: bool) -> None:
+        body = reply.body
+        if isinstance(body, ByteStream):
+            if len(places) == len(self._items) and self._finish is in_order and not asking:
+                self._left = -1
+                self.pending.fire(reply)
+            else:
+                _Collect(self, body, endpoint, places, asking)
+            return
+        if not reply.errors and len(places) == len(self._items) and self._finish is in_order and not asking:
+            self._left = -1
+            self.pending.fire(reply)
+            return
+        answers = reply.answers[1::2] if asking else reply.answers
+        self._take([body[start:end] for _, start, end in answers], endpoint, places)
+
+    def take(self, body: bytes, endpoint: Endpoint, places: Sequence[int], asking: bool) -> None:
+        """The whole replies to some commands are here."""
+        answers = ReplyReader(limit=len(body) + 1).feed(body)
+        pieces = [body[start:end] for _, start, end in answers[1 :: 2 if asking else 1]]
+        self._take(pieces, endpoint, places)
+        self._end()
+
+    def _take(self, replies: Sequence[bytes], endpoint: Endpoint, places: Sequence[int]) -> None:
+        if not self._topology.moving:
+            for place, reply in zip(places, replies):
+                self._settle(place, reply)
+            return
+        elsewhere: dict[tuple[Endpoint, bool], list[int]] = {}
+        for place, reply in zip(places, replies):
+            if reply[0] != ERROR or not self._again(place, reply, endpoint, elsewhere):
+                self._settle(place, reply)
+        for (target, asking), mine in elsewhere.items():
+            self._sent += 1
+            self._send_to(target, mine, asking)
+
+    def _again(
+        self, place: int, reply: bytes, endpoint: Endpoint, elsewhere: dict[tuple[Endpoint, bool], list[int]]
+    ) -> bool:
+        """See whether an error says that the command is to be sent again, and where."""
+        item, topology = self._items[place], self._topology
+        if self._sent >= SEND_LIMIT or (item.endpoint is not None and item.key is None):
+            return False
+        told = redirection(reply)
+        if told is not None:
+            target = topology.moved(told, endpoint)
+            if target is None:
+                return False
+            elsewhere.setdefault((target, told.once), []).append(place)
+            return True
+        if reply.startswith(_LATER):
+            topology.later(self, place)
+            return True
+        if reply.startswith(_NOT_NOW) and not self._write:
+            group = topology.any_group() if item.key is None else topology.group(item.key)
+            primary = None if group is None else group.primary
+            if primary is not None and primary is not endpoint:
+                topology.doubt(endpoint)
+                elsewhere.setdefault((primary, False), []).append(place)
+                return True
+        return False
+
+    def _failed(self, endpoint: Endpoint, places: Sequence[int], error: MeshError, had: bytes, answered: int) -> None:
+        """A server did not answer all of its commands."""
+        self._topology.doubt(endpoint)
+        if answered:
+            answers = ReplyReader(limit=len(had) + 1).feed(had)
+            self._take([had[start:end] for _, start, end in answers], endpoint, places[:answered])
+        rest = places[answered:]
+        if error.retryable and self._retries < _RETRIES and len(self._items) > 1 and not self._settled_here(rest):
+            self._retries += 1
+            self.send(rest)
+            return
+        for place in rest:
+            self._settle(place, error)
+
+    def _settled_here(self, places: Sequence[int]) -> bool:
+        """Whether each of these is for one server and no other."""
+        return all(self._items[place].endpoint is not None for place in places)
+
+    # --- the end
+
+    def _settle(self, place: int, answer: Answer) -> None:
+        if self._answers[place] is None:
+            self._answers[place] = answer
+            self._left -= 1
+
+    def _end(self) -> None:
+        if self._left or self.pending.done:
+            return
+        self._left = -1
+        failed = [each for each in self._answers if isinstance(each, MeshError)]
+        if len(failed) == len(self._answers):
+            error = failed[0]
+            self.pending.fail(MeshError(error.kind, error.detail, origin=error.origin, retryable=error.retryable))
+            return
+        replies = [words_for(each) if isinstance(each, MeshError) else each or b"" for each in self._answers]
+        for each in failed:
+            self._call.flag(each.kind)
+            self._call.details = self._call.details or each.detail
+        body = self._finish(replies)
+        if self._finish is in_order:
+            errors = sum(each[0] in (ERROR, BULK_ERROR) for each in replies)
+        else:
+            errors = int(body[0] in (ERROR, BULK_ERROR))
+        self.pending.fire(RedisReply(body, self._call.count, errors=errors))
+
+
+class _Collect:
+    """Takes in large replies that have to be put between others."""
+
+    def __init__(
+        self, errand: Errand, body: ByteStream, endpoint: Endpoint, places: Sequence[int], asking: bool
+    ) -> None:
+        self._errand = errand
+        self._body = body
+        self._where = endpoint, places, asking
+        self._pieces: list[bytes] = []
+        self._size = 0
+        body.attach(self)
+
+    def body_data(self, data: bytes) -> None:
+        """Keep a piece."""
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > BULK_LIMIT:
+            self._body.cancel()
+            self._lost(
+                MeshError(Kind.TOO_LARGE, f"replies of more than {BULK_LIMIT} bytes from one of several servers")
+            )
+
+    def body_ended(self, trailers: Trailers) -> None:
+        """All is here."""
+        endpoint, places, asking = self._where
+        self._errand.take(b"".join(self._pieces), endpoint, places, asking)
+
+    def body_failed(self, error: BaseException) -> None:
+        """It breaks off."""
+        self._lost(error if isinstance(error, MeshError) else MeshError(Kind.RESET, "the reply was cut"))
+
+    def _lost(self, error: MeshError) -> None:
+        for place in self._where[1]:
+            self._errand._settle(place, error)
+        self._errand._end()

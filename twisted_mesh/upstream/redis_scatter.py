@@ -1,0 +1,183 @@
+"""What becomes of one Redis call where keys are on several servers: one errand, several, or none at all."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Callable, Optional, Sequence
+
+from twisted_mesh.codec.command_kinds import Kind as Where
+from twisted_mesh.codec.command_split import merge, split
+from twisted_mesh.codec.gather import gather
+from twisted_mesh.codec.resp import error, pack
+from twisted_mesh.codec.scan_cursor import SERVERS_LIMIT, coded, step
+from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.upstream.endpoint import Endpoint
+from twisted_mesh.upstream.redis_errand import Errand, Item, Send
+from twisted_mesh.upstream.redis_topology import Topology
+
+CROSSSLOT = error("CROSSSLOT", "Keys in request don't hash to the same slot")
+# Scripts live in each server by itself; replicas get them from nobody.
+_EVERYWHERE = frozenset(["SCRIPT|LOAD", "SCRIPT|FLUSH", "SCRIPT|EXISTS"])
+
+
+class Scatter:
+    """Sends calls to where their keys are.
+
+    :param send: sends a call to one server.
+    :param draw: the dice.
+    """
+
+    def __init__(self, topology: Topology, send: Send, draw: Callable[[], float]) -> None:
+        self._topology = topology
+        self._send = send
+        self._draw = draw
+
+    def __call__(self, call: RedisCall) -> Pending:
+        """Begin a call.
+
+        :raises MeshError: what went wrong at once.
+        """
+        command = call.command
+        kind = command.kind
+        if kind is Where.KEYED:
+            return self._keyed(call)
+        if kind is Where.SPLIT:
+            return self._split(call)
+        if kind is Where.GATHER:
+            return self._scan(call) if command.name == "SCAN" else self._gather(call)
+        if command.name == "PUBLISH" and self._topology.spread and not self._topology.moving:
+            # Channels live where keys of their names would, or subscribers would have to listen everywhere.
+            return self._errand(call, [Item(self._whole(call), call.words()[1])])
+        return self._errand(call, [Item(self._whole(call))])
+
+    # --- by keys
+
+    def _keyed(self, call: RedisCall) -> Pending:
+        if call.count == 1:
+            return self._one(call)
+        data = call.data
+        return self._errand(call, [Item(data[start:end], key) for _, key, _, start, end in call.commands])
+
+    def _one(self, call: RedisCall) -> Pending:
+        command, body = call.command, call.body
+        specs = command.specs
+        if not isinstance(body, bytes):
+            return self._stream(call)
+        if len(specs) == 1 and specs[0].last == 0 and specs[0].counted is None and specs[0].index == 1:
+            return self._errand(call, [Item(body, call.key)])
+        words = call.words()
+        places = command.keys(words)
+        if not places:
+            return self._errand(call, [Item(body)])
+        keys = [words[place] for place in places]
+        if len(keys) > 1 and not self._together(keys):
+            return _answered(call, CROSSSLOT)
+        return self._errand(call, [Item(body, keys[0])])
+
+    def _together(self, keys: Sequence[bytes]) -> bool:
+        topology = self._topology
+        return not topology.spread or len({topology.shard(key) for key in keys}) == 1
+
+    def _stream(self, call: RedisCall) -> Pending:
+        """A command whose value is still on its way: it can be sent once."""
+        group = self._topology.group(call.key)
+        if group is None:
+            raise self._unknown()
+        endpoint = group.choose(call, self._for_primary(call))
+        call.endpoint = endpoint
+        return self._send(call, endpoint)
+
+    def _split(self, call: RedisCall) -> Pending:
+        words = call.words()
+        topology = self._topology
+        owner = topology.shard if topology.spread else _all_alike
+        try:
+            parts = split(call.command, words, owner)
+        except ValueError as wrong:
+            return _answered(call, error("ERR", str(wrong)))
+        if len(parts) == 1:
+            return self._errand(call, [Item(self._whole(call), words[1])])
+        items = [Item(part.data, part.words[1]) for part in parts]
+        return self._errand(call, items, partial(merge, call.command, parts))
+
+    # --- from everybody
+
+    def _gather(self, call: RedisCall) -> Pending:
+        command = call.command
+        groups = self._topology.groups()
+        targets: list[Optional[Endpoint]] = [each.primary for each in groups]
+        if command.name in _EVERYWHERE and self._topology.config.read != "primary":
+            targets += [replica for each in groups for replica in each.replicas]
+        if not groups or None in targets:
+            raise self._unknown()
+        data = self._whole(call)
+        items = [Item(data, None, each) for each in targets]
+        words = call.words()
+        if len(items) == 1 and command.name != "INFO":
+            return self._errand(call, items)
+        return self._errand(call, items, lambda replies: gather(command, words, replies, self._draw))
+
+    def _scan(self, call: RedisCall) -> Pending:
+        words, groups = call.words(), self._topology.groups()
+        if len(groups) > SERVERS_LIMIT:
+            return _answered(call, error("ERR", f"SCAN goes over at most {SERVERS_LIMIT} servers"))
+        if not groups:
+            raise self._unknown()
+        if len(groups) == 1:
+            return self._errand(call, [Item(self._whole(call), None, self._primary(0))])
+        # An order that stays while a client goes from one to the next.
+        order = sorted(range(len(groups)), key=lambda place: groups[place].name)
+        try:
+            server, cursor = step(words[1], len(groups))
+        except ValueError as wrong:
+            return _answered(call, error("ERR", str(wrong)))
+        data = pack([words[0], cursor, *words[2:]])
+        item = Item(data, None, self._primary(order[server]))
+        return self._errand(call, [item], lambda replies: _scanned(replies[0], server, len(groups)))
+
+    def _primary(self, place: int) -> Endpoint:
+        primary = self._topology.groups()[place].primary
+        if primary is None:
+            raise self._unknown()
+        return primary
+
+    # --- all of them
+
+    def _errand(
+        self, call: RedisCall, items: Sequence[Item], finish: Optional[Callable[[Sequence[bytes]], bytes]] = None
+    ) -> Pending:
+        write = self._for_primary(call)
+        if finish is None:
+            return Errand(call, self._topology, self._send, items, write=write).begin()
+        return Errand(call, self._topology, self._send, items, write=write, finish=finish).begin()
+
+    def _for_primary(self, call: RedisCall) -> bool:
+        return call.write or not call.command.read_only
+
+    def _whole(self, call: RedisCall) -> bytes:
+        body = call.body
+        assert isinstance(body, bytes), "only values of single keys come as they are sent"
+        return body
+
+    def _unknown(self) -> MeshError:
+        name = self._topology.cluster.name
+        why = self._topology.trouble or "not every server is known"
+        return MeshError(Kind.NO_ENDPOINT, f"cluster {name}: {why}", origin=Origin.UPSTREAM)
+
+
+def _all_alike(key: bytes) -> int:
+    return 0
+
+
+def _scanned(reply: bytes, server: int, servers: int) -> bytes:
+    try:
+        return coded(reply, server, servers)
+    except ValueError as wrong:
+        return error("ERR", str(wrong))
+
+
+def _answered(call: RedisCall, reply: bytes) -> Pending:
+    pending = Pending(call)
+    pending.fire(RedisReply(reply, errors=1, local=True))
+    return pending

@@ -1,0 +1,126 @@
+"""A Redis Cluster: 16,384 slots that groups of servers have, and that move while commands are on their way."""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+from typing import TYPE_CHECKING, Any, Hashable, Optional, Sequence
+
+import hiredis
+
+from twisted_mesh.codec.redis_facts import Place, Redirection, Shard, shards
+from twisted_mesh.codec.slots import SLOTS, hash_tag, slot
+from twisted_mesh.policy.slot_map import SlotMap
+from twisted_mesh.upstream.redis_follow import Following
+from twisted_mesh.upstream.redis_group import Group
+
+if TYPE_CHECKING:
+    from twisted_mesh.model.redis_servers import RedisServers
+    from twisted_mesh.net.connect import Connector
+    from twisted_mesh.upstream.cluster import Cluster
+    from twisted_mesh.upstream.endpoint import Endpoint
+
+_SLOTS = [["CLUSTER", "SLOTS"]]
+
+
+class Slots(Following):
+    """Who has which slot, as CLUSTER SLOTS of any node says, and as redirections correct it."""
+
+    spread = True
+
+    def __init__(self, cluster: Cluster, config: RedisServers, zone: str, connector: Connector) -> None:
+        self._map: SlotMap[Group] = SlotMap()
+        self._groups: dict[str, Group] = {}
+        super().__init__(cluster, config, zone, connector)
+        self.read_only = config.read != "primary"
+
+    def __repr__(self) -> str:
+        return f"<Slots of {len(self._groups)} groups>"
+
+    def group(self, key: bytes) -> Optional[Group]:
+        return self._map.owners[crc_hqx(hash_tag(key) if b"{" in key else key, 0) % SLOTS]
+
+    def shard(self, key: bytes) -> Hashable:
+        return slot(key)
+
+    def lane(self, key: bytes) -> Hashable:
+        return slot(key)
+
+    def groups(self) -> Sequence[Group]:
+        return list(self._groups.values())
+
+    # --- asking
+
+    def ask(self) -> None:
+        nodes = list(self.cluster.usable) or list(self.cluster.endpoints)
+        self._env.random.shuffle(nodes)
+        self._ask_one(nodes, "there is no endpoint")
+
+    def _ask_one(self, nodes: list[Endpoint], why: str) -> None:
+        if not nodes:
+            self.nothing_told(why)
+            return
+        node = nodes.pop()
+
+        def failed(reason: str) -> None:
+            self._ask_one(nodes, f"{node.address}: {reason}")
+
+        def answered(replies: Sequence[Any]) -> None:
+            try:
+                found = shards(replies[0])
+                if not found:
+                    raise ValueError("it knows of no slot that anybody has")
+            except ValueError as wrong:
+                failed(str(replies[0]) if isinstance(replies[0], hiredis.ReplyError) else str(wrong))
+                return
+            self._learn(found, node.target.host)
+            self.told()
+
+        self.question(node.target, _SLOTS, answered, failed)
+
+    def _learn(self, found: Sequence[Shard], by: str) -> None:
+        """Have the groups that a node told of."""
+        everyone = [place for each in found for place in (each.primary, *each.replicas)]
+        self.have_endpoints(self.endpoints_of(everyone, by))
+        groups: dict[str, Group] = {}
+        told = []
+        for each in found:
+            group = self._group_of(each.primary, by)
+            groups[group.name] = group
+            replicas = self.endpoints_of(each.replicas, by)
+            group.have(self.endpoint_of(each.primary, by), replicas)
+            told.append((group, each.ranges))
+        self._groups = groups
+        before = self._map.owners
+        lanes: dict[Group, list[int]] = {}
+        for changed in self._map.assign(told):
+            owner = before[changed]
+            if owner is not None:
+                lanes.setdefault(owner, []).append(changed)
+        for owner, changes in lanes.items():
+            self.bar(changes, owner.primary)
+
+    def _group_of(self, primary: Place, by: str) -> Group:
+        name = self.endpoint_of(primary, by).address
+        return self._groups.get(name) or self._new_group(name)
+
+    # --- what servers say
+
+    def moved(self, told: Redirection, by: Endpoint) -> Optional[Endpoint]:
+        endpoint = self.stranger(told.place, by.target.host)
+        if endpoint is None:
+            return None
+        if told.once:
+            return endpoint
+        group = self._groups.get(endpoint.address)
+        if group is None:
+            group = self._groups[endpoint.address] = self._new_group(endpoint.address)
+            group.have(endpoint)
+        owner = self._map.owners[told.slot]
+        # A replica that does not serve reads sends them to its own primary, which is no news.
+        if self._map.move(told.slot, group):
+            self.bar([told.slot], None if owner is None else owner.primary)
+            self.doubt(by)
+        return endpoint
+
+    def describe(self) -> dict[str, object]:
+        return {**super().describe(), "slots": SLOTS - self._map.owners.count(None)}

@@ -1,0 +1,178 @@
+"""Where keys are: what the shapes of a group of Redis servers have in common, and the two that ask nobody.
+
+`Topology` is what is asked about keys.  `Errand`s (`redis_errand`) carry commands there and deal with what servers say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Hashable, Optional, Sequence
+
+from twisted_mesh.codec.redis_facts import Redirection
+from twisted_mesh.policy.key_hash import KEY_HASHES
+from twisted_mesh.policy.ring import Maglev
+from twisted_mesh.policy.shards import Ketama, Modulo, ketama_name, tag_of
+from twisted_mesh.upstream.redis_group import Group
+
+if TYPE_CHECKING:
+    from twisted_mesh.model.redis_servers import RedisServers
+    from twisted_mesh.upstream.cluster import Cluster
+    from twisted_mesh.upstream.endpoint import Endpoint
+    from twisted_mesh.upstream.redis_errand import Errand
+
+# Keys whose server is remembered, and how long they may be.
+_KNOWN_KEYS = 65_536
+_KNOWN_SIZE = 128
+# Entries of a Maglev table for shards; a prime.  It is made at once, as keys may never be placed by another one first.
+_MAGLEV_SIZE = 10_007
+
+
+class Topology:
+    """The groups of servers of one cluster.
+
+    `spread`: keys are on several of them.  `moving`: what servers say may change who has what, so replies are looked
+    at.  `read_only`: connections must say that they only read, or replicas refuse.
+    """
+
+    spread = False
+    moving = False
+    read_only = False
+    #: Why not enough is known, for people; "" if it is.
+    trouble = ""
+
+    def __init__(self, cluster: Cluster, config: RedisServers, zone: str) -> None:
+        self.cluster = cluster
+        self.config = config
+        self._zone = zone
+        cluster.on_change.append(self._changed)
+
+    def start(self) -> None:
+        """Begin to follow what changes."""
+
+    def stop(self) -> None:
+        """Follow it no longer."""
+        if self._changed in self.cluster.on_change:
+            self.cluster.on_change.remove(self._changed)
+
+    def group(self, key: bytes) -> Optional[Group]:
+        """Return the group that has a key; None if that is not known yet."""
+        raise NotImplementedError
+
+    def shard(self, key: bytes) -> Hashable:
+        """Return what the keys of one command must share."""
+        return self.group(key)
+
+    def groups(self) -> Sequence[Group]:
+        """Return every group, in an order that stays."""
+        raise NotImplementedError
+
+    def any_group(self) -> Optional[Group]:
+        """Return a group for what has no key; None if there is none yet."""
+        groups = self.groups()
+        return groups[int(self.cluster.env.random.random() * len(groups))] if groups else None
+
+    def doubt(self, endpoint: Optional[Endpoint]) -> None:
+        """Something speaks for a change: of this server, or in general."""
+
+    def later(self, errand: Errand, place: int) -> None:
+        """Have a command of an errand sent again once more is known."""
+        raise NotImplementedError
+
+    def moved(self, told: Redirection, by: Endpoint) -> Optional[Endpoint]:
+        """A server has sent a command elsewhere; return where, None if that cannot be followed."""
+        return None
+
+    def barred(self, errand: Errand, place: int, key: bytes) -> bool:
+        """Whether a command has to wait until what was sent elsewhere before it is answered; it is sent then."""
+        return False
+
+    def describe(self) -> dict[str, object]:
+        """Everything worth showing to an operator."""
+        return {"topology": self.config.topology, "groups": [each.describe() for each in self.groups()]}
+
+    def _changed(self, cluster: Cluster) -> None:
+        for each in self.groups():
+            each.refresh()
+
+    def _new_group(self, name: str) -> Group:
+        return Group(name, self.cluster, self.config.read, self._zone)
+
+
+class Sharded(Topology):
+    """Each endpoint of the configuration has a part of the keys, by a table that is made of their names."""
+
+    spread = True
+
+    def __init__(self, cluster: Cluster, config: RedisServers, zone: str) -> None:
+        super().__init__(cluster, config, zone)
+        placing = config.placing
+        self._eject = placing.eject
+        self._hash = KEY_HASHES[placing.hash]
+        self._tag = tag_of(placing.tag.encode())
+        self._kind = placing.distribution
+        self._known: dict[bytes, Group] = {}
+        # By the name that keys are placed by.
+        self._groups: dict[str, Group] = {}
+        self._made: tuple[tuple[str, int], ...] = ()
+        self._table: Optional[Ketama[Group] | Modulo[Group] | Maglev[Group]] = None
+        self._changed(cluster)
+
+    def group(self, key: bytes) -> Optional[Group]:
+        found = self._known.get(key)
+        if found is None and self._table is not None:
+            found = self._table.pick(self._hash(self._tag(key)))
+            if len(key) <= _KNOWN_SIZE:
+                if len(self._known) >= _KNOWN_KEYS:
+                    self._known.clear()
+                self._known[key] = found
+        return found
+
+    def groups(self) -> Sequence[Group]:
+        return list(self._groups.values())
+
+    def _changed(self, cluster: Cluster) -> None:
+        shards = self._shards()
+        groups = {}
+        for name, endpoint, _ in shards:
+            group = groups[name] = self._groups.get(name) or self._new_group(name)
+            if group.primary is not endpoint:
+                group.have(endpoint)
+            else:
+                group.refresh()
+        self._groups = groups
+        if self._eject:
+            shards = [each for each in shards if each[1] in cluster.usable or each[1] in cluster.trials] or shards
+        made = tuple((name, weight) for name, _, weight in shards)
+        if made != self._made:
+            self._made = made
+            self._known = {}
+            self._table = self._new_table(made) if made else None
+
+    def _new_table(self, made: Sequence[tuple[str, int]]) -> Ketama[Group] | Modulo[Group] | Maglev[Group]:
+        names, weights = zip(*made)
+        groups = [self._groups[name] for name in names]
+        if self._kind == "maglev":
+            return Maglev(groups, names, weights, size=_MAGLEV_SIZE)
+        return Ketama(groups, names, weights) if self._kind == "ketama" else Modulo(groups, names, weights)
+
+    def _shards(self) -> list[tuple[str, Optional[Endpoint], int]]:
+        """Return for each shard its name, its server and its weight, in the order of the configuration."""
+        configured = self.cluster.config.endpoints
+        if not configured:
+            return _instances(self.cluster.endpoints)
+        found: list[tuple[str, Optional[Endpoint], int]] = []
+        for each in configured:
+            address = each.address
+            name = each.name or (str(address) if address.path else ketama_name(address.host, address.port))
+            # A name that stands for several addresses is still one server.
+            servers = self.cluster.resolved(str(address))
+            found.append((name, servers[0] if servers else None, each.weight))
+        return found
+
+
+def _instances(endpoints: Sequence[Endpoint]) -> list[tuple[str, Optional[Endpoint], int]]:
+    """Return the shards of a service: by their label ``shard``, or by the name of the instance."""
+    found: dict[str, tuple[str, Optional[Endpoint], int]] = {}
+    for each in endpoints:
+        name = each.labels.get("shard") or each.instance or each.address
+        found.setdefault(name, (name, each, each.declared_weight))
+    return [found[name] for name in sorted(found)]

@@ -157,3 +157,79 @@ def test_it_says_what_it_is(calls: int) -> None:
     world = World(calls=calls)
     world.call()
     assert repr(world.forward) == f"<Limited <Room of api: 1 of {calls} calls, 0 waiting>>"
+
+
+# --- priorities
+
+
+class Prioritised(World):
+    """A world whose calls have priorities."""
+
+    def call_as(self, *priorities: int) -> None:
+        for each in priorities:
+            call = a_call()
+            call.priority = each
+            self.calls.append(call)
+            self.runs.append(Run(self.forward, call))
+
+
+def test_what_matters_more_is_served_first() -> None:
+    world = Prioritised(calls=1, waiting=10)
+    world.call_as(0, -1, 0, 1, -1, 1, 0)
+    served = []
+    order = [0, 3, 5, 2, 6, 1, 4]
+    for at in order:
+        served.append(world.calls[at] in world.cluster.room.held)  # type: ignore[union-attr]
+        world.end(at)
+    assert served == [True] * 7
+    assert world.env.clock.getDelayedCalls() == []
+
+
+def test_what_matters_less_makes_room_in_a_full_queue() -> None:
+    world = Prioritised(calls=1, waiting=2)
+    world.call_as(0, -1, 0)
+    world.call_as(1)
+    assert world.refused() == [1]
+    world.call_as(1)
+    assert world.refused() == [1, 2]
+    # Nobody who waits matters less than these.
+    world.call_as(1, 0, -1)
+    assert world.refused() == [1, 2, 5, 6, 7]
+    assert world.about == (1, 2)
+    assert world.env.count("upstream_overflows_total", "http", "api") == 5
+
+
+def test_a_priority_may_have_limits_of_its_own() -> None:
+    world = Prioritised(calls=2, waiting=0, priorities={"low": {"calls": 1, "waiting": 1}, "high": {"calls": 2}})
+    world.call_as(0, 0, 0)
+    assert world.refused() == [2]
+    world.call_as(-1, -1, -1)
+    assert world.refused() == [2, 5]
+    world.call_as(1, 1, 1)
+    assert world.refused() == [2, 5]
+    room: Any = world.cluster.describe()["room"]
+    assert (room["calls"], room["waiting"]) == (2, 0)
+    shown = {name: (each["calls"], each["waiting"]) for name, each in room["priorities"].items()}
+    assert shown == {"low": (1, 1), "high": (2, 1)}
+    assert world.env.count("cluster_priority_calls_active", "api", "low") == 1
+    assert world.env.count("cluster_priority_calls_waiting", "api", "high") == 1
+    world.end(3)
+    assert world.env.count("cluster_priority_calls_waiting", "api", "low") == 0
+    assert len(world.parked) == 6
+
+
+def test_priorities_follow_a_reload() -> None:
+    world = Prioritised(calls=1, waiting=1, priorities={"low": {"calls": 1, "waiting": 1}})
+    world.call_as(-1, -1)
+    after = world.made(calls=1, waiting=1, priorities={"high": {"calls": 1, "waiting": 0}})
+    after.adopt(world.cluster)
+    after.start()
+    world.cluster.stop()
+    world.forward = Limited(after, "http", world._forward)
+    # Low has no room of its own any more, what is in the old one goes on there.
+    world.call_as(-1, -1, -1, 1, 1)
+    assert world.refused() == [4, 6]
+    world.end(0)
+    assert len(world.parked) == 4
+    world.env.clock.advance(1.0)
+    assert world.refused() == [3, 4, 6]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, Optional
+
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
@@ -44,15 +46,33 @@ class Breaker(Model):
         return self
 
 
+class PriorityLimits(Model):
+    """How many calls of one priority a cluster has at once, apart from those of the others."""
+
+    calls: int = Field(default=1024, ge=1, description="Calls in flight.")
+    waiting: int = Field(default=1024, ge=0, description="Calls that wait for one of those to end; more are refused.")
+    wait: Duration = Field(default=1.0, description="How long they wait.")
+
+
 class Limits(Model):
     """How many calls a cluster has at once, over all of its endpoints and all routes that lead there.
 
-    A call counts from its first try until its last byte; for TCP that is the whole connection.
+    A call counts from its first try until its last byte; for TCP that is the whole connection.  Of those that wait the
+    ones with a higher priority come first, and where too many do, they take the places of others.
     """
 
     calls: int = Field(default=1024, ge=1, description="Calls in flight.")
     waiting: int = Field(default=1024, ge=0, description="Calls that wait for one of those to end; more are refused.")
     wait: Duration = Field(default=1.0, description="How long they wait.")
+    connections: Optional[int] = Field(
+        default=None,
+        ge=1,
+        description="Connections to all endpoints together, beside what pool allows for each; any number if not given.",
+    )
+    priorities: dict[Literal["low", "default", "high"], PriorityLimits] = Field(
+        default={},
+        description="Limits of their own for calls of routes with these priorities; the others share those above.",
+    )
 
 
 class Outlier(Model):

@@ -15,6 +15,7 @@ from twisted_mesh.policy.balance import BALANCES, pick_random
 from twisted_mesh.policy.ewma import peak_ewma
 from twisted_mesh.policy.health import usable
 from twisted_mesh.upstream.conducts import Conducts
+from twisted_mesh.upstream.connections import Connections
 from twisted_mesh.upstream.discovered import Discovered
 from twisted_mesh.upstream.endpoint import DRAINING, Endpoint
 from twisted_mesh.upstream.health import HealthChecks
@@ -79,6 +80,8 @@ class Cluster:
         self._trials: list[Endpoint] = []
         self._special = self._keyed is not None
         self.room = None if config.limits is None else Room(name, config.limits, env)
+        most_open = None if config.limits is None else config.limits.connections
+        self.connections = None if most_open is None else Connections(most_open)
         self._resting = Resting(env.clock, self._choose)
         self._next: Callable[[], Endpoint] = self._none
         self._known: dict[str, Endpoint] = {}
@@ -206,6 +209,8 @@ class Cluster:
             self._discovered.adopt(old._discovered)
         if self.room is not None and old.room is not None:
             self.room = old.room
+        if self.connections is not None and old.connections is not None:
+            self.connections = old.connections
         if self._keyed is not None and old._keyed is not None:
             self._keyed.adopt(old._keyed)
         self._settle()
@@ -218,6 +223,8 @@ class Cluster:
         self._running = True
         if self.room is not None and self.config.limits is not None:
             self.room.configure(self.config.limits)
+            if self.connections is not None and self.config.limits.connections is not None:
+                self.connections.configure(self.config.limits.connections)
         if self._overrides is not None:
             self._overruling = self._overrides.follow(self._overruled)
         self._settle()
@@ -280,6 +287,7 @@ class Cluster:
             "panicking": self.panicking,
             "trouble": self.trouble,
             "room": None if self.room is None else self.room.describe(),
+            "connections": None if self.connections is None else self.connections.describe(),
             "usable": [each.address for each in self.usable],
             "endpoints": [each.describe() for each in self.endpoints],
             "names": {

@@ -150,6 +150,7 @@ class HttpForward:
             self._connector,
             self._reader,
             self._cells,
+            cluster.connections,
         )
         endpoint.pools[PROTOCOL] = pool
         self._sweep.wake()
@@ -168,7 +169,7 @@ class HttpForward:
         for endpoint in self.cluster.endpoints:
             pool = endpoint.pools.get(PROTOCOL)
             if isinstance(pool, HttpPool):
-                pool.configure(self.cluster.config.pool, self.cluster.connect_timeout)
+                pool.configure(self.cluster.config.pool, self.cluster.connect_timeout, self.cluster.connections)
                 self._sweep.wake()
 
     def stop(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Optional
 
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.park import Parked
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from twisted_mesh.interfaces import Env
     from twisted_mesh.model import Pool as PoolOptions
     from twisted_mesh.net.connect import Connector
+    from twisted_mesh.upstream.connections import Connections
     from twisted_mesh.upstream.endpoint import Endpoint
 
 # Seconds between two log lines about the same habit of an endpoint.
@@ -38,6 +39,7 @@ class HttpPool:
         "_max_idle",
         "_max_uses",
         "_reader",
+        "_shared",
         "_surplus_at",
         "_unsaid",
         "cells",
@@ -59,6 +61,7 @@ class HttpPool:
         connector: Connector,
         reader: ResponseReader,
         cells: UpstreamCells,
+        shared: Optional[Connections] = None,
     ) -> None:
         self.endpoint = endpoint
         self.cells = cells
@@ -73,19 +76,29 @@ class HttpPool:
         self._env = env
         self._connector = connector
         self._reader = reader
-        self.configure(options, connect_timeout)
+        self._shared: Optional[Connections] = None
+        self.configure(options, connect_timeout, shared)
 
     def __repr__(self) -> str:
         state = "draining " if self.draining else ""
         return f"<HttpPool {state}{self.open} open, {len(self.idle)} idle, {len(self.waiting)} waiting>"
 
-    def configure(self, options: PoolOptions, connect_timeout: float) -> None:
-        """Go by these options from now on."""
+    def configure(self, options: PoolOptions, connect_timeout: float, shared: Optional[Connections] = None) -> None:
+        """Go by these options from now on.
+
+        :param shared: counts the connections of the whole cluster; None where they are not limited.
+        """
+        if shared is not self._shared:
+            if self._shared is not None:
+                self._shared.leave(self, self.open)
+            if shared is not None:
+                shared.join(self, self.open)
+            self._shared = shared
         self.options = options
         self._max_idle = options.max_idle
         self._max_uses = options.max_requests or sys.maxsize
         self._connect_timeout = connect_timeout
-        self._next()
+        self.next()
 
     async def connect(self) -> HttpUpstream:
         """Return a connection, usually a new one; a call that has to wait may get one that came back.
@@ -93,7 +106,7 @@ class HttpPool:
         :raises MeshError: `Kind.CONNECT_FAILED`, `Kind.CONNECT_TIMEOUT`, or `Kind.OVERFLOW`: too many wait already, or
             this one has waited too long.
         """
-        while self.open >= self.options.max_connections:
+        while self.open >= self.options.max_connections or not (self._shared is None or self._shared.take(self)):
             await self._wait()
             if self.idle:
                 return self.idle.pop()
@@ -108,8 +121,7 @@ class HttpPool:
             raise
         finally:
             if not made:
-                self.open -= 1
-                self._next()
+                self._gone()
         self.cells.connects.value += 1
         return connection
 
@@ -159,16 +171,19 @@ class HttpPool:
             connection.close()
             return
         connection.idle_since = self.now()
+        if self._shared is not None and not self.waiting and self._shared.wanted:
+            # Another endpoint of the cluster needs its place.
+            connection.close()
+            return
         self.idle.append(connection)
         if self.waiting:
-            self._next()
+            self.next()
 
     def lost(self, connection: HttpUpstream) -> None:
         """A connection is gone."""
-        self.open -= 1
         if connection in self.idle:
             self.idle.remove(connection)
-        self._next()
+        self._gone()
 
     def surplus(self, connection: HttpUpstream) -> None:
         """An endpoint sent bytes that belong to no reply; said once in `LOG_EVERY` seconds, as some do it each time."""
@@ -185,16 +200,40 @@ class HttpPool:
             more=more,
         )
 
-    def _next(self) -> None:
+    def _gone(self) -> None:
+        self.open -= 1
+        if self._shared is not None:
+            self._shared.give()
+            self._maybe_leave()
+        self.next()
+
+    def _maybe_leave(self) -> None:
+        """A pool that is done with shares nothing more."""
+        if self._shared is not None and self.draining and not self.open:
+            self._shared.leave(self)
+            self._shared = None
+
+    def spare(self) -> bool:
+        """Close the connection that was idle for longest; returns whether there was any."""
+        if not self.idle:
+            return False
+        self.idle.pop(0).close()
+        return True
+
+    def next(self) -> None:
+        """Serve calls that wait, as far as there is something for them."""
         # One loop, not one frame for each call: a connect that fails at once gets here again from inside `fire`.
         if self._handing_out:
             return
         self._handing_out = True
         try:
-            while self.waiting and (self.idle or self.open < self.options.max_connections):
+            while self.waiting and (self.idle or self._may_open()):
                 self.waiting.popleft().fire(None)
         finally:
             self._handing_out = False
+
+    def _may_open(self) -> bool:
+        return self.open < self.options.max_connections and (self._shared is None or self._shared.free)
 
     # --- time
 
@@ -217,3 +256,4 @@ class HttpPool:
         idle, self.idle = self.idle, []
         for each in idle:
             each.close()
+        self._maybe_leave()

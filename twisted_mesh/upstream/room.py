@@ -6,7 +6,7 @@ What one cluster cannot take must not use up what the others need: connections, 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Awaitable, NamedTuple
+from typing import TYPE_CHECKING, Awaitable, Mapping, NamedTuple, Optional, Union
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
@@ -14,42 +14,67 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Proceed
 from twisted_mesh.metrics import Cell
 from twisted_mesh.park import Parked
+from twisted_mesh.policy.shedding import PRIORITIES
 
 if TYPE_CHECKING:
-    from twisted_mesh.model.resilience import Limits
+    from twisted_mesh.model.resilience import Limits, PriorityLimits
     from twisted_mesh.upstream.cluster import Cluster
 
 
 class _Waiting(NamedTuple):
     call: Call
     parked: Parked[None]
+    overflows: Cell
 
 
 class Room:
     """Counts the calls of one cluster, each from its first try until its last byte.
 
-    `held` are those it has, `waiting` those that wait, in the order in which they came.
+    `held` are those it has, `waiting` those that wait: the higher priority first, and in the order in which they came.
+    `others` are the rooms of the priorities that have limits of their own; calls of those are not counted here.
     """
 
-    __slots__ = ("_active", "_env", "_limits", "_name", "_queued", "held", "waiting")
+    __slots__ = ("_active", "_env", "_limits", "_name", "_queued", "held", "others", "waiting")
 
-    def __init__(self, cluster: str, limits: Limits, env: Env) -> None:
+    def __init__(
+        self, cluster: str, limits: Union[Limits, PriorityLimits], env: Env, cells: Optional[tuple[Cell, Cell]] = None
+    ) -> None:
         families = Families(env.metrics)
         self.held: set[Call] = set()
         self.waiting: deque[_Waiting] = deque()
+        self.others: dict[int, Room] = {}
         self._name = cluster
         self._env = env
         self._limits = limits
-        self._active = families.cluster_calls.labels(cluster)
-        self._queued = families.cluster_waiting.labels(cluster)
+        self._active, self._queued = cells or (
+            families.cluster_calls.labels(cluster),
+            families.cluster_waiting.labels(cluster),
+        )
+        self._divide(getattr(limits, "priorities", {}))
 
     def __repr__(self) -> str:
         return f"<Room of {self._name}: {len(self.held)} of {self._limits.calls} calls, {len(self.waiting)} waiting>"
 
-    def configure(self, limits: Limits) -> None:
+    def configure(self, limits: Union[Limits, PriorityLimits]) -> None:
         """Go by these limits from now on; what is there stays."""
         self._limits = limits
+        self._divide(getattr(limits, "priorities", {}))
         self._next()
+
+    def _divide(self, priorities: Mapping[str, PriorityLimits]) -> None:
+        """Have a room for each of these priorities; who is or waits in one that is no more goes on there."""
+        before, self.others = self.others, {}
+        for name, limits in priorities.items():
+            known = before.pop(PRIORITIES[name], None)
+            if known is None:
+                known = Room(f"{self._name}, priority {name}", limits, self._env, _cells(self._env, self._name, name))
+            else:
+                known.configure(limits)
+            self.others[PRIORITIES[name]] = known
+
+    def of(self, call: Call) -> Room:
+        """Return the room for calls of this priority."""
+        return self.others.get(call.priority, self)
 
     def take(self, call: Call) -> bool:
         """Take a call in if there is room and nobody waits; returns whether it is in."""
@@ -63,18 +88,18 @@ class Room:
     async def wait(self, call: Call, overflows: Cell) -> None:
         """Wait for a turn.
 
+        Where too many wait already, the last of those with a lower priority makes room.
+
         :param overflows: counts those who get none.
         :raises MeshError: `Kind.OVERFLOW`: too many wait already, or it took too long.
         """
         limits = self._limits
-        if len(self.waiting) >= limits.waiting:
+        if len(self.waiting) >= limits.waiting and not self._displaced(call):
             overflows.value += 1
-            detail = f"cluster {self._name} has {len(self.held)} calls, and {len(self.waiting)} wait"
-            raise MeshError(Kind.OVERFLOW, detail)
-        entry = _Waiting(call, Parked())
-        self.waiting.append(entry)
-        self._queued.value = len(self.waiting)
-        timer = self._env.clock.callLater(limits.wait, self._waited_too_long, entry, limits.wait, overflows)
+            raise self._full()
+        entry = _Waiting(call, Parked(), overflows)
+        self._line_up(entry)
+        timer = self._env.clock.callLater(limits.wait, self._waited_too_long, entry, limits.wait)
         try:
             await entry.parked
         finally:
@@ -85,11 +110,38 @@ class Room:
     def describe(self) -> dict[str, object]:
         """Everything worth showing to an operator."""
         limits = self._limits
-        return {
+        shown: dict[str, object] = {
             "calls": len(self.held),
             "waiting": len(self.waiting),
             "limits": {"calls": limits.calls, "waiting": limits.waiting, "wait": limits.wait},
         }
+        if self.others:
+            names = {value: name for name, value in PRIORITIES.items()}
+            shown["priorities"] = {names[each]: room.describe() for each, room in self.others.items()}
+        return shown
+
+    def _full(self) -> MeshError:
+        detail = f"cluster {self._name} has {len(self.held)} calls, and {len(self.waiting)} wait"
+        return MeshError(Kind.OVERFLOW, detail)
+
+    def _displaced(self, call: Call) -> bool:
+        """Refuse the last that waits and matters less than this call; returns whether there was any."""
+        last = self.waiting[-1] if self.waiting else None
+        if last is None or last.call.priority >= call.priority:
+            return False
+        error = self._full()
+        self._forget(last)
+        last.overflows.value += 1
+        last.parked.fail(error)
+        return True
+
+    def _line_up(self, entry: _Waiting) -> None:
+        waiting, priority = self.waiting, entry.call.priority
+        at = len(waiting)
+        while at and waiting[at - 1].call.priority < priority:
+            at -= 1
+        waiting.insert(at, entry)
+        self._queued.value = len(waiting)
 
     def _enter(self, call: Call) -> None:
         self.held.add(call)
@@ -116,11 +168,21 @@ class Room:
         self._queued.value = len(self.waiting)
         return True
 
-    def _waited_too_long(self, entry: _Waiting, longest: float, overflows: Cell) -> None:
+    def _waited_too_long(self, entry: _Waiting, longest: float) -> None:
         if self._forget(entry):
-            overflows.value += 1
+            entry.overflows.value += 1
             detail = f"cluster {self._name} had no room within {longest:g} s"
             entry.parked.fail(MeshError(Kind.OVERFLOW, detail))
+
+
+def _cells(env: Env, cluster: str, priority: str) -> tuple[Cell, Cell]:
+    """Return the gauges of a priority with limits of its own."""
+    gauge, labels = env.metrics.gauge, ("cluster", "priority")
+    active = gauge(
+        "twisted_mesh_cluster_priority_calls_active", "Calls in flight of a priority with limits of its own.", labels
+    )
+    waiting = gauge("twisted_mesh_cluster_priority_calls_waiting", "Calls of it that wait for room.", labels)
+    return active.labels(cluster, priority), waiting.labels(cluster, priority)
 
 
 class Limited:
@@ -143,6 +205,8 @@ class Limited:
         """
         room = self._cluster.room
         assert room is not None
+        if room.others:
+            room = room.of(call)
         return self._forward(call) if room.take(call) else self._wait(room, call)
 
     async def _wait(self, room: Room, call: Call) -> Reply:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.families import Families, UpstreamCells
 from twisted_mesh.interfaces import Env
 from twisted_mesh.net.side import Side
+from twisted_mesh.upstream.connections import Connections, Queue
 
 if TYPE_CHECKING:
     from twisted_mesh.net.connect import Connector
@@ -28,7 +29,9 @@ class TcpForward:
         self.cluster = cluster
         self._connector = connector
         self._now = env.now
+        self._env = env
         self._cells = Families(env.metrics).upstream(PROTOCOL, cluster.name)
+        self._queue: Optional[Queue] = None
 
     def __repr__(self) -> str:
         return f"<TcpForward to {self.cluster!r}>"
@@ -40,10 +43,16 @@ class TcpForward:
 
         :raises MeshError: it cannot be connected; trying again is always safe.
         """
-        endpoint = self.cluster.pick(call)
+        give = None if self.cluster.connections is None else await self._enter(self.cluster.connections)
+        try:
+            endpoint = self.cluster.pick(call)
+        except BaseException:
+            if give is not None:
+                give()
+            raise
         call.endpoint = endpoint
         call.attempts += 1
-        hold = _Hold(endpoint, self._cells)
+        hold = _Hold(endpoint, self._cells, give)
         began = self._now()
         try:
             sock = await self._connector.connect_socket(endpoint.target, self.cluster.connect_timeout)
@@ -73,6 +82,14 @@ class TcpForward:
         tunnel.on_aborted = hold.release
         return Reply(tunnel=tunnel, body=tunnel.body())
 
+    async def _enter(self, connections: Connections) -> Callable[[], None]:
+        """Wait for a place among the connections of the cluster; returns what gives it back."""
+        if self._queue is None or self._queue.connections is not connections:
+            self._queue = Queue(connections, self._env, self._cells.overflows)
+        pool = self.cluster.config.pool
+        longest = self.cluster.connect_timeout if pool.pending_timeout is None else pool.pending_timeout
+        return await self._queue.enter(pool.max_pending, longest)
+
     def _count(self, endpoint: Endpoint, error: MeshError) -> None:
         if error.origin is Origin.UPSTREAM:
             endpoint.failures += 1
@@ -87,17 +104,20 @@ class TcpForward:
         """Nothing is there that would have to be taken over."""
 
     def stop(self) -> None:
-        """Nothing is kept that would have to be given back."""
+        """Nothing is kept that would have to be given back but a place in the queue."""
+        if self._queue is not None:
+            self._queue.stop()
 
 
 class _Hold:
     """One call that an endpoint has."""
 
-    __slots__ = ("_cells", "_endpoint", "_held")
+    __slots__ = ("_cells", "_endpoint", "_give", "_held")
 
-    def __init__(self, endpoint: Endpoint, cells: UpstreamCells) -> None:
+    def __init__(self, endpoint: Endpoint, cells: UpstreamCells, give: Optional[Callable[[], None]]) -> None:
         self._endpoint = endpoint
         self._cells = cells
+        self._give = give
         self._held = True
         endpoint.active += 1
         cells.active.value += 1
@@ -107,3 +127,5 @@ class _Hold:
             self._held = False
             self._endpoint.active -= 1
             self._cells.active.value -= 1
+            if self._give is not None:
+                self._give()

@@ -1,0 +1,170 @@
+"""The connections of a cluster, over all of its endpoints, where they are limited."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Callable, Protocol, Sequence, Sized
+
+from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.interfaces import Env
+from twisted_mesh.metrics import Cell
+from twisted_mesh.park import Parked
+
+
+class Idle(Protocol):
+    """A connection that nobody uses."""
+
+    def close(self) -> None: ...
+
+
+class Sharer(Protocol):
+    """A pool: its idle connections, the oldest first, and the calls that wait for one."""
+
+    @property
+    def idle(self) -> Sequence[Idle]: ...
+    @property
+    def waiting(self) -> Sized: ...
+    def next(self) -> None:
+        """There may be room for calls that wait."""
+
+    def spare(self) -> bool:
+        """Close the connection that was idle for longest; returns whether there was any."""
+
+
+class Connections:
+    """Counts connections up to a limit, which all pools of a cluster share.
+
+    Where there is no room a pool whose calls wait gets a connection that another one has idle: that is closed, and its
+    place goes to whoever waits.  `open` may be above a limit that has become smaller.
+    """
+
+    __slots__ = ("_pools", "limit", "open")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.open = 0
+        self._pools: dict[Sharer, None] = {}
+
+    def __repr__(self) -> str:
+        return f"<Connections {self.open} of {self.limit}>"
+
+    def configure(self, limit: int) -> None:
+        """Go by this limit from now on."""
+        self.limit = limit
+        self._wake()
+
+    def join(self, pool: Sharer, open: int = 0) -> None:
+        """Share with one more pool, which has so many connections already."""
+        self._pools[pool] = None
+        self.open += open
+
+    def leave(self, pool: Sharer, open: int = 0) -> None:
+        """A pool goes its own ways, with so many connections."""
+        self._pools.pop(pool, None)
+        self.open -= open
+        self._wake()
+
+    def describe(self) -> dict[str, object]:
+        """Everything worth showing to an operator."""
+        return {"open": self.open, "limit": self.limit, "waiting": sum(len(each.waiting) for each in self._pools)}
+
+    @property
+    def free(self) -> bool:
+        """Whether there is room for a connection."""
+        return self.open < self.limit
+
+    def take(self, pool: Sharer) -> bool:
+        """Take the place of a connection; if there is none, one is made where another pool can spare a connection."""
+        if self.open < self.limit:
+            self.open += 1
+            return True
+        for each in self._pools:
+            if each is not pool and each.spare():
+                break
+        return False
+
+    def give(self) -> None:
+        """A connection is gone."""
+        self.open -= 1
+        self._wake()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether calls wait for room in some pool, so that a connection should not be kept idle in another."""
+        return self.open >= self.limit and any(len(each.waiting) for each in self._pools)
+
+    def _wake(self) -> None:
+        for each in list(self._pools):
+            if not self.free:
+                return
+            if len(each.waiting):
+                if each in self._pools:
+                    # Who was served stands behind the others the next time.
+                    del self._pools[each]
+                    self._pools[each] = None
+                each.next()
+
+
+class Queue:
+    """Calls that wait for a connection of their own, where there is no pool: those of TCP."""
+
+    __slots__ = ("_env", "_overflows", "connections", "idle", "waiting")
+
+    def __init__(self, connections: Connections, env: Env, overflows: Cell) -> None:
+        self.connections = connections
+        self._env = env
+        self._overflows = overflows
+        self.idle: Sequence[Idle] = ()
+        self.waiting: deque[Parked[None]] = deque()
+        connections.join(self)
+
+    def __repr__(self) -> str:
+        return f"<Queue {len(self.waiting)} waiting for {self.connections!r}>"
+
+    async def enter(self, most: int, longest: float) -> Callable[[], None]:
+        """Wait for a place; returns what gives it back.
+
+        :param most: calls that may wait.
+        :param longest: seconds.
+        :raises MeshError: `Kind.OVERFLOW`.
+        """
+        connections = self.connections
+        while not connections.take(self):
+            await self._wait(most, longest)
+        return connections.give
+
+    async def _wait(self, most: int, longest: float) -> None:
+        if len(self.waiting) >= most:
+            raise self._overflow(f"{self.connections.open} connections, and {len(self.waiting)} calls wait for one")
+        parked: Parked[None] = Parked()
+        self.waiting.append(parked)
+        timer = self._env.clock.callLater(longest, self._waited_too_long, parked, longest)
+        try:
+            await parked
+        finally:
+            if timer.active():
+                timer.cancel()
+            if parked in self.waiting:
+                self.waiting.remove(parked)
+
+    def _waited_too_long(self, parked: Parked[None], longest: float) -> None:
+        if parked in self.waiting:
+            self.waiting.remove(parked)
+            parked.fail(self._overflow(f"no connection free within {longest:g} s"))
+
+    def _overflow(self, detail: str) -> MeshError:
+        self._overflows.value += 1
+        return MeshError(Kind.OVERFLOW, f"{self._env.name}: {detail}")
+
+    def next(self) -> None:
+        """There may be room for calls that wait."""
+        while self.waiting and self.connections.free:
+            self.waiting.popleft().fire(None)
+
+    def spare(self) -> bool:
+        """There is nothing to spare."""
+        return False
+
+    def stop(self) -> None:
+        """Nobody waits here any more."""
+        self.connections.leave(self)

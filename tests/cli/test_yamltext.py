@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted_mesh.bus.resource import Draft
-from twisted_mesh.cli.yamltext import dump, text_of
+from twisted_mesh.cli import yamltext
+from twisted_mesh.cli.yamltext import WIDTH, dump, text_of
 from twisted_mesh.control.yamlfile import read_yaml
 from twisted_mesh.errors import Problem
 from twisted_mesh.model.scalars import plain
@@ -31,6 +33,18 @@ def test_what_is_written_reads_back_as_the_same(value: Any) -> None:
     tree = read_yaml(dump({"x": value}), "x", problems)
     assert not problems
     assert plain(tree) == {"x": value}
+
+
+@given(VALUES)
+def test_what_is_written_is_what_pyyaml_writes(value: Any) -> None:
+    expected = yaml.dump(value, Dumper=yamltext._Dumper, sort_keys=False, allow_unicode=True, width=WIDTH)
+    assert dump(value) == expected
+
+
+def test_long_lines_are_folded() -> None:
+    words = "word " * 40 + "end"
+    assert dump({"x": words}).count("\n") > 1
+    assert dump({"k" * 200: 1}) == f"? {'k' * 200}\n: 1\n"
 
 
 def test_a_resource_is_a_file_of_its_own() -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Iterable, Mapping, NamedTuple, Optional
 
 from twisted_mesh.bus.resource import Draft, Resource
+from twisted_mesh.cli.linediff import unified
 from twisted_mesh.cli.output import plain
 from twisted_mesh.cli.yamltext import draft_of, text_of
-
-# Lines that are shown round those that differ.
-AROUND = 3
 
 
 class Difference(NamedTuple):
@@ -42,14 +39,8 @@ class Difference(NamedTuple):
         """Return it as people read it: the lines that differ, and some round them."""
         before = f"{self.name} version {self.version}" if self.before is not None else "nothing"
         after = self.name if self.after is not None else "nothing"
-        lines = difflib.unified_diff(
-            text_of(self.name, self.before).splitlines(),
-            text_of(self.name, self.after).splitlines(),
-            before,
-            after,
-            n=AROUND,
-            lineterm="",
-        )
+        old, new = (text_of(self.name, each).splitlines() for each in (self.before, self.after))
+        lines = unified(old, new, before, after)
         return "\n".join(plain(each) for each in lines)
 
 

@@ -196,8 +196,9 @@ def _check(
 ) -> list[str]:
     tree = Table(Mark("the bus", 0, 0)) if base is None else tree_of(read_files(base), env)
     ours = {each.mark.file for each in some}
+    replaced = {base_name(each.name) for each in some}
     for resource in stored.values():
-        if resource.base not in {base_name(each.name) for each in some} and resource.base.partition("/")[0] in SECTIONS:
+        if resource.base not in replaced and resource.base.partition("/")[0] in SECTIONS:
             _plant(tree, resource.base, f"bus version {resource.version}", _value_of(resource))
     for each in some:
         kind, _, own = base_name(each.name).partition("/")

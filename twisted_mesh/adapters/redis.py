@@ -6,8 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 from twisted_mesh.adapters.blame import filter_stuck
+from twisted_mesh.adapters.redis_auth import hand_over
 from twisted_mesh.adapters.redis_connection import RedisConnection
 from twisted_mesh.adapters.redis_rows import Rows
+from twisted_mesh.adapters.redis_users import users
 from twisted_mesh.call import Call, Completion
 from twisted_mesh.calls import CallTable
 from twisted_mesh.errors import Kind
@@ -70,6 +72,9 @@ class RedisAdapter:
         self.options = options
         self.pipelined = options.pipelined
         self.databases = options.databases
+        self.users = users(options.users)
+        for each in list(self.open):
+            hand_over(each, self.users)
 
     # --- what the listener calls
 
@@ -128,14 +133,25 @@ class RedisAdapter:
     def wrong(self, connection: RedisConnection, text: str) -> None:
         """Count and log what is no command."""
         self._wrong.value += 1
-        call = Call("redis", self.name, "", Headers())
+        self._seen(connection, "", Kind.BAD_REQUEST, text)
+
+    def denied(self, connection: RedisConnection, operation: str, answer: bytes) -> None:
+        """Count and log a command that a client may not send, or a login that was wrong."""
+        kind = Kind.DENIED if answer.startswith(b"-NOPERM") else Kind.UNAUTHENTICATED
+        self._seen(connection, operation, kind, answer[1:-2].decode("utf-8", "replace"))
+
+    def _seen(self, connection: RedisConnection, operation: str, kind: Kind, text: str) -> None:
+        """Have those that only observe see a call that is none."""
+        call = Call("redis", self.name, operation, Headers())
         call.started = self.now()
         call.peer = connection.peer
         call.client = connection.client
         call.id = self.ids + str(connection.id)
         call.details = text
         call.version = ""
-        call.flag(Kind.BAD_REQUEST)
+        if connection.guard is not None:
+            call.identity = connection.user
+        call.flag(kind)
         for each in self.observers:
             each(call, _refused)
         call.complete(self.now(), self.completion_failed)

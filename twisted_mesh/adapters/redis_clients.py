@@ -44,7 +44,7 @@ def describe(client: RedisConnection) -> bytes:
         "ssub": 0,
         "multi": -1,
         "cmd": client.last.lower(),
-        "user": client.user.decode("utf-8", "replace"),
+        "user": client.user,
         "resp": client.resp,
         "lib-name": client.facts.get(b"lib-name", b"").decode("ascii", "replace"),
         "lib-ver": client.facts.get(b"lib-ver", b"").decode("ascii", "replace"),
@@ -144,7 +144,7 @@ def _test(option: bytes, value: bytes) -> Optional[Test]:
     if option == b"LADDR":
         return lambda each: each.here == text
     if option == b"USER":
-        return lambda each: each.user == value
+        return lambda each: each.user == text
     if option == b"TYPE" and value.lower() in _TYPES:
         return lambda each: value.lower() == b"normal"
     if option == b"MAXAGE" and number is not None:

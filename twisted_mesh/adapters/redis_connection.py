@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface import implementer
 
+from twisted_mesh.adapters.redis_auth import guard_for
 from twisted_mesh.adapters.redis_exchange import Exchange
-from twisted_mesh.adapters.redis_local import DEFAULT_USER, answer_locally
+from twisted_mesh.adapters.redis_local import answer_locally
 from twisted_mesh.adapters.redis_rows import ALONE, BATCHED, LOCAL, REFUSED, WRITE, Row
 from twisted_mesh.adapters.redis_words import refused, unknown_command, unknown_subcommand, wrong_arity
 from twisted_mesh.codec.resp import RespError
 from twisted_mesh.codec.resp_request import Found, RequestReader, arguments
 from twisted_mesh.errors import Kind
+from twisted_mesh.policy.acl import DEFAULT
 from twisted_mesh.redis_call import VERSIONS, RedisCall
 from twisted_mesh.stream import ByteStream
 
@@ -54,6 +56,7 @@ class RedisConnection:
         "db",
         "facts",
         "gone",
+        "guard",
         "id",
         "last",
         "made_at",
@@ -62,7 +65,6 @@ class RedisConnection:
         "queue",
         "resp",
         "soon",
-        "user",
     )
 
     def __init__(self, adapter: RedisAdapter, number: int, peer: str, client: str, soon: Any) -> None:
@@ -73,6 +75,8 @@ class RedisConnection:
         self.soon = soon
         self.queue: deque[Exchange] = deque()
         self.gone = False
+        # What stands between it and its commands, where the listener has users.
+        self.guard = guard_for(adapter.users)
         self.made_at = self.active_at = adapter.now()
         self.reset()
         # What its library has said of itself; most say the same.
@@ -99,8 +103,15 @@ class RedisConnection:
         self.db = 0
         self.resp = 2
         self.name = b""
-        self.user = DEFAULT_USER
+        if self.guard is not None:
+            self.guard.forget()
         self.last = "NULL"
+
+    @property
+    def user(self) -> str:
+        """Who it has logged in as."""
+        known = None if self.guard is None else self.guard.user
+        return DEFAULT if known is None else known.name
 
     @property
     def here(self) -> str:
@@ -133,6 +144,8 @@ class RedisConnection:
         if self._closing:
             return
         reader = self._reader
+        if self.guard is not None:
+            reader.trusted = self.guard.user is not None
         found = reader.feed(data)
         if self._upload is not None:
             self._go_on_uploading()
@@ -158,6 +171,9 @@ class RedisConnection:
                 if row.container and argument is not None:
                     row = adapter.rows.inner(row, argument)
                 row.calls.value += 1
+                if self.guard is not None and self._refused(row, found[at], data, rows, found[first:at]):
+                    rows, code = [], -1
+                    continue
                 if row.code in BATCHED and (words == row.arity or words >= -row.arity > 0):
                     if row.code != code or len(rows) >= BATCH_COUNT or size + end - start > BATCH_BYTES:
                         if rows:
@@ -175,6 +191,21 @@ class RedisConnection:
                 return
         if rows:
             self._call(rows, found[first:] if first else found, data)
+
+    def _refused(
+        self, row: Row, found: Found, data: bytes, rows: list[Row], before: Sequence[Found]
+    ) -> Optional[bytes]:
+        """Refuse a command that this client may not send, behind those `before` it that are not sent yet."""
+        assert self.guard is not None
+        if not row.command.fits(found[2]):
+            return None
+        refused = self.guard.refuses(row.command, found, data)
+        if refused is not None:
+            if rows:
+                self._call(rows, before, data)
+            self.adapter.denied(self, row.command.name, refused)
+            self._refuse(refused, row)
+        return refused
 
     def _call(self, rows: list[Row], found: Sequence[Found], data: bytes) -> None:
         """Begin a call of these commands."""
@@ -198,6 +229,8 @@ class RedisConnection:
     ) -> Exchange:
         call.peer = self.peer
         call.client = self.client
+        if self.guard is not None:
+            call.identity = self.user
         call.id = self.adapter.ids + str(self.id)
         call.started = self.active_at
         if self.db:
@@ -257,6 +290,9 @@ class RedisConnection:
             return
         row = self.adapter.rows.find(name)
         if row is None or row.code not in BATCHED or not row.command.fits(unfinished.words):
+            return
+        if self.guard is not None and self.guard.refuses_large(row.command, key):
+            # It is refused once it is whole, unless what stands behind the value allows it.
             return
         self.active_at = self.adapter.now()
         row.calls.value += 1

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import secrets
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable
 
+from twisted_mesh.adapters.redis_auth import NO_HELLO, auth, login
 from twisted_mesh.adapters.redis_clients import CLIENT_ANSWERS, ODD_NAME, fit
 from twisted_mesh.adapters.redis_table import COMMAND_ANSWERS
 from twisted_mesh.codec.commands import COMMANDS, Command
@@ -23,15 +24,6 @@ Answer = Callable[["RedisConnection", Words], bytes]
 
 # The version that clients are told; they look at it to know what they may send.
 SERVER_VERSION = "7.4.0"
-# The user of a listener that knows no others.
-DEFAULT_USER = b"default"
-_NO_PASSWORD = error(
-    "ERR",
-    "AUTH <password> called without any password configured for the default user. "
-    "Are you sure your configuration is correct?",
-)
-_WRONG_PASSWORD = error("WRONGPASS", "invalid username-password pair or user is disabled.")
-_SYNTAX = error("ERR", "syntax error")
 _NOT_A_NUMBER = error("ERR", "value is not an integer or out of range")
 _GENPASS_BITS = 4096
 
@@ -75,16 +67,7 @@ def _select(client: RedisConnection, words: Words) -> bytes:
 
 
 def _auth(client: RedisConnection, words: Words) -> bytes:
-    if len(words) > 3:
-        return _SYNTAX
-    if len(words) == 2:
-        return _NO_PASSWORD
-    return login(client, words[1], words[2]) or OK
-
-
-def login(client: RedisConnection, user: bytes, password: bytes) -> Optional[bytes]:
-    """Log a client in; returns the error if that is refused.  Where nobody needs a password any will do."""
-    return None if user == DEFAULT_USER else _WRONG_PASSWORD
+    return auth(client, words)
 
 
 def _hello(client: RedisConnection, words: Words) -> bytes:
@@ -112,6 +95,8 @@ def _hello(client: RedisConnection, words: Words) -> bytes:
     refused = None if pair is None else login(client, *pair)
     if refused is not None:
         return refused
+    if client.guard is not None and client.guard.user is None:
+        return NO_HELLO
     client.resp = version
     if name is not None:
         client.name = name
@@ -146,7 +131,7 @@ def _config_get(client: RedisConnection, words: Words) -> bytes:
 
 
 def _whoami(client: RedisConnection, words: Words) -> bytes:
-    return bulk(client.user)
+    return bulk(client.user.encode("utf-8", "surrogateescape"))
 
 
 def _categories(client: RedisConnection, words: Words) -> bytes:

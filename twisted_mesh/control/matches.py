@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterator, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Union
 
 from twisted_mesh.policy.match import Conditions
 from twisted_mesh.policy.rewrite import Change, replace_path, replace_prefix
@@ -26,7 +26,7 @@ def conditions(match: model.Match) -> Conditions:
         None if path is None else path.prefix,
         None if path is None else path.template,
         None if path is None else path.regex,
-        (*match.method, *operations(match.command)),
+        (*match.method, *_operations(match.command)),
         _checks(match.header),
         _checks(match.query),
         _checks(match.cookie),
@@ -41,23 +41,13 @@ def conditions(match: model.Match) -> Conditions:
     )
 
 
-def operations(commands: Sequence[str]) -> Sequence[str]:
-    """Return the names of the commands that are meant by these, which are names or classes of commands.
-
-    A class is one of Redis's ACL categories, ``@read``, or ``@all``; a command with subcommands stands for all of them.
-    """
-    return tuple(dict.fromkeys(name for each in commands for name in _operations(each)))
-
-
-def _operations(asked: str) -> Iterator[str]:
+def _operations(commands: Sequence[str]) -> Sequence[str]:
+    if not commands:
+        return ()
     # Only where it is asked for: a start without it need not read the table.
-    from twisted_mesh.codec.commands import COMMANDS
+    from twisted_mesh.codec.command_classes import operations
 
-    for command in COMMANDS:
-        for one in (command, *command.subcommands.values()):
-            named = asked in (command.name, one.name)
-            if named or asked == "@all" or (asked.startswith("@") and asked[1:] in one.categories):
-                yield one.name
+    return operations(commands)
 
 
 def _checks(values: Mapping[str, model.TextMatch]) -> Mapping[str, Check]:

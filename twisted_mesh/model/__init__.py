@@ -1,6 +1,6 @@
 """The configuration as frozen values; `Config` is the whole of it."""
 
-from twisted_mesh.model.cluster import Cluster, Dns, Endpoint, HealthCheck, Pool
+from twisted_mesh.model.cluster import Cluster, Dns, Endpoint, HealthCheck, Pool, RedisCheck
 from twisted_mesh.model.config import Config, Drain
 from twisted_mesh.model.filters import FilterUse
 from twisted_mesh.model.listener import (
@@ -17,6 +17,8 @@ from twisted_mesh.model.listener import (
 from twisted_mesh.model.match import KeyMatch, Match, PathMatch, TextMatch
 from twisted_mesh.model.mirror import Compare, Mirror
 from twisted_mesh.model.node import Node
+from twisted_mesh.model.redis_servers import RedisServers, SentinelGroup, Shards
+from twisted_mesh.model.redis_user import RedisUser
 from twisted_mesh.model.registry import Registry
 from twisted_mesh.model.route import (
     Backoff,
@@ -58,13 +60,16 @@ __all__ = [
     "Pool",
     "Rate",
     "Redirect",
-    "Registry",
     "RedisCheck",
     "RedisOptions",
     "RedisServers",
+    "RedisUser",
+    "Registry",
     "Retry",
     "Rewrite",
     "Route",
+    "SentinelGroup",
+    "Shards",
     "Size",
     "Target",
     "TargetHeaders",

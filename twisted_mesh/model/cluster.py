@@ -12,6 +12,7 @@ from twisted_mesh.model.fields import StatusRange
 from twisted_mesh.model.hashing import Hashing
 from twisted_mesh.model.redis_servers import RedisServers
 from twisted_mesh.model.resilience import Breaker, Limits, Outlier
+from twisted_mesh.model.scalars import Flag
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Address, Duration, Interval
 
@@ -69,7 +70,10 @@ class RedisCheck(Model):
 
 
 def _redis_check(value: Any) -> Any:
-    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+    # A flag in a file is a text that knows whether it is true.
+    if isinstance(value, (bool, Flag)):
+        return {} if value else None
+    return value
 
 
 class HealthCheck(Model):

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 from twisted_mesh.model.base import ONE_OR_LIST, DurationOrOff, Model, Name, NotEmpty, Short, one_of
 from twisted_mesh.model.cluster import ADDRESS
 from twisted_mesh.model.filters import FilterUse
+from twisted_mesh.model.redis_user import RedisUser
 from twisted_mesh.model.route import Route
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Address, Interval, Size
@@ -142,6 +143,9 @@ class RedisOptions(Model):
         ge=1,
         le=1_000_000,
         description="Commands of one client that may wait for their replies; past that it is not read.",
+    )
+    users: tuple[RedisUser, ...] = Field(
+        default=(), description="Who may use it; if there are none, every client may do everything."
     )
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, AbstractSet, Iterable, Optional, Sequence
 
-from twisted_mesh.control.matches import operations
+from twisted_mesh.codec.command_classes import EVERYTHING, operations
 from twisted_mesh.policy.acl import User, Users
 
 if TYPE_CHECKING:
     from twisted_mesh.model.redis_user import RedisUser
-
-EVERYTHING = "@all"
 
 
 def users(configured: Iterable[RedisUser]) -> Users:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from twisted_mesh.control.redis_users import allowed, users
+from twisted_mesh.adapters.redis_users import allowed, users
 from twisted_mesh.model.redis_user import RedisUser
 
 

@@ -122,7 +122,14 @@ class Families:
             start + "retries_exhausted_total", "Calls that failed with no tries left.", where
         )
         self.upstream_retries_refused = registry.counter(
-            start + "retries_refused_total", "Tries that the retry budget had no room for.", where
+            start + "retries_refused_total",
+            "Tries that the retry budget, or the cluster's limit of retries, had no room for.",
+            where,
+        )
+        self.upstream_hedges = registry.counter(
+            start + "hedges_total",
+            "Tries that were begun beside one that took long: won, lost (it was faster after all), failed.",
+            (*where, "result"),
         )
         self.upstream_overflows = registry.counter(
             start + "overflows_total", "Calls refused: too many waited for room or a connection, or too long.", where
@@ -156,6 +163,9 @@ class Families:
         )
         self.cluster_calls = registry.gauge(
             start + "calls_active", "Calls in flight, where the cluster limits them.", ("cluster",)
+        )
+        self.cluster_retries = registry.gauge(
+            start + "retries_active", "Retries under way, where the cluster limits them.", ("cluster",)
         )
         self.cluster_waiting = registry.gauge(
             start + "calls_waiting", "Calls that wait for room in their cluster.", ("cluster",)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from twisted_mesh.model.hashing import HashKey
-from twisted_mesh.model.route import Backoff, Retry, Route, Target, TargetHeaders
+from twisted_mesh.model.route import Backoff, Budget, Hedge, Retry, Route, Target, TargetHeaders
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,11 @@ def test_timeout_and_retry_may_be_off() -> None:
 
 def test_a_condition_is_a_word_or_a_status() -> None:
     assert Retry.model_validate({"when": "5xx"}).when == ("5xx",)
+    assert Retry.model_validate({"budget": "off"}).budget is None
+    assert Retry.model_validate({}).budget == Budget(percent=20, least=3, window=10.0)
+    assert Retry.model_validate({"backoff": {"retry_after": "off"}}).backoff.retry_after is None
+    assert Retry.model_validate({"hedge": "50ms"}).hedge == Hedge(after=0.05)
+    assert Retry.model_validate({"hedge": {"percentile": 95}}).hedge == Hedge(percentile=95.0, most=1)
     assert Retry.model_validate({"when": ["reset", 429]}).when == ("reset", 429)
 
 
@@ -69,6 +74,12 @@ def test_a_condition_is_a_word_or_a_status() -> None:
         ({"to": "a", "retry": {"when": [200]}}, "or a status from 400 to 599"),
         ({"to": "a", "retry": {"when": ["timeout"]}}, "expected connect_failed, reset"),
         ({"to": "a", "retry": {"backoff": {"base": "1s"}}}, "expected max to be at least base"),
+        ({"to": "a", "retry": {"hedge": {}}}, "expected after, percentile or both"),
+        ({"to": "a", "retry": {"hedge": "soon"}}, "expected a duration"),
+        ({"to": "a", "retry": {"hedge": {"percentile": 100}}}, "less than 100"),
+        ({"to": "a", "retry": {"hedge": "1s", "attempts": 1}}, "expected 2 or more"),
+        ({"to": "a", "retry": {"per_try_timeout": 0}}, "more than 0"),
+        ({"to": "a", "deadline": "none"}, "'caller', 'always' or 'off'"),
         ({"redirect": {}}, "expected either url, or one or more of path, prefix, host and scheme"),
         ({"redirect": {"path": "/a", "prefix": "/b"}}, "expected either path or prefix"),
         ({"redirect": {"prefix": "/b"}}, "redirect: prefix needs a match whose path has a prefix"),

@@ -7,25 +7,25 @@ from typing import Union
 import pytest
 
 from twisted_mesh.errors import Kind
-from twisted_mesh.policy.retry import IDEMPOTENT, RetryRule
+from twisted_mesh.policy.retry import RetryRule
 
 DEFAULT = ("connect_failed", "reset")
 
 
-@pytest.mark.parametrize("operation", ["GET", "POST", "CONNECT"])
+@pytest.mark.parametrize("idempotent", [True, False])
 @pytest.mark.parametrize("kind", [Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT])
-def test_nothing_was_sent_so_anything_is_tried_again(kind: Kind, operation: str) -> None:
-    assert RetryRule(DEFAULT).after_error(kind, True, operation)
-    assert not RetryRule(["reset", "retriable_4xx"]).after_error(kind, True, operation)
+def test_nothing_was_sent_so_anything_is_tried_again(kind: Kind, idempotent: bool) -> None:
+    assert RetryRule(DEFAULT).after_error(kind, True, idempotent)
+    assert not RetryRule(["reset", "retriable_4xx"]).after_error(kind, True, idempotent)
 
 
 @pytest.mark.parametrize("kind", [Kind.RESET, Kind.CLOSED])
 def test_a_reset_is_tried_again_where_that_is_safe(kind: Kind) -> None:
     rule = RetryRule(DEFAULT)
-    assert rule.after_error(kind, False, "GET")
-    assert not rule.after_error(kind, False, "POST")
-    assert rule.after_error(kind, True, "POST")
-    assert not RetryRule(["connect_failed"]).after_error(kind, True, "GET")
+    assert rule.after_error(kind, False, True)
+    assert not rule.after_error(kind, False, False)
+    assert rule.after_error(kind, True, False)
+    assert not RetryRule(["connect_failed"]).after_error(kind, True, True)
 
 
 @pytest.mark.parametrize(
@@ -41,25 +41,29 @@ def test_a_reset_is_tried_again_where_that_is_safe(kind: Kind) -> None:
 def test_statuses(when: Union[str, int], retried: set[int]) -> None:
     rule = RetryRule([when])
     asked = (200, 400, 409, 429, 500, 502, 503, 504, 599)
-    assert {each for each in asked if rule.after_status(each, "GET")} == retried
-    assert not any(rule.after_status(each, "POST") for each in asked)
+    assert {each for each in asked if rule.after_status(each, True)} == retried
+    assert not any(rule.after_status(each, False) for each in asked)
 
 
 @pytest.mark.parametrize("when", ["5xx", "gateway_error"])
 def test_what_the_client_would_see_as_5xx_counts_as_such(when: str) -> None:
     rule = RetryRule([when])
-    assert all(rule.after_error(each, False, "GET") for each in (Kind.RESET, Kind.CLOSED, Kind.BAD_REPLY))
-    assert not rule.after_error(Kind.BAD_REPLY, False, "POST")
-    assert rule.after_error(Kind.CONNECT_FAILED, True, "POST")
+    assert all(rule.after_error(each, False, True) for each in (Kind.RESET, Kind.CLOSED, Kind.BAD_REPLY))
+    assert not rule.after_error(Kind.BAD_REPLY, False, False)
+    assert rule.after_error(Kind.CONNECT_FAILED, True, False)
 
 
 @pytest.mark.parametrize("kind", [Kind.NO_ENDPOINT, Kind.OVERFLOW, Kind.TIMEOUT, Kind.INTERNAL, Kind.TOO_LARGE])
 def test_other_errors_are_final(kind: Kind) -> None:
-    assert not RetryRule([*DEFAULT, "5xx", "gateway_error", 503]).after_error(kind, True, "GET")
+    assert not RetryRule([*DEFAULT, "5xx", "gateway_error", 503]).after_error(kind, True, True)
 
 
-def test_idempotent_methods_are_those_of_rfc_9110() -> None:
-    assert {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"} == IDEMPOTENT
+@pytest.mark.parametrize("when", [[], ["connect_failed"], ["5xx"]])
+def test_a_try_whose_time_ran_out_needs_no_condition(when: list[str]) -> None:
+    """That is what the time of a try is for."""
+    assert RetryRule(when).after_error(Kind.TRY_TIMEOUT, False, True)
+    assert RetryRule(when).after_error(Kind.TRY_TIMEOUT, True, False)
+    assert not RetryRule(when).after_error(Kind.TRY_TIMEOUT, False, False)
 
 
 def test_an_unknown_condition_is_refused() -> None:

@@ -10,6 +10,8 @@ Models end here: what runs per call are slotted objects and composed functions. 
       route filters   in the order of the configuration: they know the route
       mirrors         a copy for each call, whatever is tried again
       retry           all tries share one deadline, the route's timeout
+        hedge         where asked for: more tries beside one that takes long
+        per_try       where asked for: the time of one try
       timeout         where there is no retry: gives the sweep's cancellation its meaning, as retry does itself
       forward         one endpoint, one try
 
@@ -22,14 +24,17 @@ import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Generator, Iterator, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
+from typing_extensions import TypeGuard
+
 from twisted_mesh.chain import compose
 from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.matches import conditions, is_for, path_change
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.families import Families
 from twisted_mesh.filters.answers import FixedReply, Redirect
+from twisted_mesh.filters.hedge import HedgeSettings
 from twisted_mesh.filters.mirror import Mirror
-from twisted_mesh.filters.retry import BackoffSettings, BudgetSettings, Retry, RetrySettings
+from twisted_mesh.filters.retry import BackoffSettings, BudgetSettings, RetrySettings, retry_layers
 from twisted_mesh.filters.rewrite import Rewrite
 from twisted_mesh.filters.route import Failover, Reserve, Route, Table, Target, forward
 from twisted_mesh.filters.timeout import timeout
@@ -249,10 +254,10 @@ class Chains:
         layers += [self._mirror(place.owner, each, protocol) for each in config.mirror]
         if protocol == "redis":
             # What is late is found where replies are waited for.
-            if config.to and config.retry is not None and config.retry.attempts > 1:
-                layers.append(self._redis_retry(place.owner, config.retry))
-        elif config.to and config.retry is not None and config.retry.attempts > 1:
-            layers.append(self._retry(place.owner, config.retry))
+            if config.to and _several_tries(config.retry):
+                layers += self._redis_retry(place.owner, config.retry)
+        elif config.to and _several_tries(config.retry):
+            layers += self._retry(place.owner, config.retry)
         elif config.timeout is not None:
             layers.append(timeout)
         innermost = _innermost(config, clusters, protocol)
@@ -301,20 +306,30 @@ class Chains:
             body=asked is not None and asked.body,
         )
 
-    def _redis_retry(self, owner: str, config: model.Retry) -> Filter:
+    def _redis_retry(self, owner: str, config: model.Retry) -> Sequence[Filter]:
         # Imported when it is first needed: most sidecars speak no Redis.
-        from twisted_mesh.filters.redis_retry import RedisRetry
+        from twisted_mesh.filters.redis_retry import redis_layers
 
-        backoff = BackoffSettings(config.backoff.base, config.backoff.max)
-        budget = None if config.budget is None else BudgetSettings(**dict(config.budget))
-        settings = RetrySettings(config.attempts, config.when, backoff, budget)
-        return RedisRetry(settings, self._env.named(f"{owner}/retry"))
+        return redis_layers(_retry_settings(config), self._env.named(f"{owner}/retry"))
 
-    def _retry(self, owner: str, config: model.Retry) -> Filter:
-        backoff = BackoffSettings(config.backoff.base, config.backoff.max)
-        budget = None if config.budget is None else BudgetSettings(**dict(config.budget))
-        settings = RetrySettings(config.attempts, config.when, backoff, budget)
-        return Retry(settings, self._env.named(f"{owner}/retry"))
+    def _retry(self, owner: str, config: model.Retry) -> Sequence[Filter]:
+        return retry_layers(_retry_settings(config), self._env.named(f"{owner}/retry"))
+
+
+def _several_tries(config: Optional[model.Retry]) -> TypeGuard[model.Retry]:
+    """Whether a call may be tried again, or its only try has a time of its own."""
+    return config is not None and (config.attempts > 1 or config.per_try_timeout is not None)
+
+
+def _retry_settings(config: model.Retry) -> RetrySettings:
+    return RetrySettings(
+        config.attempts,
+        config.when,
+        BackoffSettings(**dict(config.backoff)),
+        None if config.budget is None else BudgetSettings(**dict(config.budget)),
+        config.per_try_timeout,
+        None if config.hedge is None else HedgeSettings(**dict(config.hedge)),
+    )
 
 
 def _module(each: Filter) -> str:

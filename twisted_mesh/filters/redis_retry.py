@@ -11,12 +11,9 @@ from typing import Any, Awaitable, Optional, cast
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.families import NONE, Families
-from twisted_mesh.filters.retry import RetrySettings
-from twisted_mesh.interfaces import Env, Proceed
-from twisted_mesh.policy.backoff import full_jitter
-from twisted_mesh.policy.budget import BudgetRule, RetryBudget
-from twisted_mesh.policy.retry import RetryRule
+from twisted_mesh.filters.again import Again, Permit, note_tried
+from twisted_mesh.filters.retry import RetrySettings, side_layers
+from twisted_mesh.interfaces import Env, Filter, Proceed
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
 
 
@@ -28,28 +25,28 @@ class RedisRetry:
     All tries share the route's timeout.
     """
 
-    __slots__ = ("_attempts", "_backoff", "_budget", "_env", "_families", "_rule")
+    __slots__ = ("_budget", "_env", "_more")
 
-    def __init__(self, settings: RetrySettings, env: Env) -> None:
-        self._attempts = settings.attempts
-        self._backoff = settings.backoff
-        budget = settings.budget
-        self._budget = None if budget is None else RetryBudget(BudgetRule(budget.percent, budget.least, budget.window))
-        self._rule = RetryRule(settings.when)
+    def __init__(self, settings: RetrySettings, env: Env, more: Optional[Again] = None) -> None:
+        self._more = Again(settings, env) if more is None else more
+        self._budget = self._more.budget
         self._env = env
-        self._families = Families(env.metrics)
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
-        if self._budget is not None:
-            self._budget.call(self._env.now())
+        budget = self._budget
+        if budget is not None:
+            # `RetryBudget.call` in line.
+            if call.started >= budget.ends:
+                budget.turn(call.started)
+            budget.calls += 1
         try:
             awaitable = proceed(call)
         except MeshError as error:
-            wait = self._wait(call, error, 1)
-            if wait is None:
+            permit = self._permit(call, error, 1)
+            if permit is None:
                 raise
             pending = Pending(cast(RedisCall, call))
-            self._later(call, proceed, pending, 1, wait)
+            self._later(call, proceed, pending, 1, permit)
             return pending
         if type(awaitable) is Pending and not awaitable.done:
             awaitable.rescue = partial(self._rescue, call, proceed, 1)
@@ -60,41 +57,52 @@ class RedisRetry:
 
     def _rescue(self, call: Call, proceed: Proceed, tries: int, pending: Pending, error: BaseException) -> bool:
         """The reply to a try has failed: see whether there is another."""
-        wait = self._wait(call, error, tries) if isinstance(error, MeshError) else None
-        if wait is None:
+        if not isinstance(error, MeshError) or pending.resume is None:
+            # Without a `resume` nobody waits for it any more.
             return False
-        if pending.resume is None:
-            # Nobody waits for it any more.
+        permit = self._permit(call, error, tries)
+        if permit is None:
             return False
-        self._later(call, proceed, pending, tries, wait)
+        self._later(call, proceed, pending, tries, permit)
         return True
 
-    def _later(self, call: Call, proceed: Proceed, pending: Pending, tries: int, wait: float) -> None:
-        self._env.clock.callLater(wait, self._again, call, proceed, pending, tries + 1)
+    def _later(self, call: Call, proceed: Proceed, pending: Pending, tries: int, permit: Permit) -> None:
+        self._env.clock.callLater(permit.wait, self._again, call, proceed, pending, tries + 1, permit)
 
-    def _again(self, call: Call, proceed: Proceed, pending: Pending, tries: int) -> None:
+    def _again(self, call: Call, proceed: Proceed, pending: Pending, tries: int, permit: Permit) -> None:
         if call.completed or pending.done:
+            permit.end()
             return
         try:
             awaitable: Any = proceed(call)
         except Exception as error:
+            permit.end()
             if not self._rescue(call, proceed, tries, pending, error):
                 pending.fail(error)
             return
         assert type(awaitable) is Pending, "what was no coroutine at the first try is none at another"
-        awaitable.rescue = partial(self._rescued, call, proceed, tries, pending)
+        awaitable.rescue = partial(self._rescued, call, proceed, tries, pending, permit)
         if awaitable.done:
-            self._forward(pending, awaitable)
+            self._forward(pending, permit, awaitable)
         else:
-            awaitable.resume = partial(self._forward, pending, awaitable)
+            awaitable.resume = partial(self._forward, pending, permit, awaitable)
 
     def _rescued(
-        self, call: Call, proceed: Proceed, tries: int, first: Pending, again: Pending, error: BaseException
+        self,
+        call: Call,
+        proceed: Proceed,
+        tries: int,
+        first: Pending,
+        permit: Permit,
+        again: Pending,
+        error: BaseException,
     ) -> bool:
+        permit.end()
         return self._rescue(call, proceed, tries, first, error)
 
-    def _forward(self, pending: Pending, again: Pending) -> None:
+    def _forward(self, pending: Pending, permit: Permit, again: Pending) -> None:
         """Whoever waits for the first try gets what came of this one."""
+        permit.end()
         if again.error is None:
             pending.fire(cast(RedisReply, again.value))
         else:
@@ -104,16 +112,25 @@ class RedisRetry:
 
     async def _coroutine(self, call: Call, proceed: Proceed, awaitable: Awaitable[Reply]) -> Reply:
         tries = 1
-        while True:
-            try:
-                return await awaitable
-            except MeshError as error:
-                wait = self._wait(call, error, tries)
-                if wait is None:
-                    raise
-            await self._env.sleep(wait)
-            tries += 1
-            awaitable = self._begin(call, proceed)
+        permit: Optional[Permit] = None
+        try:
+            while True:
+                try:
+                    return await awaitable
+                except MeshError as error:
+                    if permit is not None:
+                        permit.end()
+                    # Hedges were tries too.
+                    tries = max(tries, call.attempts)
+                    permit = self._permit(call, error, tries)
+                    if permit is None:
+                        raise
+                await self._env.sleep(permit.wait)
+                tries += 1
+                awaitable = self._begin(call, proceed)
+        finally:
+            if permit is not None:
+                permit.end()
 
     async def _begin(self, call: Call, proceed: Proceed) -> Reply:
         # What is raised at once comes out where it is awaited.
@@ -121,30 +138,18 @@ class RedisRetry:
 
     # ---
 
-    def _wait(self, call: Call, error: MeshError, tries: int) -> Optional[float]:
-        """Return the seconds until the next try; None if there is none."""
-        if not self._rule.after_error(error.kind, error.retryable, "") or not isinstance(call.body, bytes):
+    def _permit(self, call: Call, error: MeshError, tries: int) -> Optional[Permit]:
+        """Return leave for the next try; None if there is none."""
+        if not (error.retryable or error.kind is Kind.TRY_TIMEOUT) or not isinstance(call.body, bytes):
             return None
-        if not error.retryable:
-            return None
-        if tries >= self._attempts:
-            if tries > 1:
-                call.flag(error.flag)
-                call.flag(Kind.RETRY_LIMIT)
-                self._families.upstream_retries_exhausted.labels("redis", _cluster(call)).value += 1
-            return None
-        wait = full_jitter(tries, self._backoff.base, self._backoff.max, self._env.random.random)
-        now = self._env.now()
-        if call.timeout is not None and call.received and now + wait >= call.received + call.timeout:
-            return None
-        if self._budget is not None and not self._budget.take(now):
-            self._families.upstream_retries_refused.labels("redis", _cluster(call)).value += 1
-            return None
-        self._families.upstream_retries.labels("redis", _cluster(call)).value += 1
-        if call.endpoint is not None and call.endpoint not in call.tried:
-            call.tried += (call.endpoint,)
-        return wait
+        permit = self._more.permit(call, error, tries)
+        if permit is not None:
+            self._more.begins(call)
+            note_tried(call)
+        return permit
 
 
-def _cluster(call: Call) -> str:
-    return call.cluster.name if call.cluster is not None else NONE
+def redis_layers(settings: RetrySettings, env: Env) -> list[Filter]:
+    """Return the layers that these settings make for calls of Redis, outermost first."""
+    more = Again(settings, env)
+    return [RedisRetry(settings, env, more), *side_layers(settings, env, more)]

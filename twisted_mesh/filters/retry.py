@@ -7,30 +7,35 @@ does where there is no retry: one coroutine less for each call, 0.2 us.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Optional, Union
+from typing import Annotated, Any, Awaitable, Optional, Sequence, Union
 
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.errors import Cancelled, Kind, MeshError
-from twisted_mesh.families import NONE, Families
+from twisted_mesh.chain import compose
+from twisted_mesh.errors import Cancelled, MeshError
+from twisted_mesh.filters.again import Again, Outcome, note_tried
+from twisted_mesh.filters.hedge import Hedge, HedgeSettings
+from twisted_mesh.filters.per_try import PerTry
 from twisted_mesh.filters.timeout import LATE, timed_out
 from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
+from twisted_mesh.model.base import OrOff
 from twisted_mesh.model.units import Duration, Interval
-from twisted_mesh.policy.backoff import full_jitter
-from twisted_mesh.policy.budget import BudgetRule, RetryBudget
 from twisted_mesh.policy.retry import RetryRule
-
-Outcome = Union[Reply, MeshError]
 
 
 @dataclass(frozen=True)
 class BackoffSettings:
-    """The wait before the n-th retry is drawn from [0, min(max, base * (2^n - 1))); seconds."""
+    """The wait before the n-th retry is drawn from [0, min(max, base * (2^n - 1))); seconds.
+
+    A reply that says Retry-After is heeded up to `retry_after`: what asks for longer is not tried again; None heeds
+    none.
+    """
 
     base: Duration = 0.025
     max: Duration = 0.25
+    retry_after: Annotated[Optional[Duration], OrOff()] = 300.0
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,14 @@ class BudgetSettings:
 @dataclass(frozen=True)
 class RetrySettings:
     """`attempts` counts all tries, the first one too; `when` lists the conditions of `RetryRule`; `budget` limits
-    what all calls together may add."""
+    what all calls together may add; no try takes longer than `per_try_timeout`; `hedge` begins one beside another."""
 
     attempts: int = 3
     when: tuple[Union[int, str], ...] = ("connect_failed", "reset")
     backoff: BackoffSettings = field(default_factory=BackoffSettings)
-    budget: Optional[BudgetSettings] = None
+    budget: Annotated[Optional[BudgetSettings], OrOff()] = field(default_factory=BudgetSettings)
+    per_try_timeout: Optional[Interval] = None
+    hedge: Optional[HedgeSettings] = None
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
@@ -71,47 +78,51 @@ class Retry:
     the call has the flag ``URX``.
     """
 
-    __slots__ = ("_attempts", "_backoff", "_budget", "_env", "_families", "_rule", "_statuses")
+    __slots__ = ("_again", "_budget", "_env", "_statuses")
 
-    def __init__(self, settings: RetrySettings, env: Env) -> None:
-        self._attempts = settings.attempts
-        self._backoff = settings.backoff
-        budget = settings.budget
-        self._budget = None if budget is None else RetryBudget(BudgetRule(budget.percent, budget.least, budget.window))
-        self._rule = RetryRule(settings.when)
-        self._statuses = self._rule.statuses
+    def __init__(self, settings: RetrySettings, env: Env, again: Optional[Again] = None) -> None:
+        self._again = Again(settings, env) if again is None else again
+        self._budget = self._again.budget
+        self._statuses = self._again.statuses
         self._env = env
-        self._families = Families(env.metrics)
 
     async def __call__(self, call: Call, proceed: Proceed) -> Reply:
-        if self._budget is not None:
-            self._budget.call(self._env.now())
+        budget = self._budget
+        if budget is not None:
+            # `RetryBudget.call` in line.
+            if call.started >= budget.ends:
+                budget.turn(call.started)
+            budget.calls += 1
         try:
             try:
                 reply = await proceed(call)
             except MeshError as error:
-                return await self._again(call, proceed, error)
+                return await self._retry(call, proceed, error)
             if reply.status not in self._statuses:
                 return reply
-            return await self._again(call, proceed, reply)
+            return await self._retry(call, proceed, reply)
         except Cancelled as cancelled:
             if cancelled.kind not in LATE:
                 raise
             raise timed_out(call, cancelled.kind) from cancelled
 
-    async def _again(self, call: Call, proceed: Proceed, outcome: Outcome) -> Reply:
+    async def _retry(self, call: Call, proceed: Proceed, outcome: Outcome) -> Reply:
         tries = 1
         while True:
-            wait = self._wait(call, outcome, tries)
-            if wait is None:
+            # Hedges were tries too.
+            tries = max(tries, call.attempts)
+            permit = self._again.permit(call, outcome, tries)
+            if permit is None:
                 break
-            self._let_go(call, outcome)
-            await self._env.sleep(wait)
-            tries += 1
             try:
+                self._let_go(call, outcome)
+                await self._env.sleep(permit.wait)
+                tries += 1
                 outcome = await proceed(call)
             except MeshError as error:
                 outcome = error
+            finally:
+                permit.end()
         if isinstance(outcome, Reply):
             return outcome
         try:
@@ -120,52 +131,49 @@ class Retry:
             # The error's traceback holds this frame: do not make it a cycle.
             del outcome
 
-    def _wait(self, call: Call, outcome: Outcome, tries: int) -> Optional[float]:
-        """Return the seconds until the next try; None if there is none."""
-        if not self._worth(call, outcome) or not _whole(call):
-            return None
-        if tries >= self._attempts:
-            if tries > 1:
-                if isinstance(outcome, MeshError):
-                    # What went wrong stands before what it led to.
-                    call.flag(outcome.flag)
-                call.flag(Kind.RETRY_LIMIT)
-                self._families.upstream_retries_exhausted.labels(call.protocol, _cluster(call)).value += 1
-            return None
-        wait = full_jitter(tries, self._backoff.base, self._backoff.max, self._env.random.random)
-        ends = call.ends
-        if ends is not None and self._env.now() + wait >= ends:
-            return None
-        if self._budget is not None and not self._budget.take(self._env.now()):
-            self._families.upstream_retries_refused.labels(call.protocol, _cluster(call)).value += 1
-            return None
-        return wait
-
-    def _worth(self, call: Call, outcome: Outcome) -> bool:
-        if isinstance(outcome, Reply):
-            return self._rule.after_status(outcome.status, call.operation)
-        return self._rule.after_error(outcome.kind, outcome.retryable, call.operation)
-
     def _let_go(self, call: Call, outcome: Outcome) -> None:
         """Leave the try that failed behind."""
         if isinstance(outcome, Reply):
             outcome.discard()
-        self._families.upstream_retries.labels(call.protocol, _cluster(call)).value += 1
-        if call.endpoint is not None and call.endpoint not in call.tried:
-            call.tried += (call.endpoint,)
+        self._again.begins(call)
+        note_tried(call)
         # At once and not after the wait, as a stream that is rewound holds its producer back before it outgrows what
         # it can keep.
         if not isinstance(call.body, bytes) and not call.body.untouched:
             call.body.rewind()
 
 
-def _cluster(call: Call) -> str:
-    return call.cluster.name if call.cluster is not None else NONE
+def retry_layers(settings: RetrySettings, env: Env) -> list[Filter]:
+    """Return the layers that these settings make, outermost first."""
+    again = Again(settings, env)
+    return [Retry(settings, env, again), *side_layers(settings, env, again)]
 
 
-def _whole(call: Call) -> bool:
-    body = call.body
-    return isinstance(body, bytes) or body.replayable or body.untouched
+def side_layers(settings: RetrySettings, env: Env, again: Again) -> list[Filter]:
+    """Return those layers that stand between the retries and a try, where they are asked for."""
+    layers: list[Filter] = []
+    if settings.hedge is not None:
+        layers.append(Hedge(settings.hedge, again, env))
+    if settings.per_try_timeout is not None:
+        layers.append(PerTry(settings.per_try_timeout, env))
+    return layers
+
+
+class _Layers:
+    """Several layers as one filter."""
+
+    __slots__ = ("_composed", "_inner", "_layers")
+
+    def __init__(self, layers: Sequence[Filter]) -> None:
+        self._layers = layers
+        self._inner: Optional[Proceed] = None
+        self._composed: Optional[Proceed] = None
+
+    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
+        if self._composed is None or proceed is not self._inner:
+            # What is further in is the same for all calls of a chain.
+            self._inner, self._composed = proceed, compose(self._layers, proceed)
+        return self._composed(call)
 
 
 @implementer(IPlugin, IFilterPlugin)
@@ -175,7 +183,8 @@ class _Plugin:
     protocols = ("http", "tcp", "redis")
 
     def build(self, settings: Any, env: Env) -> Filter:
-        return Retry(settings, env)
+        layers = retry_layers(settings, env)
+        return layers[0] if len(layers) == 1 else _Layers(layers)
 
 
 plugin = _Plugin()

@@ -52,6 +52,9 @@ class PriorityLimits(Model):
     calls: int = Field(default=1024, ge=1, description="Calls in flight.")
     waiting: int = Field(default=1024, ge=0, description="Calls that wait for one of those to end; more are refused.")
     wait: Duration = Field(default=1.0, description="How long they wait.")
+    retries: Optional[int] = Field(
+        default=None, ge=0, description="Retries under way, back-off included; as many as budgets allow if not given."
+    )
 
 
 class Limits(Model):
@@ -64,6 +67,9 @@ class Limits(Model):
     calls: int = Field(default=1024, ge=1, description="Calls in flight.")
     waiting: int = Field(default=1024, ge=0, description="Calls that wait for one of those to end; more are refused.")
     wait: Duration = Field(default=1.0, description="How long they wait.")
+    retries: Optional[int] = Field(
+        default=None, ge=0, description="Retries under way, back-off included; as many as budgets allow if not given."
+    )
     connections: Optional[int] = Field(
         default=None,
         ge=1,

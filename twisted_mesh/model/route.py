@@ -128,10 +128,16 @@ class FixedReply(Model):
 
 
 class Backoff(Model):
-    """How long to wait before another try: a random time up to a limit that doubles with each try."""
+    """How long to wait before another try: a random time up to a limit that doubles with each try, or what
+    Retry-After asks for and up to half as much again."""
 
     base: Interval = Field(default=0.025, description="The limit before the second try.")
     max: Interval = Field(default=0.25, description="The highest limit.")
+    retry_after: Annotated[Optional[Interval], OrOff()] = Field(
+        default=300.0,
+        description="The longest Retry-After that is waited for: a reply that asks for longer is not tried again. Or "
+        "off, and it is waited as for any other.",
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -146,6 +152,30 @@ class Budget(Model):
     percent: float = Field(default=20.0, ge=0, le=1000, description="Retries, as a percentage of the calls of late.")
     least: int = Field(default=3, ge=0, description="Retries within the window that are free, for quiet routes.")
     window: Interval = Field(default=10.0, description="What is of late.")
+
+
+def _hedge(value: Any) -> Any:
+    return {"after": value} if isinstance(value, (str, int, float)) and not isinstance(value, bool) else value
+
+
+class Hedge(Model):
+    """Begins another try beside one that takes long, of what may be done twice; the first good answer counts."""
+
+    after: Optional[Interval] = Field(default=None, description="How long a try may take before another begins.")
+    percentile: Optional[float] = Field(
+        default=None,
+        gt=0,
+        lt=100,
+        description="Another begins when one takes longer than this percentage of those of late, 95 say; with after, "
+        "not before that. None begins while fewer than 50 are known.",
+    )
+    most: int = Field(default=1, ge=1, le=10, description="How many are begun beside the first.")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.after is None and self.percentile is None:
+            raise ValueError("expected after, percentile or both")
+        return self
 
 
 def _condition(value: Any) -> Union[str, int]:
@@ -166,8 +196,6 @@ Condition = Annotated[
 class Retry(Model):
     """When a call is tried again, on another endpoint where there is one."""
 
-    later: ClassVar[frozenset[str]] = frozenset(["per_try_timeout"])
-
     attempts: int = Field(default=3, ge=1, le=100, description="Tries in all, the first included.")
     when: Annotated[tuple[Condition, ...], ONE_OR_LIST] = Field(
         default=("connect_failed", "reset"),
@@ -175,9 +203,24 @@ class Retry(Model):
         "5xx, gateway_error (502, 503, 504), retriable_4xx (409), or a status; statuses only for idempotent methods.",
     )
     backoff: Backoff = Field(default=Backoff.model_construct(), description="How long to wait before another try.")
-    budget: Optional[Budget] = Field(
-        default=None, description="How many retries there may be in all, {} with the defaults; any number if not given."
+    budget: Annotated[Optional[Budget], OrOff()] = Field(
+        default=Budget.model_construct(),
+        description="How many retries there may be in all; those after no connection do not count. Or off.",
     )
+    per_try_timeout: Optional[Interval] = Field(
+        default=None,
+        description="How long one try may take to the head of its reply, connecting included; one that takes longer "
+        "is tried again if it may be sent twice. The route's timeout holds for all tries together.",
+    )
+    hedge: Annotated[Optional[Hedge], Short(_hedge, {"type": "string", "description": "after"})] = Field(
+        default=None, description="When another try begins beside one that takes long: DURATION or {after, percentile}."
+    )
+
+    @model_validator(mode="after")
+    def _enough_tries(self) -> Self:
+        if self.hedge is not None and self.attempts < 2:
+            raise ValueError("hedge: what is begun beside a try is one of the attempts: expected 2 or more of them")
+        return self
 
 
 class Route(Model):

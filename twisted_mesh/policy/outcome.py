@@ -21,7 +21,8 @@ _TOO_MANY = 429
 class Outcome(Enum):
     """`SUCCESS`; `REFUSED`: a 429, it has had enough; `ERROR`: a 5xx, `GATEWAY`: one of 502, 503 and 504;
     `FAILURE`: no answer (no connection, a reset, no HTTP, no reply in time); `UNKNOWN`: nothing was learnt, as the
-    client went away or waits no longer, or the sidecar itself had no room.  `bad` says whether it speaks against the endpoint."""
+    client went away or waits no longer, or the sidecar itself had no room.  `bad` says whether it speaks against the
+    endpoint."""
 
     bad: bool
 

@@ -6,9 +6,6 @@ from typing import Sequence, Union
 
 from twisted_mesh.errors import Kind
 
-# Doing these twice is the same as doing them once (RFC 9110, section 9.2.2).
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-
 # The conditions that stand for statuses.
 STATUSES: dict[str, frozenset[int]] = {
     "5xx": frozenset(range(500, 600)),
@@ -17,7 +14,8 @@ STATUSES: dict[str, frozenset[int]] = {
 }
 CONDITIONS = frozenset({"connect_failed", "reset", *STATUSES})
 
-_CONNECT = frozenset({Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT})
+# Nothing was sent: it can be done again whatever it is, and has put no load on anybody.
+UNSENT = frozenset({Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT})
 _CUT = frozenset({Kind.RESET, Kind.CLOSED})
 
 
@@ -33,6 +31,9 @@ class RetryRule:
       idempotent operations only.  The first two also stand for the failures that the client would be told as such
       a status: no connection, a reset, an answer that is no HTTP (as in Envoy).
 
+    A try that took longer than a try may is always one of them, for idempotent operations: that is what the time of a
+    try is for.
+
     `statuses` are those that are tried again after.
     """
 
@@ -47,27 +48,26 @@ class RetryRule:
             raise ValueError(f"no retry condition {unknown[0]!r}; there are {', '.join(sorted(CONDITIONS))}")
         statuses = [STATUSES.get(each, frozenset()) if isinstance(each, str) else {each} for each in when]
         self.statuses: frozenset[int] = frozenset().union(*statuses)
-        self._kinds: frozenset[Kind] = frozenset()
+        self._kinds: frozenset[Kind] = frozenset({Kind.TRY_TIMEOUT})
         if "connect_failed" in when:
-            self._kinds |= _CONNECT
+            self._kinds |= UNSENT
         if "reset" in when:
             self._kinds |= _CUT
         if "5xx" in when or "gateway_error" in when:
-            self._kinds |= _CONNECT | _CUT | {Kind.BAD_REPLY}
+            self._kinds |= UNSENT | _CUT | {Kind.BAD_REPLY}
 
     def __repr__(self) -> str:
-        kinds = sorted(each.value for each in self._kinds)
+        kinds = sorted(each.value for each in self._kinds - {Kind.TRY_TIMEOUT})
         return f"<RetryRule {kinds} statuses={sorted(self.statuses)}>"
 
-    def after_error(self, kind: Kind, retryable: bool, operation: str) -> bool:
+    def after_error(self, kind: Kind, retryable: bool, idempotent: bool) -> bool:
         """Whether to try again after an error that came in place of a reply head.
 
         :param retryable: whoever raised the error knows that nothing can be done twice.
+        :param idempotent: the operation may be done twice.
         """
-        if kind not in self._kinds:
-            return False
-        return retryable or kind in _CONNECT or operation in IDEMPOTENT
+        return kind in self._kinds and (retryable or idempotent or kind in UNSENT)
 
-    def after_status(self, status: int, operation: str) -> bool:
+    def after_status(self, status: int, idempotent: bool) -> bool:
         """Whether to try again after a reply of this status."""
-        return status in self.statuses and operation in IDEMPOTENT
+        return idempotent and status in self.statuses

@@ -24,6 +24,7 @@ from twisted_mesh.upstream.names import NameWatch, at
 from twisted_mesh.upstream.overruled import Overrides, overrule, under_maintenance
 from twisted_mesh.upstream.resolve import Resolver, SystemResolver
 from twisted_mesh.upstream.resting import Resting
+from twisted_mesh.upstream.retries import Retries
 from twisted_mesh.upstream.room import Room
 from twisted_mesh.upstream.services import Services, Stoppable, Verdicts
 from twisted_mesh.upstream.watched import watched
@@ -82,6 +83,7 @@ class Cluster:
         self.room = None if config.limits is None else Room(name, config.limits, env)
         most_open = None if config.limits is None else config.limits.connections
         self.connections = None if most_open is None else Connections(most_open)
+        self.retries = Retries(name, config.limits, env)
         self._resting = Resting(env.clock, self._choose)
         self._next: Callable[[], Endpoint] = self._none
         self._known: dict[str, Endpoint] = {}

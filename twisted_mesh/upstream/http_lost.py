@@ -5,9 +5,6 @@ from __future__ import annotations
 from twisted_mesh.call import Call
 from twisted_mesh.errors import Kind, MeshError, Origin
 
-# RFC 9110 section 9.2.2: what may be done twice.
-IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
-
 
 class StaleConnection(MeshError):
     """A kept connection ended before any byte of a reply came: the request may be sent again on another."""
@@ -29,5 +26,5 @@ def why_lost(call: Call, address: str, *, clean: bool, answering: bool, uses: in
     if uses > 1 and replayable:
         kept = f"{detail}; it had been kept from an earlier request"
         return StaleConnection(kind, kept, origin=Origin.UPSTREAM, retryable=True)
-    safe = replayable and call.operation in IDEMPOTENT
+    safe = replayable and call.idempotent
     return MeshError(kind, detail, origin=Origin.UPSTREAM, retryable=safe)

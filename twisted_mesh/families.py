@@ -13,7 +13,7 @@ from bisect import bisect_left
 from typing import Optional
 
 from twisted_mesh.errors import FLAGS
-from twisted_mesh.metrics import OTHER, Cell, HistogramCell, Registry
+from twisted_mesh.metrics import OTHER, SHORT_DURATIONS, Cell, HistogramCell, Registry
 
 # What the `code` and `flag` labels say where there is nothing to say.
 NONE = "-"
@@ -61,6 +61,7 @@ class Families:
         self._bus(registry)
         self._registered(registry)
         self._process(registry)
+        self._overload(registry)
 
     def _downstream(self, registry: Registry) -> None:
         start = "twisted_mesh_downstream_"
@@ -326,6 +327,39 @@ class Families:
         self.ready = registry.gauge(start + "ready", "Whether /ready answers 200.")
         self.info = registry.gauge(
             start + "info", "1; the labels say what runs.", ("version", "node", "service", "zone")
+        )
+
+    def _overload(self, registry: Registry) -> None:
+        start = "twisted_mesh_filter_"
+        self.overload_calls = registry.counter(
+            start + "overload_calls_total",
+            "Calls by what admission, adaptive or shed made of them: admitted, refused.",
+            ("filter", "result"),
+        )
+        self.adaptive_limit = registry.gauge(
+            start + "adaptive_limit", "Calls in flight that adaptive allows now.", ("filter",)
+        )
+        self.adaptive_ideal = registry.gauge(
+            start + "adaptive_ideal_seconds", "The latency without a queue that adaptive goes by.", ("filter",)
+        )
+        self.filter_duration = registry.histogram(
+            start + "duration_seconds",
+            "Time in a filter itself, of some calls; what is further in is left out.",
+            ("filter",),
+            SHORT_DURATIONS,
+        )
+        start, where = "twisted_mesh_cluster_", ("cluster", "priority")
+        self.priority_calls = registry.gauge(
+            start + "priority_calls_active", "Calls in flight of a priority with limits of its own.", where
+        )
+        self.priority_waiting = registry.gauge(
+            start + "priority_calls_waiting", "Calls of such a priority that wait for room.", where
+        )
+        self.maintenance_percent = registry.gauge(
+            start + "maintenance_percent", "Percentage of the calls that operators turn away.", ("cluster",)
+        )
+        self.maintenance_refused = registry.counter(
+            start + "maintenance_refused_total", "Calls turned away for maintenance.", ("cluster",)
         )
 
     def listener(self, protocol: str, name: str) -> ListenerCells:

@@ -11,13 +11,12 @@ from typing import Any, Callable, Optional, Protocol, Sequence
 
 from twisted_mesh.call import Call, Completion, Reply
 from twisted_mesh.chain import compose
+from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Filter, Observer, Proceed
 from twisted_mesh.metrics import HistogramCell
 
 # Seconds from one call that is looked at to the next, for each listener.
 EVERY = 0.05
-# Seconds.  A filter that never waits takes some microseconds.
-BOUNDS = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 1e-2, 0.1, 1.0, 10.0)
 
 Layer = tuple[str, Filter]
 """The name of a filter, and the filter."""
@@ -41,12 +40,7 @@ class Timings:
     def __init__(self, env: Env) -> None:
         self._clock = env.clock
         self._now = env.now
-        self._family = env.metrics.histogram(
-            "twisted_mesh_filter_duration_seconds",
-            "Time in a filter itself, of some calls; what is further in is left out.",
-            ("filter",),
-            BOUNDS,
-        )
+        self._family = Families(env.metrics).filter_duration
 
     def compose(self, layers: Sequence[Layer], innermost: Proceed) -> Proceed:
         """Do as `chain.compose` does, with a stopwatch round each layer."""

@@ -91,6 +91,19 @@ def test_they_are_found_for_endpoints(overrides: Overrides, clock: Clock) -> Non
     assert [each.id for each in overrides.in_force] == ["cluster/db/10.0.0.1:80", "service/web/web-1"]
 
 
+def test_a_whole_cluster_or_service(overrides: Overrides, clock: Clock) -> None:
+    """It is no endpoint's override, and the cluster's goes before the service's."""
+    result_of(overrides.put(drain("*", kind="maintenance", percent=20.0)))
+    overrides.start()
+    clock.advance(2)
+    assert overrides.of("api", "web", "*", "").percent == 20.0  # type: ignore[union-attr]
+    assert overrides.of("api", "web", "web-1", "10.0.0.9:80") is None
+    assert overrides.of("api", "", "*", "") is None
+    result_of(overrides.put(drain("*", scope="cluster", name="api", kind="maintenance")))
+    clock.advance(2)
+    assert overrides.of("api", "web", "*", "").percent == 100.0  # type: ignore[union-attr]
+
+
 def test_a_change_is_told(overrides: Overrides, clock: Clock) -> None:
     """Whoever follows hears of new ones and of their end."""
     overrides.start()
@@ -134,6 +147,9 @@ def test_it_ends_at_its_time_also_while_redis_is_away(overrides: Overrides, cloc
         ({"weight": -1}, "weight: expected 0 to 1,000,000, got -1"),
         ({"ttl": 0.0}, "ttl: expected 1s to 30 days, got 0s"),
         ({"reason": "x" * 2000}, "author and reason: expected at most"),
+        ({"endpoint": "*"}, "kind: expected maintenance for a whole service, got drain"),
+        ({"endpoint": "*", "kind": "maintenance", "percent": 0.0}, "percent: expected more than 0"),
+        ({"percent": 50.0}, "percent: expected 100 for a single endpoint, got 50"),
     ],
 )
 def test_what_is_wrong_is_said(fields: dict[str, Any], message: str) -> None:

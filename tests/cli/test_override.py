@@ -25,6 +25,7 @@ def test_overrides_are_put_listed_and_ended(meshctl: Meshctl) -> None:
         "endpoint": "one",
         "kind": "weight",
         "weight": 5,
+        "percent": 100.0,
         "ttl": 300.0,
         "author": "ann",
         "reason": "slow",

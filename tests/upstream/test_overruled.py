@@ -25,7 +25,7 @@ class FakeOverrides:
 
     def of(self, cluster: str, service: str, instance: str, address: str) -> Optional[Override]:
         assert cluster == "api"
-        return self.found.get(address)
+        return self.found.get(instance if instance == "*" else address)
 
     def follow(self, changed: Callable[[], None]) -> Following:
         self.listeners.append(changed)

@@ -25,6 +25,8 @@ KIND = "override"
 # All overrides of a mesh are one set: they are few, and every sidecar wants them.
 ALL = "all"
 KINDS = ("weight", "drain", "maintenance")
+# In the place of an endpoint: all of them, and so the whole cluster.
+EVERY_ENDPOINT = "*"
 SCOPES = ("service", "cluster")
 # Seconds.
 SHORTEST = 1.0
@@ -36,9 +38,9 @@ class Override(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One override.
 
     - `scope` and `name` say whose endpoint it is: a ``service`` by its name, or a ``cluster`` of the configuration;
-      `endpoint` is the instance's id, or an address as /clusters shows it.
+      `endpoint` is the instance's id, or an address as /clusters shows it, or ``*`` for the whole cluster or service.
     - `kind` is ``weight`` (then `weight`; 0 takes no calls), ``drain`` (no new calls) or ``maintenance`` (no calls, and
-      no health checks).
+      no health checks); of ``*`` there is only the last, for `percent` of the calls.
     - `ttl` is how long it holds, in seconds from `at` (seconds since the epoch, by the author's clock).
     - `expires` is when it ends, in ms of Redis's clock; 0 where that is not known.
     """
@@ -49,6 +51,7 @@ class Override(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: str
     ttl: float
     weight: int = 0
+    percent: float = 100.0
     author: str = ""
     reason: str = ""
     at: float = 0.0
@@ -79,6 +82,12 @@ def check(override: Override) -> Override:
             raise ValueError(f"{field}: expected 1 to 256 printable characters, got {describe(value)}")
     if not 0 <= override.weight <= MOST_WEIGHT:
         raise ValueError(f"weight: expected 0 to {MOST_WEIGHT:,}, got {override.weight}")
+    if override.endpoint == EVERY_ENDPOINT and override.kind != "maintenance":
+        raise ValueError(f"kind: expected maintenance for a whole {override.scope}, got {override.kind}")
+    if not 0 < override.percent <= 100:
+        raise ValueError(f"percent: expected more than 0 and at most 100, got {override.percent:g}")
+    if override.percent != 100 and override.endpoint != EVERY_ENDPOINT:
+        raise ValueError(f"percent: expected 100 for a single endpoint, got {override.percent:g}")
     if not SHORTEST <= override.ttl <= LONGEST:
         raise ValueError(f"ttl: expected 1s to 30 days, got {override.ttl:g}s")
     if len(override.author) > 256 or len(override.reason) > 1024:

@@ -111,7 +111,9 @@ async def _list(session: Session, arguments: argparse.Namespace) -> int:
 
 
 def _text(override: Override) -> str:
-    return f"weight={override.weight}" if override.kind == "weight" else override.kind
+    if override.kind == "weight":
+        return f"weight={override.weight}"
+    return override.kind if override.percent == 100 else f"{override.kind} {override.percent:g}%"
 
 
 def override_text(override: Override, now: float) -> str:

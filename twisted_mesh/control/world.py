@@ -67,7 +67,9 @@ class World:
         """Whether calls can be served, and why not."""
         if self.config is None:
             return False, "no configuration was applied yet"
-        waiting = [each for each in self.clusters.values() if each.config.require_ready and not each.ready]
+        # What operators have switched off keeps nobody from the rest.
+        required = [each for each in self.clusters.values() if each.config.require_ready and not each.switch.on]
+        waiting = [each for each in required if not each.ready]
         if waiting:
             return False, "; ".join(f"cluster {each.name}: {each.trouble or _unready(each)}" for each in waiting)
         return True, "ready"

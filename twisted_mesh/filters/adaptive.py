@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind, MeshError
+from twisted_mesh.families import Families
 from twisted_mesh.filters.overload import FAILED, cells, overloaded
 from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.units import Interval
@@ -72,13 +73,10 @@ class Adaptive:
         self._active = 0
         self._status = settings.status
         self._admitted, self._refused = cells(env)
-        gauge = env.metrics.gauge
-        self._limit = gauge(
-            "twisted_mesh_filter_adaptive_limit", "Calls in flight that adaptive allows now.", ("filter",)
-        ).labels(env.name)
-        self._ideal = gauge(
-            "twisted_mesh_filter_adaptive_ideal_seconds", "The latency without a queue that it goes by.", ("filter",)
-        ).labels(env.name)
+        families = Families(env.metrics)
+        self._limit, self._ideal = (
+            each.labels(env.name) for each in (families.adaptive_limit, families.adaptive_ideal)
+        )
         self._show()
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
 from twisted_mesh.metrics import Cell
 
@@ -22,11 +23,7 @@ FAILED = frozenset(
 
 def cells(env: Env) -> tuple[Cell, Cell]:
     """Return the counters of calls that a filter has admitted and refused."""
-    family = env.metrics.counter(
-        "twisted_mesh_filter_overload_calls_total",
-        "Calls by what admission, adaptive or shed made of them: admitted, refused.",
-        ("filter", "result"),
-    )
+    family = Families(env.metrics).overload_calls
     return family.labels(env.name, "admitted"), family.labels(env.name, "refused")
 
 

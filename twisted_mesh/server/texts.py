@@ -45,6 +45,9 @@ def clusters(described: Sequence[Mapping[str, Any]]) -> str:
         room = each.get("room")
         if room:
             notes.append(f"{room['calls']} of {room['limits']['calls']} calls, {room['waiting']} waiting")
+        switched = each.get("maintenance")
+        if switched and not each["trouble"].startswith("under maintenance"):
+            notes.append(f"under maintenance for {switched['percent']:g} % of the calls by {switched['author']}")
         if each["trouble"]:
             notes.append(each["trouble"])
         parts.append(f"{each['name']}: {', '.join(notes)}\n")

@@ -20,6 +20,7 @@ from twisted_mesh.upstream.discovered import Discovered
 from twisted_mesh.upstream.endpoint import DRAINING, Endpoint
 from twisted_mesh.upstream.health import HealthChecks
 from twisted_mesh.upstream.keyed import Keyed
+from twisted_mesh.upstream.maintenance import Switch
 from twisted_mesh.upstream.names import NameWatch, at
 from twisted_mesh.upstream.overruled import Overrides, overrule, under_maintenance
 from twisted_mesh.upstream.resolve import Resolver, SystemResolver
@@ -80,6 +81,7 @@ class Cluster:
         # Those to which one call may be sent to find out; `_special` says that picking is not for the balance alone.
         self._trials: list[Endpoint] = []
         self._special = self._keyed is not None
+        self.switch = Switch(name, env)
         self.room = None if config.limits is None else Room(name, config.limits, env)
         most_open = None if config.limits is None else config.limits.connections
         self.connections = None if most_open is None else Connections(most_open)
@@ -126,7 +128,7 @@ class Cluster:
 
         Setting ``call.endpoint`` and counting the call as active is up to the caller.
 
-        :raises MeshError: `Kind.NO_ENDPOINT`: there is none that may be used.
+        :raises MeshError: `Kind.NO_ENDPOINT`: there is none that may be used; `Kind.MAINTENANCE`.
         """
         if call.tried or self._special:
             return self._pick_other(call)
@@ -161,6 +163,8 @@ class Cluster:
         return self.forwards[call.protocol](call)
 
     def _pick_other(self, call: Call) -> Endpoint:
+        if self.switch.on:
+            self.switch.check()
         if self._keyed is not None:
             owner = self._keyed.pick(call)
             if owner is not None:
@@ -260,6 +264,8 @@ class Cluster:
     @property
     def ready(self) -> bool:
         """Whether a call has good prospects: an endpoint can be used, and where there are checks one is healthy."""
+        if self.switch.closed:
+            return False
         if self._checks is None:
             return bool(self.usable)
         return any(each.checked and each.healthy for each in self.usable)
@@ -267,6 +273,8 @@ class Cluster:
     @property
     def trouble(self) -> str:
         """Why no call can be sent, for people; "" while one can."""
+        if self.switch.closed:
+            return self.switch.trouble
         if self.usable:
             return ""
         if self.endpoints and all(each.out for each in self.endpoints):
@@ -287,6 +295,7 @@ class Cluster:
             "balance": self.config.balance,
             "ready": self.ready,
             "panicking": self.panicking,
+            "maintenance": self.switch.describe(),
             "trouble": self.trouble,
             "room": None if self.room is None else self.room.describe(),
             "connections": None if self.connections is None else self.connections.describe(),
@@ -372,6 +381,7 @@ class Cluster:
         self._known = found
         if self._running:
             reweighted = overrule(self.name, self.config.service, self.endpoints, self._overrides) or reweighted
+            reweighted = self.switch.follow(self._overrides, self.config.service) or reweighted
             self._take_care(before)
         self.refresh(reweighted)
 
@@ -426,7 +436,7 @@ class Cluster:
         chosen = self._resting.awake(self.usable)
         if self._keyed is not None:
             self._keyed.use(self.endpoints, [*chosen, *self._trials])
-        self._special = self._keyed is not None or bool(self._trials)
+        self._special = self._keyed is not None or bool(self._trials) or self.switch.on
         pick = self._spread(chosen) if chosen else self._none
         self._next = self._counted(pick) if self.panicking else pick
 

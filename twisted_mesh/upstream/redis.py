@@ -46,6 +46,8 @@ class RedisForward:
         """
         call.attempts += 1
         if self._scatter is not None:
+            if self.cluster.switch.on:
+                self.cluster.switch.check()
             return self._scatter(cast(RedisCall, call))
         call.endpoint = endpoint = self.cluster.pick(call)
         return self.send(cast(RedisCall, call), endpoint)

@@ -177,12 +177,8 @@ class Room:
 
 def _cells(env: Env, cluster: str, priority: str) -> tuple[Cell, Cell]:
     """Return the gauges of a priority with limits of its own."""
-    gauge, labels = env.metrics.gauge, ("cluster", "priority")
-    active = gauge(
-        "twisted_mesh_cluster_priority_calls_active", "Calls in flight of a priority with limits of its own.", labels
-    )
-    waiting = gauge("twisted_mesh_cluster_priority_calls_waiting", "Calls of it that wait for room.", labels)
-    return active.labels(cluster, priority), waiting.labels(cluster, priority)
+    families = Families(env.metrics)
+    return families.priority_calls.labels(cluster, priority), families.priority_waiting.labels(cluster, priority)
 
 
 class Limited:

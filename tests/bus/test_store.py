@@ -7,6 +7,7 @@ from typing import Any, Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import fail
 from twisted.internet.task import Clock
 
 from tests.bus.at_once import AtOnce
@@ -168,10 +169,38 @@ def test_so_do_the_others(store: ConfigStore, direct: AtOnce, what: str) -> None
     assert len(result(store.history())) == 3
 
 
+UNSURE = "; the change may have been written all the same, which `meshctl history` shows"
+
+
 def test_replies_that_are_always_lost_are_an_error(store: ConfigStore, direct: AtOnce) -> None:
+    """Whoever changed something must know that it may be in force."""
     direct.lose = lambda script: True
-    with pytest.raises(BusError, match="no answer in time"):
+    with pytest.raises(BusError) as caught:
         apply(store, web=1)
+    assert str(caught.value) == "no answer in time" + UNSURE
+    assert (caught.value.kind, caught.value.sent) == ("timeout", True)
+    direct.lose = lambda script: False
+    assert [each.version for each in result(store.history())] == [1]
+
+
+def test_a_server_that_is_gone_after_a_lost_reply_leaves_it_open_too(
+    store: ConfigStore, direct: AtOnce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    direct.lose = lambda script: True
+    monkeypatch.setattr(direct, "up", lambda timeout: fail(BusError("down", "connection refused", server="r:1")))
+    with pytest.raises(BusError) as caught:
+        apply(store, web=1)
+    assert str(caught.value) == "redis r:1: connection refused" + UNSURE
+
+
+def test_what_was_surely_not_written_is_not_said_to_be(
+    store: ConfigStore, monkeypatch: pytest.MonkeyPatch, direct: AtOnce
+) -> None:
+    for error in (BusError("down", "no connection"), BusError("refused", "OOM no", code="OOM", sent=True)):
+        monkeypatch.setattr(direct, "script", lambda *args, error=error: fail(error))
+        with pytest.raises(BusError) as caught:
+            apply(store, web=1)
+        assert caught.value is error
 
 
 # --- history and rollback
@@ -216,7 +245,13 @@ def test_what_is_not_kept_cannot_be_gone_back_to(store: ConfigStore) -> None:
         result(store.rollback(**ANN))
     apply(store, web=1)
     for ask in (lambda: store.rollback(to=9, **ANN), lambda: store.at(9)):
-        with pytest.raises(NoSuchVersion, match="version 9 is not kept; the oldest that is kept is 1"):
+        with pytest.raises(NoSuchVersion, match="there is no version 9 yet; the newest is 1"):
+            result(ask())
+    result(store.keep(2))
+    for web in range(4):
+        apply(store, web=web)
+    for ask in (lambda: store.rollback(to=1, **ANN), lambda: store.at(1)):
+        with pytest.raises(NoSuchVersion, match="version 1 is not kept any more; the oldest that is kept is 4"):
             result(ask())
 
 

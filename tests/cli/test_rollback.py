@@ -22,6 +22,12 @@ def test_back_and_forth(meshctl: Meshctl, write: Write, sidecar: Callable[[str],
     assert meshctl("rollback", "--to", "2").out == "version 4: nothing differs\n"
 
 
+def test_many_names_are_not_all_said(meshctl: Meshctl, write: Write) -> None:
+    meshctl("apply", "-f", write("clusters: {" + ", ".join(f"c{at}: {{endpoints: [a:1]}}" for at in range(12)) + "}\n"))
+    some = ", ".join(sorted(f"clusters/c{at}" for at in range(12))[:10])
+    assert meshctl("rollback", "--to", "0").out == f"version 2: rolled back to version 0 ({some} and 2 more)\n"
+
+
 def test_the_end_of_a_canary(meshctl: Meshctl, write: Write) -> None:
     meshctl("apply", "-f", write(WEB))
     meshctl("apply", "-f", write(WEB.replace("80", "81")), "--canary", "10%")
@@ -32,4 +38,4 @@ def test_the_end_of_a_canary(meshctl: Meshctl, write: Write) -> None:
 
 def test_where_there_is_no_way_back(meshctl: Meshctl) -> None:
     assert meshctl("rollback", status=1).err.startswith("meshctl: there is nothing to undo")
-    assert meshctl("rollback", "--to", "7", status=1).err.startswith("meshctl: version 7 is not kept")
+    assert meshctl("rollback", "--to", "7", status=1).err == "meshctl: there is no version 7: nothing was written yet\n"

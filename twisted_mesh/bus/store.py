@@ -287,16 +287,31 @@ class ConfigStore:
         return written(await self._write(script, args), asked)
 
     async def _write(self, script: Script, args: Sequence[Any]) -> Any:
-        """Run a script that writes; again, under the same token, if its reply was lost."""
+        """Run a script that writes; again, under the same token, if its reply was lost.
+
+        :raises BusError: it says so if the script may have run.
+        """
         token = self._token()
+        lost = False
         for left in reversed(range(AGAIN + 1)):
             try:
                 return await self._ask(script, token, *args)
             except BusError as error:
-                if not left or not error.sent or error.kind == "refused":
-                    raise
+                is_lost = error.sent and error.kind != "refused"
+                lost = lost or is_lost
+                if not left or not is_lost:
+                    raise (_unsure(error) if lost else error) from None
+            try:
                 await self.redis.up(UP_TIMEOUT)
+            except BusError as error:
+                raise _unsure(error) from None
         raise AssertionError("unreachable")
 
     def _ask(self, script: Script, *args: Any) -> Awaitable[Any]:
         return self.redis.script(script, store_keys(self.keys), [store_channel(self.keys), *args])
+
+
+def _unsure(error: BusError) -> BusError:
+    """Return an error that says that what was asked for may have happened."""
+    detail = f"{error.detail}; the change may have been written all the same, which `meshctl history` shows"
+    return BusError(error.kind, detail, server=error.server, code=error.code, sent=True)

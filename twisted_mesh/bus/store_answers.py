@@ -76,8 +76,13 @@ def written(answer: Sequence[Any], asked: Optional[int] = None) -> Written:
 
 
 def no_such_version(version: Optional[int], answer: Sequence[Any]) -> NoSuchVersion:
-    """Return the error for a version that is not kept."""
-    return NoSuchVersion(f"version {version} is not kept; the oldest that is kept is {int(answer[1])}")
+    """Return the error for a version that is not kept, or not there yet."""
+    oldest, newest = int(answer[1]), int(answer[2])
+    if not newest:
+        return NoSuchVersion(f"there is no version {version}: nothing was written yet")
+    if version is not None and version > newest:
+        return NoSuchVersion(f"there is no version {version} yet; the newest is {newest}")
+    return NoSuchVersion(f"version {version} is not kept any more; the oldest that is kept is {oldest}")
 
 
 def no_canary(json: bytes, asked: Optional[int]) -> NoCanary:

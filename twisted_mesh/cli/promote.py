@@ -32,9 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _promote(session: Session, arguments: argparse.Namespace) -> int:
-    from twisted_mesh.cli.writing import changed_by, finish
+    from twisted_mesh.cli.writing import finish_change
 
     author = author_of(arguments, os.environ)
     written = await session.store.promote(author=author, reason=arguments.reason, version=arguments.version)
-    names = await changed_by(session, written)
-    return await finish(session, arguments, written, names, f"promoted ({', '.join(names)})", {"names": names})
+    return await finish_change(session, arguments, written, "promoted")

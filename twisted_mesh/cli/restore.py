@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _restore(session: Session, arguments: argparse.Namespace) -> int:
     from twisted_mesh.cli.failure import Failure
-    from twisted_mesh.cli.writing import changed_by, finish
+    from twisted_mesh.cli.writing import finish_change
 
     found = await session.store.status()
     if found.sidecars and not found.behind and not arguments.node:
@@ -38,5 +38,4 @@ async def _restore(session: Session, arguments: argparse.Namespace) -> int:
     author = author_of(arguments, os.environ)
     reason = arguments.reason or "restored from a sidecar"
     written = await session.store.restore(author=author, reason=reason, node=arguments.node, wait=arguments.timeout)
-    names = await changed_by(session, written)
-    return await finish(session, arguments, written, names, f"restored ({', '.join(names)})", {"names": names})
+    return await finish_change(session, arguments, written, "restored")

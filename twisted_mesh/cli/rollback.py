@@ -29,12 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _rollback(session: Session, arguments: argparse.Namespace) -> int:
-    from twisted_mesh.cli.writing import changed_by, finish
+    from twisted_mesh.cli.writing import finish_change
 
     author = author_of(arguments, os.environ)
     written = await session.store.rollback(author=author, reason=arguments.reason, to=arguments.to)
-    names = await changed_by(session, written)
     done = "rolled back" if arguments.to is None else f"rolled back to version {arguments.to}"
-    return await finish(
-        session, arguments, written, names, f"{done} ({', '.join(names) or 'nothing'})", {"names": names}
-    )
+    return await finish_change(session, arguments, written, done)

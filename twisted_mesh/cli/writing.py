@@ -14,6 +14,10 @@ from twisted_mesh.cli.output import complain, counted, plain, show
 from twisted_mesh.cli.session import Session
 
 
+# Resources that a line names.
+SHOWN = 10
+
+
 class Awaited(NamedTuple):
     """What the live sidecars have said of a version: who has not taken it, and who refuses something that it brings;
     and the version that ended it, if it is a canary that was rolled back."""
@@ -103,9 +107,22 @@ async def finish(
     return NO
 
 
-async def changed_by(session: Session, written: Written) -> list[str]:
-    """Return the names of the resources that a version has changed."""
+async def finish_change(session: Session, arguments: argparse.Namespace, written: Written, done: str) -> int:
+    """Do as `finish` does for what the store found by itself: which resources were changed is looked up and said."""
+    names = await _changed_by(session, written)
+    return await finish(session, arguments, written, names, f"{done} ({_few(names)})", {"names": names})
+
+
+async def _changed_by(session: Session, written: Written) -> list[str]:
     if not written.new:
         return []
     found = await session.store.history(20)
     return [name for each in found if each.version == written.version for name in each.names]
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return names for a line that people read."""
+    if not names:
+        return "nothing"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -24,7 +24,7 @@ def test_back_and_forth(meshctl: Meshctl, write: Write, sidecar: Callable[[str],
 
 def test_many_names_are_not_all_said(meshctl: Meshctl, write: Write) -> None:
     meshctl("apply", "-f", write("clusters: {" + ", ".join(f"c{at}: {{endpoints: [a:1]}}" for at in range(12)) + "}\n"))
-    some = ", ".join(sorted(f"clusters/c{at}" for at in range(12))[:10])
+    some = ", ".join(f"clusters/c{at}" for at in range(10))
     assert meshctl("rollback", "--to", "0").out == f"version 2: rolled back to version 0 ({some} and 2 more)\n"
 
 

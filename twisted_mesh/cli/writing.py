@@ -13,7 +13,6 @@ from twisted_mesh.cli.failure import NO
 from twisted_mesh.cli.output import complain, counted, plain, show
 from twisted_mesh.cli.session import Session
 
-
 # Resources that a line names.
 SHOWN = 10
 

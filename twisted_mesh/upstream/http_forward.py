@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Optional
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.codec.response import ResponseReader
-from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
+from twisted_mesh.errors import FLAGS, Cancelled, Kind, MeshError, Origin
 from twisted_mesh.families import Families
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Env
@@ -93,7 +93,7 @@ class HttpForward:
         except BaseException as error:
             # Nobody waits for this reply any more, so the server need not go on with it.
             if isinstance(error, Cancelled) and not error.queued:
-                kind = error.kind
+                kind, flag = error.kind, FLAGS[error.kind]
             if connection is not None:
                 connection.abort()
             raise

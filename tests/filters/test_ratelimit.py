@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tests.filters.drive import FakeEnv, Run, Script, a_call
+from tests.filters.redis_calls import Echo, lines, several
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import compose
 from twisted_mesh.errors import ConfigError, Kind, MeshError, Origin
@@ -145,6 +146,42 @@ def test_keys_that_find_no_room_are_counted() -> None:
         world.ask(call_of(client=f"10.0.0.{each}"))
     assert world.env.count("filter_ratelimit_dropped_total", "test") == 3
     assert repr(world.filter) == "<RateLimit 2 keys>"
+
+
+def redis_world(**settings: Any) -> tuple[World, Echo]:
+    return World(**settings), Echo()
+
+
+def test_of_several_commands_as_many_as_there_is_room_for_are_admitted() -> None:
+    world, upstream = redis_world(rate="2/s")
+    reply = Run(compose([world.filter], upstream), several("GET a", "GET b", "GET c")).result
+    assert [each[:10] for each in lines(reply)] == ["+GET a", "+GET b", "-MESHLIMIT"]
+    assert upstream.seen == [["GET a", "GET b"]]
+    assert (world.count("admitted") + world.count("near"), world.count("refused")) == (2, 1)
+    error = Run(compose([world.filter], upstream), several("GET a", "GET b")).result
+    assert isinstance(error, MeshError) and error.kind is Kind.RATE_LIMITED
+    # One command that costs more than there ever is would be another matter; a long pipeline is none.
+    world.env.clock.advance(1.0)
+    reply = Run(compose([world.filter], upstream), several(*["GET a"] * 60)).result
+    assert [each[0] for each in lines(reply)] == ["+"] * 2 + ["-"] * 58
+
+
+@pytest.mark.parametrize(
+    ("key", "admitted"),
+    [
+        (["key"], "yes yes no yes no"),
+        (["prefix::"], "yes no no yes no"),
+        (["command"], "yes no yes no no"),
+        (["command", "key"], "yes yes yes yes no"),
+        (["source"], "yes no no no no"),
+        ([], "yes no no no no"),
+    ],
+)
+def test_each_command_counts_for_its_own_key(key: list[str], admitted: str) -> None:
+    world, upstream = redis_world(rate="1/s", key=key, headers=True)
+    call = several("GET user:1", "GET user:2", "TTL user:1", "GET cart:1", "GET user:2")
+    reply = Run(compose([world.filter], upstream), call).result
+    assert ["yes" if each[0] == "+" else "no" for each in lines(reply)] == admitted.split()
 
 
 @pytest.mark.parametrize(

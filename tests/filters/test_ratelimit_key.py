@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.filters.drive import a_call
-from twisted_mesh.filters.ratelimit_key import LONGEST, PARTS, check_part, key_of, name_of
+from tests.filters.redis_calls import several
+from twisted_mesh.filters.ratelimit_key import LONGEST, PARTS, check_part, key_of, keys_of, name_of
 
 
 def call_of(**fields: Any) -> Any:
@@ -67,3 +68,15 @@ def test_a_long_key_is_a_digest() -> None:
     one, other = name_of(["path"], "/" + "a" * LONGEST), name_of(["path"], "/" + "a" * LONGEST + "b")
     assert len(one) == len(other) == 32
     assert one != other
+
+
+def test_commands_of_one_call_have_keys_of_their_own() -> None:
+    call = several("GET user:1", "TTL cart:2", "PING")
+    assert keys_of(["key"])(call) == ["user:1", "cart:2", ""]
+    assert keys_of(["prefix::", "command", "source"])(call) == [
+        ("user", "GET", "10.0.0.1"),
+        ("cart", "TTL", "10.0.0.1"),
+        ("", "PING", "10.0.0.1"),
+    ]
+    assert keys_of(["source"])(call) == ["10.0.0.1"] * 3
+    assert keys_of([])(call) == [None] * 3

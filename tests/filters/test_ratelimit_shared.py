@@ -9,8 +9,11 @@ from weakref import ref
 import pytest
 from twisted.internet.defer import Deferred
 
+from tests.filters.drive import Run
+from tests.filters.redis_calls import Echo, lines, several
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.errors import MeshError
+from twisted_mesh.chain import compose
+from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.policy.gcra import Gcra, Grant
 from twisted_mesh.policy.rate_lease import LIFE, Ask
 from twisted_mesh.testing import Chain, Env, FakeUpstream, http_call
@@ -120,9 +123,9 @@ def test_calls_that_come_meanwhile_wait_for_one_answer() -> None:
     outcomes = [world.ask() for _ in range(12)]
     assert all(each.waiting for each in outcomes) and len(world.redis.asked) == 1
     world.redis.let()
-    # The first question was for one call, the second is for all the others.
+    # The first question was for one call, the second is for all the others, as far as they ever can be admitted.
     assert [each.waiting for each in outcomes] == [False] + [True] * 11
-    assert world.redis.asked[1] == ("all", Ask(11, 1, 0))
+    assert world.redis.asked[1] == ("all", Ask(10, 1, 0))
     world.redis.let()
     assert [each.status for each in outcomes] == [200] * 10 + [429] * 2
     world.chain.advance(LIFE)
@@ -266,6 +269,42 @@ def test_calls_may_cost_more() -> None:
     call.count = 3
     outcome = world.chain.call(call)
     assert isinstance(outcome.error, MeshError) and outcome.error.headers == ()
+
+
+def commands(world: World, *texts: str) -> Any:
+    upstream = Echo()
+    return Run(compose([world.filter], upstream), several(*texts))
+
+
+def test_of_several_commands_each_is_decided_and_all_is_asked_at_once() -> None:
+    world = World(rate="3/h", key=["key"])
+    world.redis.holds = True
+    run = commands(world, "GET a", "GET b", "GET a", "GET a", "GET a", "GET b")
+    assert world.redis.asked == [("key=a", Ask(3, 1, 0)), ("key=b", Ask(2, 1, 0))]
+    assert run.result is None
+    world.redis.let()
+    assert [each[0] for each in lines(run.result)] == ["+", "+", "+", "+", "-", "+"]
+    assert world.calls() == (5, 1)
+
+
+def test_several_commands_wait_no_longer_than_the_budget() -> None:
+    world = World(rate="8/h")
+    world.redis.sidecars = 2
+    world.redis.holds = True
+    run = commands(world, *["GET a"] * 10)
+    world.advance(0.02)
+    assert [each[0] for each in lines(run.result)] == ["+"] * 4 + ["-"] * 6
+    run = commands(world, *["GET a"] * 3)
+    assert isinstance(run.result, MeshError)
+
+
+def test_several_commands_of_a_client_that_goes_take_nothing() -> None:
+    world = World(rate="8/h", key=["key"])
+    world.redis.holds = True
+    run = commands(world, "GET a", "GET b")
+    run.driver.cancel(Cancelled(Kind.CLIENT_GONE))
+    world.redis.let()
+    assert world.calls() == (0, 0)
 
 
 def test_replies_may_say_how_much_is_left() -> None:

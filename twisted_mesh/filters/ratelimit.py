@@ -7,7 +7,7 @@ limit has to ask Redis (see `ratelimit_shared`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Awaitable
+from typing import TYPE_CHECKING, Annotated, Any, Awaitable, cast
 
 from pydantic import AfterValidator
 from twisted.plugin import IPlugin
@@ -17,13 +17,16 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.families import Families
 from twisted_mesh.filters.ratelimit_answer import left, refusal
-from twisted_mesh.filters.ratelimit_key import check_part, key_of
+from twisted_mesh.filters.ratelimit_key import check_part, key_of, keys_of
 from twisted_mesh.filters.ratelimit_shared import NEAR, Applied, SharedRateLimit
 from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.base import check_name
 from twisted_mesh.model.units import Interval, Rate
 from twisted_mesh.policy.buckets import Buckets
 from twisted_mesh.policy.gcra import Gcra, Verdict
+
+if TYPE_CHECKING:
+    from twisted_mesh.redis_call import RedisCall
 
 
 def _no_or_a_name(text: str) -> str:
@@ -71,13 +74,26 @@ class RatelimitSettings:
 class RateLimit:
     """Raises `MeshError` of `Kind.RATE_LIMITED` for calls over the limit."""
 
-    __slots__ = ("_admitted", "_buckets", "_cost", "_dropped", "_key", "_limit", "_near", "_now", "_refused", "_status")
+    __slots__ = (
+        "_admitted",
+        "_buckets",
+        "_cost",
+        "_dropped",
+        "_key",
+        "_keys",
+        "_limit",
+        "_near",
+        "_now",
+        "_refused",
+        "_status",
+    )
 
     def __init__(self, settings: RatelimitSettings, env: Env) -> None:
         rate = settings.rate
         burst = settings.burst or rate.count
         self._buckets = Buckets(Gcra(rate.count, rate.per, burst), settings.max_keys)
         self._key = key_of(settings.key)
+        self._keys = keys_of(settings.key)
         self._cost = settings.cost
         self._limit = int(burst * NEAR)
         self._status = settings.status
@@ -92,8 +108,26 @@ class RateLimit:
         return f"<{type(self).__name__} {len(self._buckets)} keys>"
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
+        if call.count > 1 and call.protocol == "redis":
+            return self._each(cast("RedisCall", call), proceed)
         self._take(call)
         return proceed(call)
+
+    def _each(self, call: RedisCall, proceed: Proceed) -> Awaitable[Reply]:
+        """Decide for each of several commands."""
+        # Late: most sidecars speak no Redis.
+        from twisted_mesh.filters.redis_part import proceed_with
+
+        now, take = self._now(), self._buckets.take
+        verdicts = [take(key, now, self._cost) for key in self._keys(call)]
+        admitted = [each.admitted for each in verdicts]
+        self._refused.value += admitted.count(False)
+        for each in verdicts:
+            if each.admitted:
+                (self._near if each.remaining <= self._limit else self._admitted).value += 1
+        self._dropped.value = self._buckets.dropped
+        last = next((each for each in verdicts if not each.admitted), verdicts[0])
+        return proceed_with(call, proceed, admitted, refusal(self._status, last))
 
     def _take(self, call: Call) -> Verdict:
         buckets = self._buckets
@@ -116,7 +150,8 @@ class TellingRateLimit(RateLimit):
     __slots__ = ()
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
-        return self._tell(call, proceed)
+        # Commands have no fields.
+        return super().__call__(call, proceed) if call.protocol == "redis" else self._tell(call, proceed)
 
     async def _tell(self, call: Call, proceed: Proceed) -> Reply:
         verdict = self._take(call)

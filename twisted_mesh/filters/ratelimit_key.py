@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Hashable, Sequence
 from urllib.parse import quote
 
 from twisted_mesh.call import Call
 from twisted_mesh.model.fields import is_token
 from twisted_mesh.model.text import expected
+
+if TYPE_CHECKING:
+    from twisted_mesh.redis_call import RedisCall
 
 Part = Callable[[Call], Hashable]
 
@@ -24,6 +27,8 @@ PARTS: dict[str, Part] = {
     "route": lambda call: "" if call.route is None else call.route.name,
     "listener": lambda call: call.listener,
 }
+# Those that differ between the commands of one call.
+_OF_COMMANDS = frozenset(("path", "key", "method", "command"))
 _HEADER = "header:"
 _PREFIX = "prefix:"
 # Characters of a key's name at Redis; what would be longer is a digest.
@@ -50,6 +55,26 @@ def key_of(parts: Sequence[str]) -> Part:
     if len(made) == 1:
         return made[0]
     return lambda call: tuple([each(call) for each in made])
+
+
+def keys_of(parts: Sequence[str]) -> Callable[[RedisCall], list[Hashable]]:
+    """Return what makes the key of each command of a call that holds several."""
+    key = key_of(parts)
+    if not any(each in _OF_COMMANDS or each.startswith(_PREFIX) for each in parts):
+        return lambda call: [key(call)] * call.count
+    return lambda call: [key(_One(call, at)) for at in range(call.count)]  # type: ignore[arg-type]  # as a call
+
+
+class _One:
+    """One command of a call, as far as keys look at it."""
+
+    def __init__(self, call: RedisCall, at: int) -> None:
+        self._call = call
+        self.operation = call.row(at).name
+        self.resource = (call.commands[at][1] or b"").decode("utf-8", "surrogateescape")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
 
 
 def name_of(parts: Sequence[str], key: Hashable) -> str:

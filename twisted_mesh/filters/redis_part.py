@@ -1,0 +1,83 @@
+"""Some commands of a call that holds several go on, and the others are refused: each as if it came alone."""
+
+from __future__ import annotations
+
+from typing import Awaitable, Sequence
+
+from twisted_mesh.call import Reply
+from twisted_mesh.errors import MeshError
+from twisted_mesh.interfaces import Proceed
+from twisted_mesh.redis_call import PartOfReplies, RedisCall, RedisReply, errors_in
+from twisted_mesh.redis_words import words_for
+from twisted_mesh.stream import ByteStream
+
+# Bytes of replies that are put together with refusals; what is longer fails the commands that it belongs to.
+LONGEST = 64 << 20
+
+
+def proceed_with(call: RedisCall, proceed: Proceed, admitted: Sequence[bool], refusal: MeshError) -> Awaitable[Reply]:
+    """Send on what is admitted of the commands of a call; returns what gives the replies to all of them, in order.
+
+    :raises MeshError: `refusal`, if none is admitted.
+    """
+    if all(admitted):
+        return proceed(call)
+    if not any(admitted):
+        raise refusal
+    return _part(call, proceed, admitted, refusal)
+
+
+async def _part(call: RedisCall, proceed: Proceed, admitted: Sequence[bool], refusal: MeshError) -> Reply:
+    whole = call.command, call.commands, call.data, call.body, call.key, call.count
+    # What was made for the replies to all of them is not for those to some.
+    call.waiter = None
+    _narrow(call, [at for at, each in enumerate(admitted) if each])
+    try:
+        replies = await _replies(call, proceed)
+    finally:
+        call.command, call.commands, call.data, call.body, call.key, call.count = whole
+        call._resource = None
+    call.flag(refusal.kind)
+    call.details = call.details or refusal.detail
+    refused, given = words_for(refusal), iter(replies)
+    reply = RedisReply(b"".join([next(given) if each else refused for each in admitted]), call.count)
+    reply.errors = errors_in(reply.answers)
+    return reply
+
+
+def _narrow(call: RedisCall, places: Sequence[int]) -> None:
+    """Have the call be one of these of its commands."""
+    pieces, commands, at = [], [], 0
+    for place in places:
+        name, first, words, start, end = call.commands[place]
+        pieces.append(call.data[start:end])
+        commands.append((name, first, words, at, at + end - start))
+        at += end - start
+    call.command = call.row(places[0])
+    call.key = commands[0][1] or b""
+    call._resource = None
+    call.commands = commands
+    call.data = call.body = b"".join(pieces)
+    call.count = len(commands)
+
+
+async def _replies(call: RedisCall, proceed: Proceed) -> list[bytes]:
+    """Return the reply to each command, an error to those that failed."""
+    try:
+        reply = await proceed(call)
+        assert isinstance(reply, RedisReply), reply
+        if isinstance(reply.body, ByteStream):
+            whole = await reply.body.collect(LONGEST)
+            reply = RedisReply(whole, call.count)
+        body = reply.body
+        assert isinstance(body, bytes)
+        return [body[start:end] for _, start, end in reply.answers]
+    except MeshError as error:
+        # The reply is one all the same, so that the failure is told here.
+        call.flag(error.kind)
+        call.details = call.details or error.detail
+        had: list[bytes] = []
+        if isinstance(error, PartOfReplies) and not error.inside:
+            answers = RedisReply(error.had, error.answered).answers
+            had = [error.had[start:end] for _, start, end in answers]
+        return had + [words_for(error)] * (call.count - len(had))

@@ -264,8 +264,8 @@ class RedisServer:
             pending.had = []
             pending.fire(RedisReply(stream, pending.call.count))
         reader = self._reader
-        if reader.unfinished is None and reader.through:
-            # It has ended, and is none of the answers that are found.
+        if reader.through and (reader.unfinished is None or reader.unfinished.kept):
+            # It has ended, and is none of the answers that are found; another one may have begun behind it.
             pending.left -= 1
             self.commands -= 1
             if not pending.left:

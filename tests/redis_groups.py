@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Optional
 
 from tests.servers import Server
 from tests.support import free_port, until
@@ -119,6 +119,38 @@ class Cluster:
         node = to("CLUSTER", "MYID")
         for each in [to, *(each for each in self.masters if each is not to)]:
             each("CLUSTER", "SETSLOT", self.slot(key), "NODE", node)
+
+    def reshard(self, key: str, to: Server) -> None:
+        """Give the slot of a key to another master, with the keys in it, while clients go on."""
+        until(self._agreed, "nodes that know each other's epochs")
+        slot, source = self.slot(key), self.holder(key)
+        if source is to:
+            return
+        node = to("CLUSTER", "MYID")
+        to("CLUSTER", "SETSLOT", slot, "IMPORTING", source("CLUSTER", "MYID"))
+        source("CLUSTER", "SETSLOT", slot, "MIGRATING", node)
+        while keys := source("CLUSTER", "GETKEYSINSLOT", slot, 10):
+            source("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *keys)
+        for each in [to, source, *(each for each in self.masters if each not in (to, source))]:
+            each("CLUSTER", "SETSLOT", slot, "NODE", node)
+        until(lambda: all(self.holder(key, each) is to for each in self.masters), "nodes that agree on a slot")
+
+    def holder(self, key: str, asked: Optional[Server] = None) -> Server:
+        """Return the master that has the slot of a key now, as a node says."""
+        slot = self.slot(key)
+        for first, last, primary, *_ in (asked or self.masters[0])("CLUSTER", "SLOTS"):
+            if first <= slot <= last:
+                return next(each for each in [*self.masters, *self.replicas] if each.port == primary[1])
+        raise AssertionError(f"nobody has slot {slot}")
+
+    def _agreed(self) -> bool:
+        """Whether all nodes know the same epochs; slots that move sooner may be claimed back."""
+        seen = []
+        for each in self.masters:
+            lines = each("CLUSTER", "NODES").decode().splitlines()
+            seen.append(sorted((line.split()[0], line.split()[6]) for line in lines))
+        epochs = [epoch for _, epoch in seen[0]]
+        return all(each == seen[0] for each in seen) and (bool(self.replicas) or len(set(epochs)) == len(epochs))
 
     def stop(self) -> None:
         for each in [*self.masters, *self.replicas]:

@@ -208,8 +208,7 @@ class Errand:
     def take(self, body: bytes, endpoint: Endpoint, places: Sequence[int], asking: bool) -> None:
         """The whole replies to some commands are here."""
         answers = ReplyReader(limit=len(body) + 1).feed(body)
-        pieces = [body[start:end] for _, start, end in answers[1 :: 2 if asking else 1]]
-        self._take(pieces, endpoint, places)
+        self._take([body[start:end] for _, start, end in (answers[1::2] if asking else answers)], endpoint, places)
         self._end()
 
     def _take(self, replies: Sequence[bytes], endpoint: Endpoint, places: Sequence[int]) -> None:

@@ -151,7 +151,7 @@ class Following(Topology):
     def told(self) -> None:
         """What was asked for is known, and holds."""
         if self.trouble:
-            self._env.log.info("cluster {cluster}: {self} is known", cluster=self.cluster.name, self=self)
+            self._env.log.info("cluster {cluster}: {shape}", cluster=self.cluster.name, shape=repr(self))
         self.trouble = ""
         self._asked()
 

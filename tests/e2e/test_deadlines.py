@@ -163,7 +163,7 @@ def full() -> Iterator[str]:
                 each.setblocking(False)
                 each.connect_ex(listening.getsockname())
                 waiting.append(each)
-            yield "%s:%d" % listening.getsockname()
+            yield f"127.0.0.1:{listening.getsockname()[1]}"
         finally:
             for each in waiting:
                 each.close()

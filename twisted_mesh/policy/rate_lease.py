@@ -135,7 +135,9 @@ class RateLease:
         self.low = self._wanted // 4 if self._wanted >= FEW else -1
         whole = grant.granted >= self._wanted
         if not whole:
-            pause = min(CALLS * calls_cost / self._rate if self._rate else PAUSE, PAUSE, self.gcra.tolerance / 2)
+            fills = self.gcra.tolerance
+            pause = CALLS * calls_cost / self._rate if self._rate else PAUSE
+            pause = min(max(pause, min(LEAST / 2, fills / 4)), PAUSE, fills / 2)
             # Sidecars that ask in step would leave nothing to the last of them, each time.
             pause *= 0.75 + 0.5 * dice()
             self.pause_until = now + max(pause, grant.retry_after)

@@ -62,8 +62,13 @@ def test_a_single_pause_is_no_lag() -> None:
         lag.observe(0.5)
     assert lag.value == 0.0
     lag.observe(0.3)
-    assert lag.value == 0.3
+    assert lag.value == 0.5
+    for _ in range(2):
+        lag.observe(0.0)
+        assert lag.value > 0.0
     lag.observe(0.0)
+    assert lag.value == 0.0
+    lag.observe(9.0)
     assert lag.value == 0.0
     for _ in range(STANDING):
         lag.observe(-1.0)

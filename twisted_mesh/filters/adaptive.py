@@ -107,7 +107,7 @@ class Adaptive:
 
     def _failed(self, kind: Kind, began: float) -> None:
         now = self._now()
-        if kind is Kind.TIMEOUT:
+        if kind in (Kind.TIMEOUT, Kind.TRY_TIMEOUT):
             # It would have taken longer still.
             self._gradient.ended(now - began, now)
         elif kind in FAILED:

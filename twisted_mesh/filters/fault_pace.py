@@ -13,6 +13,8 @@ from twisted_mesh.stream import ByteStream, Trailers
 
 # Seconds from one piece to the next, as Envoy's bandwidth limit has it; what a piece holds follows from the rate.
 TICK = 0.05
+# Ticks by which a timer may be late without making the body slower than it is to be.
+LATE = 4
 # Bytes held back before whoever sends them has to wait.
 HELD = 64 * 1024
 
@@ -20,7 +22,7 @@ HELD = 64 * 1024
 class Paced:
     """Passes a body on at a rate: a receiver of the one stream, the producer of the other, `out`.
 
-    The first piece goes at once, and none is larger than what the rate gives in one tick.  The length and the trailers
+    The first piece goes at once, with what the rate gives in one tick.  The length and the trailers
     stay what they were.  `stop` ends its timer; whoever made it sees to that when the call has ended.
 
     :param rate: bytes a second.
@@ -33,7 +35,10 @@ class Paced:
         self.out = ByteStream(self, replay=inner.replayable, length=inner.length)
         self._inner = inner
         self._env = env
-        self._bucket = TokenBucket(max(1.0, rate * TICK), rate, env.now())
+        now = env.now()
+        # A tick's worth at once; a timer that comes late makes up for it.
+        self._bucket = TokenBucket(max(1.0, rate * TICK * LATE), rate, now)
+        self._bucket.take(rate * TICK * (LATE - 1), now)
         self._held = bytearray()
         self._paused = False
         self._trailers: Optional[Trailers] = None

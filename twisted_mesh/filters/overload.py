@@ -17,6 +17,7 @@ FAILED = frozenset(
         Kind.NO_ENDPOINT,
         Kind.RESET,
         Kind.TIMEOUT,
+        Kind.TRY_TIMEOUT,
     }
 )
 

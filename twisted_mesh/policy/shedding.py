@@ -13,8 +13,8 @@ PRIORITIES: Mapping[str, int] = {"low": LOW, "default": DEFAULT, "high": HIGH}
 LAG: Mapping[int, tuple[float, float]] = {LOW: (0.5, 1.0), DEFAULT: (1.0, 2.0), HIGH: (2.0, 4.0)}
 MEMORY: Mapping[int, tuple[float, float]] = {LOW: (0.8, 0.9), DEFAULT: (0.9, 1.0), HIGH: (0.95, 1.05)}
 
-# Lags of which the smallest counts: a single pause (a garbage collection) is no queue, what does not go away is.
-STANDING = 4
+# Lags of which the median counts: a single pause (a garbage collection) is no queue, what does not go away is.
+STANDING = 5
 
 
 class Limits(NamedTuple):
@@ -36,7 +36,11 @@ def _share(used: float, first: float, whole: float) -> float:
 
 
 class StandingLag:
-    """How far a loop is behind for some time already: the smallest of the last lags (as in CoDel, RFC 8289)."""
+    """How far a loop is behind for some time already: the median of the last lags.
+
+    The idea is CoDel's (RFC 8289), which goes by the smallest; but a timer may come in time by chance between two turns
+    of a loop that has far too much to do.
+    """
 
     __slots__ = ("_lags", "value")
 
@@ -50,7 +54,7 @@ class StandingLag:
     def observe(self, lag: float) -> None:
         """The loop came so many seconds late."""
         self._lags.append(max(0.0, lag))
-        self.value = min(self._lags) if len(self._lags) == STANDING else 0.0
+        self.value = sorted(self._lags)[STANDING // 2] if len(self._lags) == STANDING else 0.0
 
     def clear(self) -> None:
         """Nobody has looked for a while."""

@@ -42,9 +42,7 @@ def clusters(described: Sequence[Mapping[str, Any]]) -> str:
         notes = [state, each["balance"], f"{len(usable)} of {len(endpoints)} endpoints usable"]
         if each["panicking"]:
             notes.append("panicking: too few are healthy, so all are used")
-        room = each.get("room")
-        if room:
-            notes.append(f"{room['calls']} of {room['limits']['calls']} calls, {room['waiting']} waiting")
+        notes += _limits(each.get("room"), each.get("connections"))
         switched = each.get("maintenance")
         if switched and not each["trouble"].startswith("under maintenance"):
             notes.append(f"under maintenance for {switched['percent']:g} % of the calls by {switched['author']}")
@@ -57,6 +55,16 @@ def clusters(described: Sequence[Mapping[str, Any]]) -> str:
         if endpoints:
             parts += [f"  {line}\n" for line in table(_endpoint_rows(endpoints)).splitlines()]
     return "".join(parts) or "no clusters"
+
+
+def _limits(room: Optional[Mapping[str, Any]], connections: Optional[Mapping[str, Any]]) -> Iterator[str]:
+    """Say how far the limits of a cluster are used up."""
+    if room:
+        yield f"{room['calls']} of {room['limits']['calls']} calls, {room['waiting']} waiting"
+        for name, own in room.get("priorities", {}).items():
+            yield f"{own['calls']} of {own['limits']['calls']} calls with priority {name}, {own['waiting']} waiting"
+    if connections:
+        yield f"{connections['open']} of {connections['limit']} connections, {connections['waiting']} waiting"
 
 
 def _name(about: Mapping[str, Any]) -> str:

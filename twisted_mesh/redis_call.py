@@ -6,7 +6,7 @@ Routes, filters and the upstream see the same fields as of any other call, and b
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Optional, Protocol, Sequence
 
 from twisted_mesh.call import Body, Call, Reply
 from twisted_mesh.codec.commands import Command, find
@@ -20,6 +20,16 @@ from twisted_mesh.park import Parked
 VERSIONS = {2: "2", 3: "3"}
 
 
+class Caller(Protocol):
+    """The connection that a call came on."""
+
+    peer: str
+    client: str
+
+    @property
+    def call_id(self) -> str: ...
+
+
 class RedisCall(Call):
     """One command, or several of one class that came together.
 
@@ -29,6 +39,8 @@ class RedisCall(Call):
       goes upstream: those bytes, or a stream where one large value is still on its way.
     - `key` is the key of the first command, b"" if it has none; `resource` is the same as text.
     - `db` is the database that the client has selected, `resp` the version of the protocol that it speaks.
+    - `caller` is the connection that it came on; None for calls of the mesh's own.  `id` is the connection's.
+    - `waiter` is what fires with the reply to its first try; whoever sends that takes it.
     - `session` is whatever binds the call to an upstream connection of the client's own; None where nothing does.
     """
 
@@ -40,6 +52,11 @@ class RedisCall(Call):
     version = "2"
     session: Any = None
     upgrades = False
+    caller: Optional[Caller] = None
+    waiter: Optional[Pending] = None
+    _peer: Optional[str] = None
+    _client: Optional[str] = None
+    _id: Optional[str] = None
     _headers: Optional[Headers] = None
     _resource: Optional[str] = None
 
@@ -47,7 +64,6 @@ class RedisCall(Call):
         # Not the other one's: headers are made when somebody asks for them, as hardly anybody does.
         self.listener = listener
         self.command = command
-        self.operation = command.name
         self.commands = commands
         self.data = data
         self.body = body
@@ -65,6 +81,40 @@ class RedisCall(Call):
         if self._resource is None:
             self._resource = self.key.decode("utf-8", "surrogateescape")
         return self._resource
+
+    @property
+    def operation(self) -> str:  # type: ignore[override]
+        """The name of the first command, upper case."""
+        return self.command.name
+
+    # What few ask for is not copied into every call.
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        return self._peer if self._peer is not None else "" if self.caller is None else self.caller.peer
+
+    @peer.setter
+    def peer(self, peer: str) -> None:
+        self._peer = peer
+
+    @property
+    def client(self) -> str:
+        """The client's host."""
+        return self._client if self._client is not None else "" if self.caller is None else self.caller.client
+
+    @client.setter
+    def client(self, client: str) -> None:
+        self._client = client
+
+    @property
+    def id(self) -> str:
+        """The id of the connection: commands have none."""
+        return self._id if self._id is not None else "" if self.caller is None else self.caller.call_id
+
+    @id.setter
+    def id(self, id: str) -> None:
+        self._id = id
 
     @property
     def idempotent(self) -> bool:
@@ -176,7 +226,7 @@ class Pending(Parked[RedisReply]):
     returns whether it takes care, in which case it fires or fails this one later.
     """
 
-    __slots__ = ("began", "call", "had", "left", "rescue", "sent", "stream", "void")
+    __slots__ = ("began", "call", "had", "left", "rescue", "sent", "special", "stream", "void")
 
     def __init__(self, call: RedisCall) -> None:
         # Flattened: made for every call.
@@ -189,6 +239,8 @@ class Pending(Parked[RedisReply]):
         self.left = call.count
         self.rescue: Optional[Rescue] = None
         self.began = 0.0
+        # Whether its replies need more than to be handed on: some are here, they stream, nobody waits for them.
+        self.special = False
         # Whether a byte of it may have reached a server.
         self.sent = False
         self.had: list[bytes] = []
@@ -200,6 +252,22 @@ class Pending(Parked[RedisReply]):
     def __repr__(self) -> str:
         state = "done" if self.done else f"{self.left} replies to come"
         return f"<Pending {state} for {self.call!r}>"
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return self.resume is not None
+
+    def whole(self, body: bytes, answers: Optional[Sequence[Answer]] = None, base: int = 0) -> None:
+        """All replies are here: give them to the waiter.
+
+        :param answers: where they stand, in `body` if `base` is taken away; None if none of them is an error.
+        """
+        reply = RedisReply(body, self.call.count)
+        if answers is not None:
+            reply.errors = errors_in(answers)
+            reply.found(answers, base)
+        self.fire(reply)
 
     def fail(self, error: BaseException) -> None:
         """Raise `error` in the waiter, unless somebody takes care."""

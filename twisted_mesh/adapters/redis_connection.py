@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface import implementer
 
 from twisted_mesh.adapters.redis_auth import guard_for
-from twisted_mesh.adapters.redis_exchange import Exchange
+from twisted_mesh.adapters.redis_binding import Binding, Mute, Turn
+from twisted_mesh.adapters.redis_exchange import Exchange, Ready, Silent
 from twisted_mesh.adapters.redis_local import answer_locally
-from twisted_mesh.adapters.redis_rows import ALONE, BATCHED, LOCAL, REFUSED, WRITE, Row
+from twisted_mesh.adapters.redis_rows import BATCHED, LOCAL, REFUSED, WRITE, Row
 from twisted_mesh.adapters.redis_words import refused, unknown_command, unknown_subcommand, wrong_arity
-from twisted_mesh.codec.resp import RespError
+from twisted_mesh.codec.resp import RespError, error
 from twisted_mesh.codec.resp_request import Found, RequestReader, arguments
 from twisted_mesh.errors import Kind
 from twisted_mesh.policy.acl import DEFAULT
 from twisted_mesh.redis_call import VERSIONS, RedisCall
+from twisted_mesh.redis_session import Session
 from twisted_mesh.stream import ByteStream
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ BATCH_BYTES = 64 * 1024
 # What of one command is kept before its value is passed on as it comes.
 KEPT_LIMIT = 256 * 1024
 # Why a client is not read.
-_ITS_ANSWERS, _ITS_COMMANDS, _ITS_VALUE = 1, 2, 4
+_ITS_ANSWERS, _ITS_COMMANDS, _ITS_VALUE, _ITS_TURN = 1, 2, 4, 8
 
 
 @implementer(IHalfCloseableProtocol)
@@ -41,6 +43,7 @@ class RedisConnection:
     """
 
     __slots__ = (
+        "_backlog",
         "_closing",
         "_eof",
         "_flushing",
@@ -52,6 +55,7 @@ class RedisConnection:
         "_upload",
         "active_at",
         "adapter",
+        "binding",
         "client",
         "db",
         "facts",
@@ -60,6 +64,7 @@ class RedisConnection:
         "id",
         "last",
         "made_at",
+        "mute",
         "name",
         "peer",
         "queue",
@@ -73,10 +78,16 @@ class RedisConnection:
         self.peer = peer
         self.client = client
         self.soon = soon
-        self.queue: deque[Exchange] = deque()
+        self.queue: deque[Union[Exchange, Ready]] = deque()
         self.gone = False
         # What stands between it and its commands, where the listener has users.
         self.guard = guard_for(adapter.users)
+        # Its transaction, its subscriptions, and the like; None as long as it has none.
+        self.binding: Optional[Binding] = None
+        # Whether it wants to hear no answers.
+        self.mute = Mute.NO
+        # Commands that wait until those before them are answered.
+        self._backlog: list[tuple[Sequence[Found], bytes]] = []
         self.made_at = self.active_at = adapter.now()
         self.reset()
         # What its library has said of itself; most say the same.
@@ -114,6 +125,11 @@ class RedisConnection:
         return DEFAULT if known is None else known.name
 
     @property
+    def call_id(self) -> str:
+        """The id of its calls."""
+        return f"{self.adapter.ids}{self.id}"
+
+    @property
     def here(self) -> str:
         """Where it has connected to, for people."""
         address = self._transport.getHost() if self._transport is not None else None
@@ -149,8 +165,13 @@ class RedisConnection:
         found = reader.feed(data)
         if self._upload is not None:
             self._go_on_uploading()
+        if self._backlog:
+            self._backlog.append((found, reader.data))
+            return
         if found:
             self._take(found, reader.data)
+        if self._backlog:
+            return
         if reader.error is not None:
             self._wrong(reader.error)
         elif reader.unfinished is not None and reader.unfinished.kept and reader.unfinished.size > KEPT_LIMIT:
@@ -174,6 +195,14 @@ class RedisConnection:
                 if self.guard is not None and self._refused(row, found[at], data, rows, found[first:at]):
                     rows, code = [], -1
                     continue
+                if self.binding is not None:
+                    if rows:
+                        self._call(rows, found[first:at], data)
+                        rows, code = [], -1
+                    if not self._bind(row, found[at], data):
+                        self._hold(found[at:], data)
+                        return
+                    continue
                 if row.code in BATCHED and (words == row.arity or words >= -row.arity > 0):
                     if row.code != code or len(rows) >= BATCH_COUNT or size + end - start > BATCH_BYTES:
                         if rows:
@@ -186,7 +215,12 @@ class RedisConnection:
             if rows:
                 self._call(rows, found[first:at], data)
                 rows, code = [], -1
-            self._single(row, found[at], data)
+            if self.binding is not None or (row is not None and row.may_bind):
+                if not self._bind(row, found[at], data):
+                    self._hold(found[at:], data)
+                    return
+            else:
+                self._single(row, found[at], data)
             if self._closing:
                 return
         if rows:
@@ -210,41 +244,44 @@ class RedisConnection:
     def _call(self, rows: list[Row], found: Sequence[Found], data: bytes) -> None:
         """Begin a call of these commands."""
         start, end = found[0][3], found[-1][4]
-        body = data if end - start == len(data) else data[start:end]
+        size = end - start
         row = rows[0]
-        call = RedisCall(self.adapter.name, row.command, found, data, body)
+        call = RedisCall(self.adapter.name, row.command, found, data, data if size == len(data) else data[start:end])
         key = found[0][1]
         if key is not None:
             call.key = key
-        call.write = row.code == WRITE
+        if row.code == WRITE:
+            call.write = True
         count = len(rows)
-        if count > 1:
-            call.count = count
-        call.bytes_in = len(body)
+        call.bytes_in = size
         call.received = self.active_at
-        self._begin(call, row, None if rows.count(row) == count else rows)
+        if count == 1:
+            self._begin(call, row, None)
+        else:
+            call.count = count
+            self._begin(call, row, None if rows.count(row) == count else rows)
 
     def _begin(
         self, call: RedisCall, row: Row, rows: Optional[Sequence[Row]], upload: Optional[ByteStream] = None
     ) -> Exchange:
-        call.peer = self.peer
-        call.client = self.client
-        if self.guard is not None:
-            call.identity = self.user
-        call.id = self.adapter.ids + str(self.id)
+        call.caller = self
         call.started = self.active_at
         if self.db:
             call.db = self.db
         if self.resp != 2:
             call.resp = self.resp
             call.version = VERSIONS[self.resp]
-        exchange = Exchange(self, call, row, rows)
-        exchange.upload = upload
-        self.last = call.operation
+        exchange = Exchange(self, call, row, rows, upload) if self.mute is Mute.NO else self._silent(call, row)
+        self.last = row.command.name
         self._in_flight += call.count
         self.queue.append(exchange)
         exchange.begin()
         return exchange
+
+    def _silent(self, call: RedisCall, row: Row) -> Exchange:
+        if self.mute is Mute.NEXT:
+            self.mute = Mute.NO
+        return Silent(self, call, row, None)
 
     def _single(self, row: Optional[Row], found: Found, data: bytes) -> None:
         """Take a command that is no part of a batch: most of them are answered here, or refused."""
@@ -260,14 +297,72 @@ class RedisConnection:
         elif row.code == LOCAL:
             self.last = row.command.name.lower()
             self.answer(answer_locally(self, row.command, arguments(data[start:end])))
-        elif row.code == ALONE:
-            self._alone(row, found, data)
         else:
-            self._refuse(
-                refused(row.command.name, "needs a connection of its own, which this proxy does not give"), row
-            )
+            self._alone(row, found, data)
 
-    def _alone(self, row: Row, found: Found, data: bytes) -> None:
+    # --- what belongs to a session
+
+    def _bind(self, row: Optional[Row], found: Found, data: bytes) -> bool:
+        """Take a command of a client that has a session, or begins one; returns False if it has to wait."""
+        binding = self.binding
+        if binding is None:
+            binding = self.binding = Binding(self)
+        words = arguments(data[found[3] : found[4]])
+        known = row if row is not None and row.command.fits(found[2]) else None
+        if known is not None and known.container and found[1] is not None:
+            # There is no such subcommand.
+            known = None
+        turn = binding.take(known, found, data, words)
+        if turn is Turn.WAIT:
+            return False
+        if turn is Turn.ORDINARY:
+            if known is not None and known.code in BATCHED:
+                self._call([known], [found], data)
+            else:
+                self._single(row, found, data)
+        if not self.queue:
+            self._rest()
+        return True
+
+    def begin_own(self, row: Row, found: Found, data: bytes) -> None:
+        """Begin a call that goes over the session's own connection."""
+        assert self.binding is not None
+        self._alone(row, found, data, self.binding.session)
+
+    def _hold(self, found: Sequence[Found], data: bytes) -> None:
+        """Have commands wait until those before them are answered."""
+        self._backlog.append((found, data))
+        self._stand(_ITS_TURN)
+
+    def _rest(self) -> None:
+        """Nothing is in flight: what belongs to the session may have come to its end, and what waited goes on."""
+        if self.binding is not None and self.binding.rest():
+            self.binding = None
+        if not self._backlog or self._closing:
+            return
+        backlog, self._backlog = self._backlog, []
+        while backlog and not self._backlog and not self._closing:
+            found, data = backlog.pop(0)
+            self._take(found, data)
+        self._backlog += backlog
+        if self._backlog or self._closing:
+            return
+        if self._reader.error is not None:
+            self._wrong(self._reader.error)
+        self.go_on(_ITS_TURN)
+
+    def tell(self, text: bytes) -> None:
+        """Write something that the client has not asked for now."""
+        self.write(text)
+
+    def lose(self, why: str) -> None:
+        """What the session held is lost: say so, and close, as the client has to begin anew."""
+        if not self.gone:
+            self.adapter.session_lost(self, why)
+            self.answer(error("MESHFAILURE", f"upstream failure: {why}"))
+            self.close()
+
+    def _alone(self, row: Row, found: Found, data: bytes, session: Optional[Session] = None) -> None:
         start, end = found[3:]
         call = RedisCall(self.adapter.name, row.command, (found,), data, data[start:end])
         call.write = row.command.write
@@ -277,6 +372,10 @@ class RedisConnection:
         places = row.command.keys(words)
         if places:
             call.key = words[places[0]]
+        if session is not None:
+            call.session = session
+            # It is not sent twice.
+            call.write = True
         self._begin(call, row, None)
 
     # --- a large value
@@ -286,7 +385,7 @@ class RedisConnection:
         unfinished = self._reader.unfinished
         assert unfinished is not None
         name, key = unfinished.name, unfinished.key
-        if name is None or key is None:
+        if name is None or key is None or self.binding is not None:
             return
         row = self.adapter.rows.find(name)
         if row is None or row.code not in BATCHED or not row.command.fits(unfinished.words):
@@ -309,27 +408,28 @@ class RedisConnection:
         exchange, reader = self._upload, self._reader
         assert exchange is not None
         call, body = exchange.call, exchange.upload
-        assert call is not None
-        assert body is not None
-        if reader.through:
+        if reader.through and body is not None:
             call.bytes_in += len(reader.through)
             body.write(reader.through)
         if reader.unfinished is None and reader.error is None:
             self._upload = exchange.upload = None
-            call.received = self.adapter.now()
             self.go_on(_ITS_VALUE)
-            body.end()
+            if body is not None and not body.closed:
+                call.received = self.adapter.now()
+                body.end()
 
     # --- what goes
 
     def answer(self, answer: bytes) -> None:
         """Give an answer that is known already, behind those that are still awaited."""
+        if self.mute is not Mute.NO:
+            if self.mute is Mute.NEXT:
+                self.mute = Mute.NO
+            return
         if not self.queue:
             self.write(answer, later=True)
             return
-        exchange = Exchange(self, None, None, None)
-        exchange.answer = answer
-        self.queue.append(exchange)
+        self.queue.append(Ready(answer))
         self._in_flight += 1
 
     def answered(self, exchange: Exchange) -> None:
@@ -340,10 +440,10 @@ class RedisConnection:
         if len(queue) == 1 and not self._out:
             # What is nearly always the case.
             queue.popleft()
-            self._in_flight -= 1 if exchange.call is None else exchange.call.count
+            self._in_flight -= exchange.count
             if exchange.answer:
                 self._transport.write(exchange.answer)
-            if self._still or self._closing or self._eof:
+            if self._still or self._closing or self._eof or self.binding is not None:
                 self._settle()
             return
         self._advance()
@@ -353,11 +453,11 @@ class RedisConnection:
         queue = self.queue
         while queue and queue[0].answer is not None:
             exchange = queue.popleft()
-            self._in_flight -= 1 if exchange.call is None else exchange.call.count
+            self._in_flight -= exchange.count
             if exchange.answer:
                 self._out.append(exchange.answer)
         if queue:
-            if queue[0].stream is not None:
+            if queue[0].coming is not None:
                 self.streams(queue[0])
             elif self._out:
                 self._flush_later()
@@ -365,13 +465,13 @@ class RedisConnection:
             self._flush()
         self._settle()
 
-    def streams(self, exchange: Exchange) -> None:
+    def streams(self, exchange: Union[Exchange, Ready]) -> None:
         """The answer of an exchange comes in pieces: they are taken once nothing stands before it."""
-        if self.queue and self.queue[0] is exchange and exchange.stream is not None:
+        if self.queue and self.queue[0] is exchange and isinstance(exchange, Exchange) and exchange.coming is not None:
             self._flush()
-            exchange.stream.attach(exchange)
-            if self._still & _ITS_ANSWERS:
-                exchange.stream.pause()
+            exchange.coming.attach(exchange)
+            if self._still & _ITS_ANSWERS and exchange.coming is not None:
+                exchange.coming.pause()
 
     def write(self, data: bytes, *, later: bool = False) -> None:
         """Write what comes next."""
@@ -400,7 +500,9 @@ class RedisConnection:
         """Answers have gone out: read on, or close, as the case may be."""
         if self._still & _ITS_COMMANDS and self._in_flight <= self.adapter.pipelined // 2:
             self.go_on(_ITS_COMMANDS)
-        if not self.queue and (self._closing or self._eof or self.adapter.draining):
+        if not self.queue and self.binding is not None:
+            self._rest()
+        if not self.queue and not self._backlog and (self._closing or self._eof or self.adapter.draining):
             self._closing = True
             self._flush_later()
 
@@ -426,7 +528,7 @@ class RedisConnection:
 
     def drain(self) -> None:
         """Close once everything is answered that has come, and what the kernel already holds."""
-        if not self.queue and self._reader.held == 0 and not self._unread():
+        if not self.queue and not self._backlog and self._reader.held == 0 and not self._unread():
             self.close()
 
     def _unread(self) -> bool:
@@ -447,7 +549,7 @@ class RedisConnection:
         self._eof = True
         if self._upload is not None:
             self.cut()
-        elif not self.queue:
+        elif not self.queue and not self._backlog:
             self._closing = True
             self._flush()
 
@@ -460,8 +562,11 @@ class RedisConnection:
         queue, self.queue = self.queue, deque()
         self._out = []
         self._upload = None
+        self._backlog = []
+        if self.binding is not None:
+            self.binding.end()
         for each in queue:
-            each.cancel(Kind.CLIENT_GONE)
+            each.leave(Kind.CLIENT_GONE)
         self.adapter.closed(self)
 
     # --- how fast
@@ -480,7 +585,9 @@ class RedisConnection:
 
     def answers_wait(self, waiting: bool) -> None:
         """The client does not take its answers as fast as they come, or takes them again."""
-        stream = self.queue[0].stream if self.queue else None
+        stream = self.queue[0].coming if self.queue else None
+        if self.binding is not None:
+            self.binding.session.hold(waiting)
         if waiting:
             self._stand(_ITS_ANSWERS)
             if stream is not None:

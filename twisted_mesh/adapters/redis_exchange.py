@@ -2,54 +2,84 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from twisted_mesh.adapters.blame import filter_failed
 from twisted_mesh.adapters.redis_rows import Row
-from twisted_mesh.adapters.redis_words import words_for
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver, clean_context
+from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, Answer
 from twisted_mesh.errors import Cancelled, Kind, MeshError
-from twisted_mesh.redis_call import PartOfReplies, Pending, RedisCall, RedisReply
+from twisted_mesh.metrics import DURATIONS
+from twisted_mesh.redis_call import PartOfReplies, Pending, RedisCall, RedisReply, errors_in
+from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream, Trailers
 
 if TYPE_CHECKING:
     from twisted_mesh.adapters.redis_connection import RedisConnection
 
 
-class Exchange:
-    """What a client waits for: a call, or (with none) an answer that is known already.
+class Ready:
+    """An answer that is known already, and waits for those before it."""
+
+    __slots__ = ("answer",)
+
+    coming: Optional[ByteStream] = None
+    count = 1
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+
+    def leave(self, kind: Kind) -> None:
+        """Nobody wants it any more."""
+
+
+class Exchange(Pending):
+    """A call, and what the client waits for.
 
     `answer` is what to write once all before it is written; None while it is not known.  Answers that are passed on as
-    they come have a `stream`.
+    they come are `coming`.
+
+    It is what the upstream fires, too: if no filter is in between it is `direct`, and acts without a detour.
     """
 
-    __slots__ = ("answer", "call", "connection", "driver", "pending", "row", "rows", "stream", "upload")
+    __slots__ = ("answer", "coming", "connection", "count", "direct", "driver", "pending", "row", "rows", "upload")
 
     def __init__(
-        self, connection: RedisConnection, call: Optional[RedisCall], row: Optional[Row], rows: Optional[Sequence[Row]]
+        self,
+        connection: RedisConnection,
+        call: RedisCall,
+        row: Row,
+        rows: Optional[Sequence[Row]],
+        upload: Optional[ByteStream] = None,
     ) -> None:
-        self.connection = connection
+        # What Pending has.  Written out: made for every command.
+        self.done = self.sent = self.special = self.void = self.direct = False
+        self.resume = self.error = self.value = self.rescue = self.stream = None
+        self.answer: Optional[bytes] = None
         self.call = call
+        self.left = self.count = call.count
+        self.had = []
+        self.connection = connection
         # Of the first command, and of all of them if they are not the same.
         self.row = row
         self.rows = rows
-        self.answer: Optional[bytes] = None
+        # What of others is waited for, where a filter does not return this one.
         self.pending: Optional[Pending] = None
         self.driver: Optional[Driver] = None
-        self.stream: Optional[ByteStream] = None
+        self.coming: Optional[ByteStream] = None
         # The body of a command that is still coming.
-        self.upload: Optional[ByteStream] = None
+        self.upload = upload
 
     def __repr__(self) -> str:
-        state = "streams" if self.stream is not None else "waits" if self.answer is None else "answered"
+        state = "streams" if self.coming is not None else "waits" if self.answer is None else "answered"
         return f"<Exchange {state} {self.call!r}>"
 
     def begin(self) -> None:
         """Run the call through the chain."""
-        call = self.call
-        assert call is not None
-        adapter = self.connection.adapter
+        call, adapter = self.call, self.connection.adapter
+        call.waiter = self
         context = clean_context()
         try:
             awaitable: Any = context.run(adapter.chain, call)
@@ -59,63 +89,105 @@ class Exchange:
         except Exception as error:
             self._broken(error)
             return
-        if type(awaitable) is Pending:
+        if awaitable is self and not self.done:
+            self.direct = True
+        elif isinstance(awaitable, Pending):
             self.pending = awaitable
             if awaitable.done:
                 self._fired()
             else:
                 awaitable.resume = self._fired
-            return
-        self.driver = driver = Driver(call, self._driven, context)
-        adapter.calls.add(driver)
-        driver.follow(awaitable)
+        else:
+            self.driver = driver = Driver(call, self._driven, context)
+            adapter.calls.add(driver)
+            driver.follow(awaitable)
 
-    # --- how it ends
+    # --- how it ends: what upstream calls
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return self.direct or self.resume is not None
+
+    def whole(self, body: bytes, answers: Optional[Sequence[Answer]] = None, base: int = 0) -> None:
+        """All replies are here."""
+        if not self.direct:
+            super().whole(body, answers, base)
+            return
+        self.done = True
+        if answers is not None:
+            self._count_errors(answers)
+        call = self.call
+        call.head_at = now = self.connection.adapter.now()
+        call.bytes_out = len(body)
+        self.answer = body
+        self._end(now)
+
+    def fire(self, value: RedisReply) -> None:
+        """There is a reply."""
+        if self.direct:
+            self.done = True
+            self._replied(value)
+        else:
+            super().fire(value)
+
+    def fail(self, error: BaseException) -> None:
+        """There is none, unless somebody takes care."""
+        if not self.direct:
+            super().fail(error)
+            return
+        rescue, self.rescue = self.rescue, None
+        if rescue is None or not rescue(self, error):
+            self.done = True
+            self._raised(error)
 
     def _fired(self) -> None:
-        """The upstream has answered, or failed."""
+        """What a filter returned has its value."""
         pending, self.pending = self.pending, None
         assert pending is not None
         error, pending.error = pending.error, None
         if error is None:
             self._replied(pending.value)
-        elif isinstance(error, (MeshError, Cancelled)):
-            self._failed(error)
         else:
-            self._broken(error)
+            self._raised(error)
 
     def _driven(self, call: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:
+        """The chain, which had to be stepped, has ended."""
         driver, self.driver = self.driver, None
         if driver is not None:
             self.connection.adapter.calls.discard(driver)
         if error is None:
             self._replied(reply)
-        elif isinstance(error, (MeshError, Cancelled)):
-            self._failed(error)
         else:
-            self._broken(error)
+            self._raised(error)
+
+    # --- what is made of it
 
     def _replied(self, reply: Any) -> None:
-        call = self.call
-        assert call is not None
         if not isinstance(reply, RedisReply):
             self._broken(TypeError(f"a filter returned {reply!r} in the place of the reply to a command"))
             return
+        call = self.call
         call.head_at = now = self.connection.adapter.now()
-        if reply.errors:
-            self._count_errors(reply)
         body = reply.body
         if isinstance(body, ByteStream):
-            self.stream = body
+            self.coming = body
             self.connection.streams(self)
             return
+        if reply.errors:
+            self._count_errors(reply.answers)
         self.answer = body
         call.bytes_out = len(body)
         self._end(now)
 
+    def _raised(self, error: BaseException) -> None:
+        if isinstance(error, (MeshError, Cancelled)):
+            self._failed(error)
+        else:
+            self._broken(error)
+
     def _failed(self, error: Any) -> None:
         call = self.call
-        assert call is not None
         call.flag(error.kind)
         call.details = call.details or error.detail or error.kind.value
         had, answered = b"", 0
@@ -125,7 +197,6 @@ class Exchange:
 
     def _broken(self, error: BaseException) -> None:
         call = self.call
-        assert call is not None
         filter_failed(self.connection.adapter.env, call, error)
         call.flag(Kind.INTERNAL)
         call.details = "a filter failed"
@@ -133,60 +204,59 @@ class Exchange:
 
     def _refuse(self, line: bytes, had: bytes, answered: int) -> None:
         call = self.call
-        assert call is not None
         self.answer = had + line * (call.count - answered)
         call.bytes_out += len(self.answer)
         for each in (self.rows or (self.row,) * call.count)[answered:]:
-            assert each is not None
             each.errors.value += 1
         self._end(self.connection.adapter.now())
 
     def _end(self, now: float) -> None:
-        call, row = self.call, self.row
-        assert call is not None
-        assert row is not None
+        call, connection = self.call, self.connection
         seconds = now - call.started
         if self.rows is None:
-            row.seconds.observe(seconds, call.count)
+            histogram, count = self.row.seconds, call.count
+            histogram.counts[bisect_left(DURATIONS, seconds)] += count
+            histogram.total += seconds * count
         else:
             for each in self.rows:
                 each.seconds.observe(seconds)
         if self.upload is not None:
             self.upload.cancel()
-        self.connection.answered(self)
-        call.complete(now, self.connection.adapter.completion_failed)
+        connection.answered(self)
+        call.complete(now, connection.adapter.completion_failed)
 
-    def _count_errors(self, reply: RedisReply) -> None:
+    def _count_errors(self, answers: Sequence[Answer]) -> None:
         if self.rows is None:
-            assert self.row is not None
-            self.row.errors.value += reply.errors
-        elif isinstance(reply.body, bytes):
-            for row, (kind, _, _) in zip(self.rows, reply.answers):
-                row.errors.value += kind in b"-!"
+            self.row.errors.value += errors_in(answers)
+            return
+        for row, (kind, _, _) in zip(self.rows, answers):
+            if kind in (ERROR, BULK_ERROR):
+                row.errors.value += 1
 
-    def cancel(self, kind: Kind) -> None:
+    def leave(self, kind: Kind) -> None:
         """Nobody waits for the answer any more."""
         call = self.call
-        if call is None or call.completed:
+        if call.completed:
             return
         call.flag(kind)
+        self.direct = False
+        self.resume = None
         if self.pending is not None:
             self.pending.resume = None
             self.pending = None
         if self.upload is not None:
             self.upload.fail(Cancelled(kind))
-        if self.stream is not None:
-            self.stream.cancel()
+        if self.coming is not None:
+            self.coming.cancel()
         if self.driver is not None:
             self.connection.adapter.calls.cancel(self.driver, Cancelled(kind))
-            return
-        call.complete(self.connection.adapter.now(), self.connection.adapter.completion_failed)
+        else:
+            call.complete(self.connection.adapter.now(), self.connection.adapter.completion_failed)
 
     # --- an answer that is passed on as it comes
 
     def body_data(self, data: bytes) -> None:
         """Pass on the next piece; this one is the first of the client's row."""
-        assert self.call is not None
         self.call.bytes_out += len(data)
         self.connection.write(data)
 
@@ -198,8 +268,7 @@ class Exchange:
     def body_failed(self, error: BaseException) -> None:
         """The server was lost: the commands that had no reply get an error, unless one was cut in the middle."""
         call = self.call
-        assert call is not None
-        self.stream = None
+        self.coming = None
         if isinstance(error, PartOfReplies) and not error.inside:
             self._failed(error)
             return

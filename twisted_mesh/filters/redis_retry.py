@@ -14,7 +14,7 @@ from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.filters.again import Again, Permit, note_tried
 from twisted_mesh.filters.retry import RetrySettings, side_layers
 from twisted_mesh.interfaces import Env, Filter, Proceed
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import Pending, RedisCall, RedisReply, Rescue
 
 
 class RedisRetry:
@@ -25,12 +25,15 @@ class RedisRetry:
     All tries share the route's timeout.
     """
 
-    __slots__ = ("_budget", "_env", "_more")
+    __slots__ = ("_budget", "_env", "_first", "_more", "_proceed")
 
     def __init__(self, settings: RetrySettings, env: Env, more: Optional[Again] = None) -> None:
         self._more = Again(settings, env) if more is None else more
         self._budget = self._more.budget
         self._env = env
+        # What a first try has for its `rescue`; one for all of a chain.
+        self._proceed: Optional[Proceed] = None
+        self._first: Optional[Rescue] = None
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         budget = self._budget
@@ -48,18 +51,21 @@ class RedisRetry:
             pending = Pending(cast(RedisCall, call))
             self._later(call, proceed, pending, 1, permit)
             return pending
-        if type(awaitable) is Pending and not awaitable.done:
-            awaitable.rescue = partial(self._rescue, call, proceed, 1)
+        if isinstance(awaitable, Pending) and not awaitable.done:
+            if proceed is not self._proceed:
+                self._proceed = proceed
+                self._first = partial(self._rescue, proceed, 1)
+            awaitable.rescue = self._first
             return awaitable
         return self._coroutine(call, proceed, awaitable)
 
     # --- where nothing is a coroutine
 
-    def _rescue(self, call: Call, proceed: Proceed, tries: int, pending: Pending, error: BaseException) -> bool:
+    def _rescue(self, proceed: Proceed, tries: int, pending: Pending, error: BaseException) -> bool:
         """The reply to a try has failed: see whether there is another."""
-        if not isinstance(error, MeshError) or pending.resume is None:
-            # Without a `resume` nobody waits for it any more.
+        if not isinstance(error, MeshError) or not pending.wanted:
             return False
+        call = pending.call
         permit = self._permit(call, error, tries)
         if permit is None:
             return False
@@ -77,11 +83,11 @@ class RedisRetry:
             awaitable: Any = proceed(call)
         except Exception as error:
             permit.end()
-            if not self._rescue(call, proceed, tries, pending, error):
+            if not self._rescue(proceed, tries, pending, error):
                 pending.fail(error)
             return
-        assert type(awaitable) is Pending, "what was no coroutine at the first try is none at another"
-        awaitable.rescue = partial(self._rescued, call, proceed, tries, pending, permit)
+        assert isinstance(awaitable, Pending), "what was no coroutine at the first try is none at another"
+        awaitable.rescue = partial(self._rescued, proceed, tries, pending, permit)
         if awaitable.done:
             self._forward(pending, permit, awaitable)
         else:
@@ -89,7 +95,6 @@ class RedisRetry:
 
     def _rescued(
         self,
-        call: Call,
         proceed: Proceed,
         tries: int,
         first: Pending,
@@ -98,7 +103,7 @@ class RedisRetry:
         error: BaseException,
     ) -> bool:
         permit.end()
-        return self._rescue(call, proceed, tries, first, error)
+        return self._rescue(proceed, tries, first, error)
 
     def _forward(self, pending: Pending, permit: Permit, again: Pending) -> None:
         """Whoever waits for the first try gets what came of this one."""

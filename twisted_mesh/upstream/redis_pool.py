@@ -61,8 +61,10 @@ class RedisPool:
     __slots__ = (
         "_cluster",
         "_idle",
+        "_in_flight",
         "_late",
         "_servers",
+        "_watched",
         "cells",
         "connect_timeout",
         "connector",
@@ -94,6 +96,7 @@ class RedisPool:
         self.draining = False
         # By database and version.
         self._servers: dict[int, list[RedisServer]] = {}
+        self._watched = False
         self._late = Sweep(env.clock)
         self._late.add(self._look)
         self._idle = Sweep(env.clock, _IDLE_LOOK)
@@ -110,6 +113,7 @@ class RedisPool:
         self._cluster = cluster
         self.options = options
         self.silence = options.silence
+        self._in_flight = options.in_flight
         self.connect_timeout = cluster.connect_timeout
         self.idle_timeout = pool.idle_timeout
         self.limit = pool.max_connections
@@ -131,14 +135,20 @@ class RedisPool:
 
         :raises MeshError: `Kind.OVERFLOW`: too many wait already.
         """
-        pending = Pending(call)
+        pending = call.waiter
+        if pending is None:
+            pending = Pending(call)
+        else:
+            call.waiter = None
         pending.began = call.connected = self.now()
         self.endpoint.active += 1
         servers = self._servers.get(call.db << 2 | call.resp)
         if servers and len(servers) == 1 and not servers[0].held and not servers[0].taken and type(call.body) is bytes:
             server = servers[0]
-            if server.commands + call.count <= self.options.in_flight:
-                self._late.wake()
+            if server.commands + call.count <= self._in_flight:
+                if not self._watched:
+                    self._watched = True
+                    self._late.wake()
                 server.send(pending)
                 return pending
         try:
@@ -150,6 +160,7 @@ class RedisPool:
         except MeshError as error:
             self.ended(pending, error, self.now())
             raise
+        self._watched = True
         self._late.wake()
         self._idle.wake()
         server.send(pending)
@@ -255,6 +266,7 @@ class RedisPool:
             if each.queue:
                 busy = True
                 each.look(now)
+        self._watched = busy
         return busy
 
     def _sweep(self) -> bool:

@@ -15,7 +15,7 @@ from twisted_mesh.codec.resp import pack
 from twisted_mesh.codec.resp_reply import ERROR, PUSH, Answer, ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.park import Parked
-from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply, errors_in
+from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply
 from twisted_mesh.stream import ByteStream, Trailers
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ class RedisServer:
         """Send a call's commands, behind those that were sent before."""
         self.queue.append(pending)
         self.commands += pending.left
+        if type(pending.call.body) is not bytes:
+            pending.special = True
         self._unsent.append(pending)
         if not self._scheduled and self._ready:
             self._scheduled = True
@@ -168,8 +170,22 @@ class RedisServer:
                 answers = [each for each in answers[at:] if each[0] != PUSH]
                 at, count = 0, len(answers)
             odd = count > at and (data[answers[at][1]] == ERROR or b"\r\n-" in data or b"\r\n!" in data)
+            queue = self.queue
             while at < count and not self.lost:
-                at = self._answered(answers, at, data, odd)
+                pending = queue[0] if queue else None
+                if pending is None or pending.left != 1 or pending.special:
+                    at = self._answered(answers, at, data, odd)
+                    continue
+                # One command, and one reply: what is nearly always the case without pipelining.
+                queue.popleft()
+                self.commands -= 1
+                _, start, stop = answers[at]
+                at += 1
+                body = data if stop - start == len(data) else data[start:stop]
+                self._pool.ended(pending, None, self._heard_at)
+                pending.whole(body, answers[at - 1 : at] if odd else None, start)
+            if not queue:
+                self.idle_since = self._heard_at
         if self.lost:
             return
         if reader.error is not None:
@@ -218,10 +234,9 @@ class RedisServer:
             pending.stream.write(body)
         elif pending.left and not pending.void:
             pending.had.append(body)
+            pending.special = True
         if not pending.left:
             queue.popleft()
-            if not queue:
-                self.idle_since = self._heard_at
             if pending.stream is not None:
                 self._end_of(pending)
             elif not pending.void:
@@ -237,18 +252,11 @@ class RedisServer:
             self.fail(MeshError(Kind.BAD_REPLY, detail, origin=Origin.UPSTREAM))
 
     def _fire(self, pending: Pending, body: bytes, answers: Optional[list[Answer]], start: int) -> None:
-        count = pending.call.count
         if pending.had:
             body = b"".join([*pending.had, body])
-            reply = RedisReply(body, count)
-            reply.errors = errors_in(reply.answers)
-        elif answers is None:
-            reply = RedisReply(body, count)
-        else:
-            reply = RedisReply(body, count, errors=errors_in(answers))
-            reply.found(answers, start)
+            answers, start = ReplyReader(limit=len(body) + 1).feed(body), 0
         self._pool.ended(pending, None, self._heard_at)
-        pending.fire(reply)
+        pending.whole(body, answers, start)
 
     # --- what is large
 
@@ -259,6 +267,7 @@ class RedisServer:
         if stream is not None:
             stream.write(piece)
         elif not pending.void:
+            pending.special = True
             stream = pending.stream = ByteStream(_Hold(self))
             stream.write(b"".join([*pending.had, piece]))
             pending.had = []
@@ -353,7 +362,7 @@ class RedisServer:
         error = MeshError(Kind.TIMEOUT, f"no reply within {timeout:g} s", origin=Origin.UPSTREAM)
         answered = pending.call.count - pending.left
         had, pending.had = pending.had, []
-        pending.void = True
+        pending.void = pending.special = True
         self._pool.ended(pending, error, now)
         pending.fail(PartOfReplies(error, b"".join(had), answered) if answered else error)
 

@@ -9,8 +9,20 @@ from twisted_mesh.policy.buckets import Buckets
 from twisted_mesh.policy.gcra import Gcra
 
 
-def buckets(count: int = 2, per: float = 1.0, burst: int = 2, most: int = 3) -> Buckets:
-    return Buckets(Gcra(count, per, burst), most)
+class Counting(Buckets):
+    """Counts who was forgotten."""
+
+    dropped = 0
+
+    def __init__(self, gcra: Gcra, most: int) -> None:
+        super().__init__(gcra, most, self._count)
+
+    def _count(self) -> None:
+        self.dropped += 1
+
+
+def buckets(count: int = 2, per: float = 1.0, burst: int = 2, most: int = 3) -> Counting:
+    return Counting(Gcra(count, per, burst), most)
 
 
 def test_each_key_has_its_own() -> None:
@@ -51,3 +63,15 @@ def test_memory_is_bounded(steps: list[tuple[str, float]]) -> None:
         now += passed
         made.take(key, now)
         assert len(made) <= 3
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.floats(0, 2), st.integers(1, 3)), max_size=60))
+def test_to_admit_is_to_take_without_the_words(steps: list[tuple[str, float, int]]) -> None:
+    one, other, now = buckets(), buckets(), 0.0
+    for key, passed, units in steps:
+        now += passed
+        verdict, ahead = one.take(key, now, units), other.admit(key, now, units)
+        assert verdict.admitted == (ahead >= 0)
+        if verdict.admitted:
+            assert verdict.reset_after == ahead
+        assert (len(one), one.dropped) == (len(other), other.dropped)

@@ -7,7 +7,7 @@ limit has to ask Redis (see `ratelimit_shared`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Awaitable, cast
+from typing import TYPE_CHECKING, Annotated, Any, Awaitable, Hashable, cast
 
 from pydantic import AfterValidator
 from twisted.plugin import IPlugin
@@ -23,7 +23,7 @@ from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.base import check_name
 from twisted_mesh.model.units import Interval, Rate
 from twisted_mesh.policy.buckets import Buckets
-from twisted_mesh.policy.gcra import Gcra, Verdict
+from twisted_mesh.policy.gcra import ROUNDING, Gcra, Verdict
 
 if TYPE_CHECKING:
     from twisted_mesh.redis_call import RedisCall
@@ -78,11 +78,11 @@ class RateLimit:
         "_admitted",
         "_buckets",
         "_cost",
-        "_dropped",
         "_key",
         "_keys",
         "_limit",
         "_near",
+        "_near_ahead",
         "_now",
         "_refused",
         "_status",
@@ -91,18 +91,25 @@ class RateLimit:
     def __init__(self, settings: RatelimitSettings, env: Env) -> None:
         rate = settings.rate
         burst = settings.burst or rate.count
-        self._buckets = Buckets(Gcra(rate.count, rate.per, burst), settings.max_keys)
+        families = Families(env.metrics)
+        dropped = families.rate_limit_dropped.labels(env.name)
+
+        def forgot() -> None:
+            dropped.value += 1
+
+        self._buckets = Buckets(Gcra(rate.count, rate.per, burst), settings.max_keys, forgot)
         self._key = key_of(settings.key)
         self._keys = keys_of(settings.key)
         self._cost = settings.cost
         self._limit = int(burst * NEAR)
+        # The same, as how far ahead of now the arrival is then.
+        gcra = self._buckets.gcra
+        self._near_ahead = gcra.tolerance - (self._limit + 1) * gcra.interval + ROUNDING
         self._status = settings.status
         self._now = env.now
-        families = Families(env.metrics)
         self._admitted, self._near, self._refused = (
             families.rate_limited.labels(env.name, each) for each in ("admitted", "near", "refused")
         )
-        self._dropped = families.rate_limit_dropped.labels(env.name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {len(self._buckets)} keys>"
@@ -110,7 +117,13 @@ class RateLimit:
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         if call.count > 1 and call.protocol == "redis":
             return self._each(cast("RedisCall", call), proceed)
-        self._take(call)
+        key, now = self._key(call), self._now()
+        ahead = self._buckets.admit(key, now, self._cost * call.count)
+        if ahead < 0:
+            self._take(call, key, now)
+        else:
+            cell = self._near if ahead >= self._near_ahead else self._admitted
+            cell.value += 1
         return proceed(call)
 
     def _each(self, call: RedisCall, proceed: Proceed) -> Awaitable[Reply]:
@@ -125,19 +138,16 @@ class RateLimit:
         for each in verdicts:
             if each.admitted:
                 (self._near if each.remaining <= self._limit else self._admitted).value += 1
-        self._dropped.value = self._buckets.dropped
         last = next((each for each in verdicts if not each.admitted), verdicts[0])
         return proceed_with(call, proceed, admitted, refusal(self._status, last))
 
-    def _take(self, call: Call) -> Verdict:
-        buckets = self._buckets
-        verdict = buckets.take(self._key(call), self._now(), self._cost * call.count)
+    def _take(self, call: Call, key: Hashable, now: float) -> Verdict:
+        verdict = self._buckets.take(key, now, self._cost * call.count)
         if not verdict.admitted:
             self._refused.value += 1
             raise refusal(self._status, verdict, self._told(verdict))
         cell = self._near if verdict.remaining <= self._limit else self._admitted
         cell.value += 1
-        self._dropped.value = buckets.dropped
         return verdict
 
     def _told(self, verdict: Verdict) -> Any:
@@ -154,7 +164,7 @@ class TellingRateLimit(RateLimit):
         return super().__call__(call, proceed) if call.protocol == "redis" else self._tell(call, proceed)
 
     async def _tell(self, call: Call, proceed: Proceed) -> Reply:
-        verdict = self._take(call)
+        verdict = self._take(call, self._key(call), self._now())
         reply = await proceed(call)
         for each in self._told(verdict):
             reply.headers.set(*each)

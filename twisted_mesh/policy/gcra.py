@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+# Seconds: rounding of sums of intervals must not cost a unit.
+ROUNDING = 1e-9
+
 
 class Verdict(NamedTuple):
     """`admitted`; `remaining`: units that could be taken at once; `reset_after`: seconds until all are there again;
@@ -54,9 +57,8 @@ class Gcra:
         """
         at = max(arrival, now)
         after = at + units * self.interval
-        # Rounding of sums of intervals must not cost a unit.
         ahead = after - now
-        if ahead > self.tolerance + 1e-9:
+        if ahead > self.tolerance + ROUNDING:
             wait = ahead - self.tolerance
             retry = -1.0 if units > self.burst else wait
             return arrival, Verdict(False, self._left(at - now), max(0.0, at - now), retry)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, Union
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from twisted_mesh.bus.dial import Dialer
@@ -31,6 +32,9 @@ MAX_UNANSWERED = 1024
 MAX_UNANSWERED_BYTES = 64 << 20
 # Seconds that `up` waits if it is not told.
 UP_TIMEOUT = 10.0
+# Seconds that a script waits for the slot of its keys to arrive at another node of a cluster, and between two tries.
+MOVING_LIMIT = 3.0
+MOVING_PAUSE = 0.05
 
 Argument = Union[bytes, str, int, float]
 __all__ = ["MAX_UNANSWERED", "UP_TIMEOUT", "BusError", "Redis", "Script", "Subscriber"]
@@ -157,7 +161,15 @@ class Redis:
     def script(
         self, script: Script, keys: Sequence[Argument], args: Sequence[Argument], timeout: Optional[float] = None
     ) -> Deferred[Any]:
-        """Run a script; its text is sent only to servers that do not know it."""
+        """Run a script; its text is sent only to servers that do not know it.
+
+        While a cluster moves the keys to another node it runs at neither, and is tried again for some seconds.
+        """
+        return self._script(script, keys, args, timeout, self._now() + MOVING_LIMIT)
+
+    def _script(
+        self, script: Script, keys: Sequence[Argument], args: Sequence[Argument], timeout: Optional[float], until: float
+    ) -> Deferred[Any]:
         asked = self.command("EVALSHA", script.sha, len(keys), *keys, *args, timeout=timeout)
 
         def unknown(failure: Failure) -> Any:
@@ -165,7 +177,12 @@ class Redis:
                 return failure
             return self.command("EVAL", script.text, len(keys), *keys, *args, timeout=timeout)
 
-        return asked.addErrback(unknown)
+        def moving(failure: Failure) -> Any:
+            if not isinstance(failure.value, BusError) or not failure.value.moving or self._now() >= until:
+                return failure
+            return deferLater(self._reactor, MOVING_PAUSE, self._script, script, keys, args, timeout, until)
+
+        return asked.addErrback(unknown).addErrback(moving)
 
     # --- what becomes of commands
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MOST_MOVES = 5
 # Nodes of a cluster that are remembered beside those of the settings.
 MOST_KNOWN = 64
-_MOVED = re.compile(r"(?:MOVED|ASK) \d+ (.*):(\d+)", re.ASCII)
+_MOVED = re.compile(r"MOVED \d+ (.*):(\d+)", re.ASCII)
 
 
 class Direct:
@@ -71,7 +71,8 @@ class Direct:
             except BusError as error:
                 target = moved_to(error.detail, address)
                 if target is None:
-                    if error.code == "NOPERM":
+                    # A slot that is on its way belongs to the node that it leaves until all of it has arrived.
+                    if error.code == "NOPERM" or error.moving:
                         break
                     raise
             else:

@@ -9,6 +9,8 @@ Trouble = Literal["down", "timeout", "refused", "protocol", "busy"]
 
 # Refusals that come from having the wrong server, not from the command: another connection may do better.
 WRONG_SERVER = frozenset(["READONLY", "LOADING", "MASTERDOWN", "MOVED", "CLUSTERDOWN", "NOAUTH"])
+# Refusals of a node of a cluster while the slot of the keys is on its way to another one.
+MOVING = frozenset(["ASK", "TRYAGAIN"])
 # Before Redis 7 an error inside a script stands within an error of the script:
 # ``ERR Error running script (call to f_0a1b): @user_script:1: @user_script: 1: -OOM command not allowed...``
 _IN_SCRIPT = re.compile(r"ERR Error running script .*?: -([A-Z]+) ", re.ASCII | re.DOTALL)
@@ -37,6 +39,11 @@ class BusError(Exception):
     def wrong_server(self) -> bool:
         """Whether the server cannot serve now, so that it should be looked for anew."""
         return self.code in WRONG_SERVER
+
+    @property
+    def moving(self) -> bool:
+        """Whether the keys are on their way to another node, so that the same will be answered soon."""
+        return self.code in MOVING
 
 
 def refusal(server: str, text: str) -> BusError:

@@ -29,7 +29,8 @@ from twisted_mesh.bus.store_scripts import APPLY, PROMOTE, ROLLBACK
 from twisted_mesh.bus.stored import EMPTY, Stored, with_trial
 from twisted_mesh.policy.canary import bound_for
 
-# Times that a write is asked again whose reply was lost, and how long the connection may take to come back.
+# Times that a write is asked again that was lost or went to the wrong server, and how long the connection may take to
+# come back.
 AGAIN = 2
 # Versions that are looked through for the end of a canary.
 MOST_VERSIONS = 1000
@@ -287,7 +288,7 @@ class ConfigStore:
         return written(await self._write(script, args), asked)
 
     async def _write(self, script: Script, args: Sequence[Any]) -> Any:
-        """Run a script that writes; again, under the same token, if its reply was lost.
+        """Run a script that writes; again, under the same token, if its reply was lost or another server has the keys.
 
         :raises BusError: it says so if the script may have run.
         """
@@ -299,7 +300,7 @@ class ConfigStore:
             except BusError as error:
                 is_lost = error.sent and error.kind != "refused"
                 lost = lost or is_lost
-                if not left or not is_lost:
+                if not left or not (is_lost or error.wrong_server):
                     raise (_unsure(error) if lost else error) from None
             try:
                 await self.redis.up(UP_TIMEOUT)

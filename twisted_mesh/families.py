@@ -101,6 +101,9 @@ class Families:
         self.redis_protocol_errors = registry.counter(
             start + "protocol_errors_total", "Clients that sent what is no command.", ("listener",)
         )
+        self.redis_stalled = registry.counter(
+            start + "stalled_total", "Clients cut off as a large value stood still on its way.", ("listener",)
+        )
 
     def _upstream(self, registry: Registry) -> None:
         start = "twisted_mesh_upstream_"

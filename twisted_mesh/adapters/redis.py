@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from twisted_mesh.net.accept import Accepted
 
 
+# Seconds between two looks for clients that stand still.
+_LOOK = 0.5
+
+
 def _no_chain(call: Call) -> Any:
     raise RuntimeError(f"{call!r} came before the listener had a chain")
 
@@ -55,12 +59,17 @@ class RedisAdapter:
         families = Families(env.metrics)
         self.cells = families.listener("redis", name)
         self._wrong = families.redis_protocol_errors.labels(name)
+        self.stalls = families.redis_stalled.labels(name)
         self.rows = Rows(families, name)
         self._sweep = Sweep(env.clock)
         self.calls = CallTable(env.now, self._sweep, partial(filter_stuck, env))
         # What the ids of calls begin with: behind it stands the number of the connection.
         self.ids = f"{env.random.getrandbits(48):012x}-"
         self._made = 0
+        # Those that have a large value on its way.
+        self.moving: set[RedisConnection] = set()
+        self._watch = Sweep(env.clock, _LOOK)
+        self._watch.add(self._look)
         self.configure(options)
 
     def __repr__(self) -> str:
@@ -72,6 +81,10 @@ class RedisAdapter:
         self.options = options
         self.pipelined = options.pipelined
         self.databases = options.databases
+        self.idle_timeout = options.idle_timeout
+        self.stalled = options.stalled
+        if self.open:
+            self._watch.wake()
         self.users = users(options.users)
         for each in list(self.open):
             hand_over(each, self.users)
@@ -121,6 +134,8 @@ class RedisAdapter:
         """A client has connected."""
         self.open[connection] = None
         self._arriving.discard(connection)
+        if self.idle_timeout is not None:
+            self._watch.wake()
         self.cells.connections.value += 1
         self.cells.connections_active.value += 1
 
@@ -128,7 +143,24 @@ class RedisAdapter:
         """A client's connection is gone."""
         if connection in self.open:
             del self.open[connection]
+            self.moving.discard(connection)
             self.cells.connections_active.value -= 1
+
+    def moves(self, connection: RedisConnection) -> None:
+        """A large value of a client's is on its way."""
+        self.moving.add(connection)
+        self._watch.wake()
+
+    def _look(self) -> bool:
+        """End what has stood still, or been idle, for too long."""
+        now, idle = self.now(), self.idle_timeout
+        for each in list(self.moving):
+            each.look(now)
+        if idle is None:
+            return bool(self.moving)
+        for each in [each for each in self.open if not each.queue and now - each.active_at >= idle]:
+            each.expire()
+        return bool(self.open)
 
     def wrong(self, connection: RedisConnection, text: str) -> None:
         """Count and log what is no command."""

@@ -51,6 +51,7 @@ class RedisConnection:
         "_out",
         "_reader",
         "_still",
+        "_stood",
         "_transport",
         "_upload",
         "active_at",
@@ -104,6 +105,8 @@ class RedisConnection:
         self._in_flight = 0
         # Why it is not read: bits.
         self._still = 0
+        # How much of a large reply the client had not taken, and since when that is so.
+        self._stood = (-1, 0.0)
         self._upload: Optional[Exchange] = None
 
     def __repr__(self) -> str:
@@ -152,6 +155,8 @@ class RedisConnection:
     def makeConnection(self, transport: Any) -> None:
         """The client has connected."""
         self._transport = transport
+        # A client that has vanished says nothing: the kernel finds out, as it does for a server.
+        transport.setTcpKeepAlive(True)
         transport.registerProducer(_Answers(self), True)
         self.adapter.opened(self)
 
@@ -405,6 +410,7 @@ class RedisConnection:
         self._upload = self._begin(call, row, None, body)
 
     def _go_on_uploading(self) -> None:
+        self._moves()
         exchange, reader = self._upload, self._reader
         assert exchange is not None
         call, body = exchange.call, exchange.upload
@@ -471,6 +477,7 @@ class RedisConnection:
             self._flush()
             exchange.coming.attach(exchange)
             if self._still & _ITS_ANSWERS and exchange.coming is not None:
+            self._moves()
                 exchange.coming.pause()
 
     def write(self, data: bytes, *, later: bool = False) -> None:
@@ -541,6 +548,11 @@ class RedisConnection:
 
     def cut(self) -> None:
         """End the connection now."""
+    def expire(self) -> None:
+        """It has been idle for too long."""
+        self._closing = True
+        self._transport.loseConnection()
+
         if not self.gone:
             self._transport.abortConnection()
 
@@ -573,6 +585,29 @@ class RedisConnection:
 
     def _stand(self, why: int) -> None:
         if not self._still and not self.gone:
+    def _moves(self) -> None:
+        """A large value is on its way: see to it that it goes on."""
+        self._stood = (-1, self.adapter.now())
+        self.adapter.moves(self)
+
+    def look(self, now: float) -> None:
+        """See whether a large value has stood still for too long."""
+        coming = self.queue[0].coming if self.queue else None
+        if self._upload is None and coming is None:
+            self.adapter.moving.discard(self)
+            return
+        left = getattr(self._transport, "untaken", 0)
+        if coming is None or not self._still & _ITS_ANSWERS or left != self._stood[0]:
+            self._stood = (left, now)
+        # The client's turn is it only as far as nobody holds it back.
+        since = self.active_at if self._upload is not None and not self._still & _ITS_VALUE else now
+        if now - min(since, self._stood[1]) >= self.adapter.stalled:
+            for each in self.queue:
+                if isinstance(each, Exchange):
+                    each.call.details = each.call.details or f"a value stood still for {self.adapter.stalled:g} s"
+            self.adapter.stalls.value += 1
+            self.cut()
+
             self._transport.pauseProducing()
         self._still |= why
 

@@ -144,6 +144,14 @@ class RedisOptions(Model):
         le=1_000_000,
         description="Commands of one client that may wait for their replies; past that it is not read.",
     )
+    idle_timeout: DurationOrOff = Field(
+        default=None, description="How long a client may send nothing while it waits for nothing; or off."
+    )
+    stalled: Interval = Field(
+        default=30.0,
+        description="How long a large value may stand still on its way, from the client or to it, before the client "
+        "is cut off: it keeps a connection to a server from others.",
+    )
     users: tuple[RedisUser, ...] = Field(
         default=(), description="Who may use it; if there are none, every client may do everything."
     )

@@ -19,12 +19,12 @@ from twisted_mesh.policy.shedding import PRIORITIES, Limits, refused
 class ShedSettings:
     """Refuses a growing share of the calls while the event loop is behind or the process holds much memory.
 
-    `lag` is how late the loop may be (the median of five looks, one every 50 ms): of calls with the priority default the
-    first are refused from there on, and all from twice of it; of those with low from half of it on, and all from there;
-    of high from twice to four times of it.  `memory` is the resident memory that the process may hold: of low the first are refused from 80 %
-    of it on and all from 90 %, of default from 90 % to 100 %, of high from 95 % to 105 %.  Priorities are those of
-    routes.  In a listener's filters it acts for all routes, once the route is known.  A refused HTTP call gets
-    `status`; TCP connections are closed.
+    `lag` is how late the loop may be (the median of five looks, one every 50 ms): of calls with the priority default
+    the first are refused from there on, and all from twice of it; of those with low from half of it on, and all from
+    there; of high from twice to four times of it.  `memory` is the resident memory that the process may hold: of low
+    the first are refused from 80 % of it on and all from 90 %, of default from 90 % to 100 %, of high from 95 % to
+    105 %.  Priorities are those of routes.  In a listener's filters it acts for all routes, once the route is known.  A
+    refused HTTP call gets `status`; TCP connections are closed.
     """
 
     lag: Optional[Interval] = 0.1

@@ -9,8 +9,9 @@ import pytest
 from tests.upstream.fakes import FakeConnector, FakeEnv, a_call, cluster_config
 from twisted_mesh.call import Call
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.upstream.cluster import STATIC, Cluster
+from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.endpoint import Endpoint
+from twisted_mesh.upstream.members import STATIC
 
 ADDRESSES = [f"127.0.0.1:{port}" for port in range(1, 11)]
 A, B, C = ADDRESSES[:3]

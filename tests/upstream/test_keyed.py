@@ -9,8 +9,9 @@ import pytest
 from tests.upstream.fakes import FakeConnector, FakeEnv, a_call, cluster_config
 from twisted_mesh.call import Call
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.upstream.cluster import STATIC, Cluster
+from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.endpoint import Endpoint
+from twisted_mesh.upstream.members import STATIC
 
 ADDRESSES = [f"127.0.0.1:{port}" for port in range(1, 6)]
 BALANCES = pytest.mark.parametrize("balance", ["ring_hash", "maglev"])
@@ -179,8 +180,8 @@ def test_panic_is_counted() -> None:
 
 def test_it_says_what_it_is() -> None:
     cluster = a_cluster("maglev", *ADDRESSES)
-    assert repr(cluster._keyed) == "<Keyed maglev of 5 filling>"
-    assert repr(a_cluster("ring_hash", *ADDRESSES)._keyed) == "<Keyed ring_hash of 5>"
+    assert repr(cluster.picks._keyed) == "<Keyed maglev of 5 filling>"
+    assert repr(a_cluster("ring_hash", *ADDRESSES).picks._keyed) == "<Keyed ring_hash of 5>"
 
 
 def test_only_the_keys_of_one_that_leaves_the_ring_move() -> None:
@@ -194,7 +195,7 @@ def test_only_the_keys_of_one_that_leaves_the_ring_move() -> None:
 
 def test_a_ring_of_very_different_weights_is_bounded() -> None:
     cluster = a_cluster("ring_hash", {"address": ADDRESSES[0], "weight": 1_000_000}, ADDRESSES[1])
-    table: Any = cluster._keyed and cluster._keyed._table
+    table: Any = cluster.picks._keyed and cluster.picks._keyed._table
     assert len(table) <= 16_384
     assert cluster.pick(keyed("a")).address == ADDRESSES[0]
 

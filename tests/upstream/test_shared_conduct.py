@@ -7,8 +7,9 @@ from typing import Any, Callable, Sequence
 from tests.upstream.fakes import FakeConnector, FakeEnv, a_call, cluster_config
 from twisted_mesh.call import Call
 from twisted_mesh.policy.agreement import Opinion
-from twisted_mesh.upstream.cluster import STATIC, Cluster
+from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.endpoint import Endpoint
+from twisted_mesh.upstream.members import STATIC
 
 ADDRESSES = [f"127.0.0.1:{port}" for port in range(1, 6)]
 A, B = ADDRESSES[:2]
@@ -174,7 +175,7 @@ def test_an_endpoint_that_comes_later_is_left_out_for_what_was_said_before() -> 
     world = World(B, breaker={"shared": 1})
     world.mesh.say("web-1", left=20.0)
     world.env.clock.advance(5.0)
-    world.cluster.replace(STATIC, world.made(B, A)._groups[STATIC])
+    world.cluster.replace(STATIC, world.made(B, A).endpoints)
     assert world.picked() == {B}
     left = float(world.cluster.endpoints[1].conduct.held().split()[3])  # type: ignore[union-attr]
     assert 15.0 <= left <= 15.5

@@ -34,6 +34,7 @@ class HttpForward:
 
     def __init__(self, cluster: Cluster, connector: Connector, env: Env) -> None:
         self.cluster = cluster
+        self._picks = cluster.picks
         self._connector = connector
         self._env = env
         self._now = env.now
@@ -55,7 +56,7 @@ class HttpForward:
         """
         if call.body_limit is not None:
             call.check_body()
-        call.endpoint = endpoint = self.cluster.pick(call)
+        call.endpoint = endpoint = self._picks.pick(call)
         pool: HttpPool = endpoint.pools.get(PROTOCOL) or self._new_pool(endpoint)  # type: ignore[assignment]
         endpoint.active += 1
         call.attempts += 1

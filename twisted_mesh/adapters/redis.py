@@ -167,6 +167,10 @@ class RedisAdapter:
         self._wrong.value += 1
         self._seen(connection, "", Kind.BAD_REQUEST, text)
 
+    def session_lost(self, connection: RedisConnection, why: str) -> None:
+        """Count and log that what a client had at a server is gone."""
+        self._seen(connection, "", Kind.CLOSED, why)
+
     def denied(self, connection: RedisConnection, operation: str, answer: bytes) -> None:
         """Count and log a command that a client may not send, or a login that was wrong."""
         kind = Kind.DENIED if answer.startswith(b"-NOPERM") else Kind.UNAUTHENTICATED

@@ -165,6 +165,8 @@ class RedisConnection:
         if self._closing:
             return
         reader = self._reader
+        if self._upload is not None:
+            self.active_at = self.adapter.now()
         if self.guard is not None:
             reader.trusted = self.guard.user is not None
         found = reader.feed(data)
@@ -408,9 +410,9 @@ class RedisConnection:
         body.write(self._reader.release())
         call.bytes_in = body.size
         self._upload = self._begin(call, row, None, body)
+        self._moves()
 
     def _go_on_uploading(self) -> None:
-        self._moves()
         exchange, reader = self._upload, self._reader
         assert exchange is not None
         call, body = exchange.call, exchange.upload
@@ -475,9 +477,9 @@ class RedisConnection:
         """The answer of an exchange comes in pieces: they are taken once nothing stands before it."""
         if self.queue and self.queue[0] is exchange and isinstance(exchange, Exchange) and exchange.coming is not None:
             self._flush()
+            self._moves()
             exchange.coming.attach(exchange)
             if self._still & _ITS_ANSWERS and exchange.coming is not None:
-            self._moves()
                 exchange.coming.pause()
 
     def write(self, data: bytes, *, later: bool = False) -> None:
@@ -546,13 +548,13 @@ class RedisConnection:
         except OSError:
             return False
 
-    def cut(self) -> None:
-        """End the connection now."""
     def expire(self) -> None:
         """It has been idle for too long."""
         self._closing = True
         self._transport.loseConnection()
 
+    def cut(self) -> None:
+        """End the connection now."""
         if not self.gone:
             self._transport.abortConnection()
 
@@ -583,8 +585,6 @@ class RedisConnection:
 
     # --- how fast
 
-    def _stand(self, why: int) -> None:
-        if not self._still and not self.gone:
     def _moves(self) -> None:
         """A large value is on its way: see to it that it goes on."""
         self._stood = (-1, self.adapter.now())
@@ -608,6 +608,8 @@ class RedisConnection:
             self.adapter.stalls.value += 1
             self.cut()
 
+    def _stand(self, why: int) -> None:
+        if not self._still and not self.gone:
             self._transport.pauseProducing()
         self._still |= why
 

@@ -277,3 +277,16 @@ class Exchange(Pending):
         self.answer = b""
         self.connection.cut()
         self._end(self.connection.adapter.now())
+
+
+class Silent(Exchange):
+    """A call whose answer the client does not want to hear (CLIENT REPLY OFF and SKIP)."""
+
+    __slots__ = ()
+
+    def body_data(self, data: bytes) -> None:
+        """Let it go."""
+
+    def _end(self, now: float) -> None:
+        self.answer = b""
+        super()._end(now)

@@ -27,7 +27,7 @@ class Row:
         self.arity = command.arity
         self.container = bool(command.subcommands)
         self.code = _code(command)
-        self.may_bind = command.name in BLOCKING_WORD
+        self.may_bind = self.code == BINDS or command.name in BLOCKING_WORD
         name = command.name.lower()
         self.calls: Cell = families.redis_commands.labels(listener, name)
         self.errors: Cell = families.redis_errors.labels(listener, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Optional, cast
 
 from twisted_mesh.call import Call
@@ -9,11 +10,14 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
 from twisted_mesh.model.redis_servers import RedisServers
 from twisted_mesh.redis_call import Pending, RedisCall
+from twisted_mesh.upstream.redis_greeting import greeting
 from twisted_mesh.upstream.redis_pool import RedisPool, ServerOptions
 from twisted_mesh.upstream.redis_scatter import Scatter
 from twisted_mesh.upstream.redis_topology import Sharded, Topology
 
 if TYPE_CHECKING:
+    from twisted_mesh.upstream.redis_lanes import LanePool
+    from twisted_mesh.upstream.redis_sessions import Sessions
     from twisted_mesh.net.connect import Connector
     from twisted_mesh.upstream.cluster import Cluster
     from twisted_mesh.upstream.endpoint import Endpoint
@@ -36,6 +40,8 @@ class RedisForward:
         self.topology = topology_of(cluster, self._config, "", connector)
         self._scatter = None if self.topology is None else Scatter(self.topology, self.send, env.random.random)
 
+        self._sessions: Optional[Sessions] = None
+
     def __repr__(self) -> str:
         return f"<RedisForward to {self.cluster!r}>"
 
@@ -45,6 +51,8 @@ class RedisForward:
         :raises MeshError: what went wrong at once; what goes wrong later comes out of what is returned.
         """
         call.attempts += 1
+        if call.session is not None:  # type: ignore[attr-defined]  # all of these calls are of Redis
+            return self._of_session(cast(RedisCall, call))
         if self._scatter is not None:
             if self.cluster.switch.on:
                 self.cluster.switch.check()
@@ -61,6 +69,33 @@ class RedisForward:
         """
         pool = cast("RedisPool | None", endpoint.pools.get(PROTOCOL)) or self._new_pool(endpoint)
         return pool.send(call)
+
+    def _of_session(self, call: RedisCall) -> Pending:
+        if self.cluster.switch.on:
+            self.cluster.switch.check()
+        if self._sessions is None:
+            # Imported when the first client has a transaction, a subscription or the like.
+            from twisted_mesh.upstream.redis_sessions import Sessions
+
+            self._sessions = Sessions(self.cluster, self.topology, self._lanes_of)
+        return self._sessions(call)
+
+    def _lanes_of(self, endpoint: Endpoint) -> LanePool:
+        from twisted_mesh.upstream.redis_lanes import POOL, LanePool
+
+        pool = endpoint.pools.get(POOL)
+        if not isinstance(pool, LanePool):
+            options = self.options
+
+            def moved() -> None:
+                if self.topology is not None:
+                    self.topology.doubt(endpoint)
+
+            pool = LanePool(
+                endpoint, self.cluster, self._env, self._connector, self._cells, partial(greeting, options), moved
+            )
+            endpoint.pools[POOL] = pool
+        return pool
 
     @property
     def options(self) -> ServerOptions:

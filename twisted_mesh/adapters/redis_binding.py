@@ -1,0 +1,311 @@
+"""Clients that are more than the sum of their commands: transactions, subscriptions, commands that wait.
+
+Such commands go over connections that the client has for itself, all others over those that everybody shares.  Between
+the two nothing may overtake: what goes the other way waits until all that was sent before is answered.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Callable, Optional
+
+from twisted_mesh.adapters.redis_exchange import Exchange
+from twisted_mesh.adapters.redis_rows import LOCAL, REFUSED, Row
+from twisted_mesh.codec.resp import OK, array, bulk, error
+from twisted_mesh.codec.resp_request import Found
+from twisted_mesh.redis_session import CLOSING, SORTS, Session
+
+if TYPE_CHECKING:
+    from twisted_mesh.adapters.redis_connection import RedisConnection
+
+Words = list[bytes]
+# What goes to the server within a transaction although the mesh answers it elsewhere.
+_QUEUED = frozenset(["PING", "ECHO", "TIME"])
+# What a client of RESP2 that listens may send.
+_WHILE_LISTENING = frozenset([*SORTS, "PING", "QUIT", "RESET"])
+_ENDS = frozenset(["EXEC", "DISCARD"])
+
+
+class Turn(Enum):
+    """What becomes of a command: it goes the ordinary way, was dealt with, or has to wait."""
+
+    ORDINARY = 1
+    TAKEN = 2
+    WAIT = 3
+
+
+class Mute(Enum):
+    """Whether a client wants to hear no answers: to none of its commands, to all, or to the next one alone."""
+
+    NO = 0
+    ALL = 1
+    NEXT = 2
+
+
+class Binding:
+    """One client's session, and which of its commands belong to it."""
+
+    __slots__ = ("_client", "_ending", "_now", "barrier", "session")
+
+    def __init__(self, client: RedisConnection) -> None:
+        self._client = client
+        # The command that is being dealt with.
+        self._now: tuple[Found, bytes] = ((b"", None, 0, 0, 0), b"")
+        self.session = Session(client.tell, client.lose)
+        # Whether the next command waits for the answer to the one before, whatever that is.
+        self.barrier = False
+        # Whether the command in flight ends a transaction, or what is watched for one.
+        self._ending = False
+
+    def __repr__(self) -> str:
+        return f"<Binding {self.session!r}>"
+
+    def take(self, row: Optional[Row], found: Found, data: bytes, words: Words) -> Turn:
+        """Deal with a command, if it concerns the session.
+
+        :param row: None for what will be refused.
+        """
+        session = self.session
+        self._now = (found, data)
+        if row is None or row.code == REFUSED:
+            self._spoil("a command was refused")
+            return self._ordinary()
+        name = row.command.name
+        if session.subscribed and self._client.resp == 2 and name not in _WHILE_LISTENING:
+            return self._answer(_not_while_listening(name))
+        take = _TAKES.get(name)
+        if take is not None:
+            return take(self, row, words)
+        if name in SORTS:
+            return self._subscription(row, words)
+        if session.multi and row.code == LOCAL and name not in _QUEUED:
+            return self._refuse_queued(name)
+        if session.bound and (row.code != LOCAL or session.multi):
+            return self._bound(row)
+        if row.command.binds(words):
+            return self._alone(row)
+        return self._ordinary()
+
+    # --- what becomes of it
+
+    def _waiting(self, own: bool) -> bool:
+        """Whether a command has to wait for what was sent before; `own` if it goes over the session's connection.
+
+        Within a session one does as long as a filter still looks at the one before, or they might change places.
+        """
+        queue = self._client.queue
+        if not queue:
+            return False
+        calls = [each for each in queue if isinstance(each, Exchange)]
+        if own:
+            return self.barrier or any(each.call.session is None or each.driver is not None for each in calls)
+        return self.barrier or any(each.call.session is not None for each in calls)
+
+    def _begin(self, row: Row) -> None:
+        self._client.begin_own(row, *self._now)
+
+    def _ordinary(self) -> Turn:
+        return Turn.WAIT if self._waiting(False) else Turn.ORDINARY
+
+    def _answer(self, text: bytes) -> Turn:
+        self._client.answer(text)
+        return Turn.TAKEN
+
+    def _bound(self, row: Row) -> Turn:
+        """Send it over the session's connection, behind what else went there."""
+        if self._waiting(True):
+            return Turn.WAIT
+        self._begin(row)
+        return Turn.TAKEN
+
+    def _alone(self, row: Row) -> Turn:
+        """Send it once all before is answered, and let nothing else follow until it is answered itself."""
+        if self._client.queue:
+            return Turn.WAIT
+        self.barrier = True
+        self._begin(row)
+        return Turn.TAKEN
+
+    def _spoil(self, why: str) -> None:
+        if self.session.multi:
+            self.session.spoilt = self.session.spoilt or why
+
+    def _refuse_queued(self, name: str) -> Turn:
+        self._spoil(f"{name} was refused")
+        shown = name.lower().replace("|", " ")
+        return self._answer(error("ERR", f"'{shown}' command is not supported within transaction"))
+
+    # --- transactions
+
+    def _multi(self, row: Row, words: Words) -> Turn:
+        if self.session.multi:
+            return self._answer(error("ERR", "MULTI calls can not be nested"))
+        # It is sent with the first command behind it: only that says where to.
+        self.session.multi = True
+        return self._answer(OK)
+
+    def _end_of_multi(self, row: Row, words: Words) -> Turn:
+        session, name = self.session, row.command.name
+        if not session.multi:
+            return self._answer(error("ERR", f"{name} without MULTI"))
+        if session.main is None and self._client.queue:
+            return Turn.WAIT
+        if session.main is None:
+            spoilt = session.spoilt
+            session.multi = session.watching = False
+            session.spoilt = ""
+            if name == "DISCARD":
+                return self._answer(OK)
+            return self._answer(_aborted(spoilt) if spoilt else array(()))
+        return self._last(row)
+
+    def _last(self, row: Row) -> Turn:
+        """Send what ends a transaction, or what is watched for one."""
+        if self._waiting(True):
+            return Turn.WAIT
+        self.barrier = self._ending = True
+        self._begin(row)
+        return Turn.TAKEN
+
+    def _watch(self, row: Row, words: Words) -> Turn:
+        if self.session.multi:
+            return self._answer(error("ERR", "WATCH inside MULTI is not allowed"))
+        if self._waiting(True):
+            return Turn.WAIT
+        self.session.watching = True
+        self._begin(row)
+        return Turn.TAKEN
+
+    def _unwatch(self, row: Row, words: Words) -> Turn:
+        session = self.session
+        if session.multi:
+            return self._bound(row)
+        if session.main is None and not session.watching:
+            return self._answer(OK)
+        return self._last(row)
+
+    # --- subscriptions
+
+    def _subscription(self, row: Row, words: Words) -> Turn:
+        session, name = self.session, row.command.name
+        if session.multi:
+            return self._refuse_queued(name)
+        if name in CLOSING and not session.names(SORTS[name]):
+            # There is nothing to close, and so no server to ask.
+            client = self._client
+            names: list[Optional[bytes]] = [*words[1:]] or [None]
+            return self._answer(b"".join(session.confirm(name, each, client.resp) for each in names))
+        return self._alone(row)
+
+    def _ping(self, row: Row, words: Words) -> Turn:
+        if self.session.multi:
+            return self._bound(row)
+        if self.session.subscribed and self._client.resp == 2:
+            return self._answer(array([bulk(b"pong"), bulk(words[1] if len(words) > 1 else b"")]))
+        return self._ordinary()
+
+    # --- tracking, and what else is the connection's
+
+    def _tracking(self, row: Row, words: Words) -> Turn:
+        if self.session.multi:
+            return self._refuse_queued(row.command.name)
+        options = [each.upper() for each in words[3:]]
+        if b"REDIRECT" in options:
+            return self._answer(error("ERR", "CLIENT TRACKING with REDIRECT is not supported by this proxy"))
+        on = words[2].upper() == b"ON"
+        if not on and not self.session.tracking:
+            return self._answer(OK if words[2].upper() == b"OFF" and not options else error("ERR", "syntax error"))
+        if self._client.queue:
+            return Turn.WAIT
+        self.session.tracking = on
+        return self._alone(row)
+
+    def _reply(self, row: Row, words: Words) -> Turn:
+        """CLIENT REPLY: whether the client wants to hear what its commands are answered."""
+        if self.session.multi:
+            return self._refuse_queued(row.command.name)
+        client, asked = self._client, words[2].upper()
+        if asked == b"ON":
+            client.mute = Mute.NO
+            return self._answer(OK)
+        if asked == b"OFF":
+            client.mute = Mute.ALL
+        elif asked == b"SKIP":
+            client.mute = Mute.ALL if client.mute is Mute.ALL else Mute.NEXT
+        else:
+            return self._answer(error("ERR", "syntax error"))
+        return Turn.TAKEN
+
+    def _caching(self, row: Row, words: Words) -> Turn:
+        if self.session.tracking:
+            return self._bound(row)
+        said = "CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
+        return self._answer(error("ERR", said))
+
+    def _fixed(self, row: Row, words: Words) -> Turn:
+        """What would change what the session's connections were made for."""
+        session = self.session
+        if session.multi:
+            return self._refuse_queued(row.command.name)
+        if session.bound or (session.subscribed and row.command.name != "SELECT"):
+            said = f"'{row.command.name.lower()}' command is not possible while something is watched, tracked or listened to"
+            return self._answer(error("ERR", f"{said} on this connection"))
+        return self._ordinary()
+
+    def _reset(self, row: Row, words: Words) -> Turn:
+        if self._client.queue:
+            return Turn.WAIT
+        self.session.end()
+        self._client.mute = Mute.NO
+        return Turn.ORDINARY
+
+    def _monitor(self, row: Row, words: Words) -> Turn:
+        if self.session.multi:
+            return self._refuse_queued(row.command.name)
+        return self._alone(row)
+
+    # --- how it ends
+
+    def rest(self) -> bool:
+        """Nothing is in flight: give back what is not needed; returns whether there is no session any more."""
+        session = self.session
+        if self._ending:
+            # Whatever a filter made of it: what the client has ended is over.
+            self._ending = False
+            session.multi = session.watching = False
+            session.spoilt = ""
+        self.barrier = False
+        session.settle()
+        return session.at_rest and self._client.mute is Mute.NO
+
+    def end(self) -> None:
+        """The client is gone."""
+        self.session.end()
+
+
+_TAKES: dict[str, Callable[[Binding, Row, Words], Turn]] = {
+    "MULTI": Binding._multi,
+    "EXEC": Binding._end_of_multi,
+    "DISCARD": Binding._end_of_multi,
+    "WATCH": Binding._watch,
+    "UNWATCH": Binding._unwatch,
+    "PING": Binding._ping,
+    "CLIENT|TRACKING": Binding._tracking,
+    "CLIENT|CACHING": Binding._caching,
+    "CLIENT|REPLY": Binding._reply,
+    "SELECT": Binding._fixed,
+    "HELLO": Binding._fixed,
+    "AUTH": Binding._fixed,
+    "RESET": Binding._reset,
+    "MONITOR": Binding._monitor,
+}
+
+
+def _aborted(why: str) -> bytes:
+    return error("EXECABORT", "Transaction discarded because of previous errors.")
+
+
+def _not_while_listening(name: str) -> bytes:
+    shown = name.lower()
+    allowed = "(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET"
+    return error("ERR", f"Can't execute '{shown}': only {allowed} are allowed in this context")

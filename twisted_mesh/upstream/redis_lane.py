@@ -1,0 +1,307 @@
+"""A connection to a Redis server that one client has for itself, and the few of these that an endpoint keeps.
+
+Commands go out in their order and their replies come back in it; between them stands what nobody has asked for at that
+moment: messages, confirmations of subscriptions, invalidations, what MONITOR shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import TYPE_CHECKING, Any, Callable, Hashable, Optional
+
+from twisted.internet.error import ConnectionDone
+
+from twisted_mesh.codec.resp import pack
+from twisted_mesh.codec.resp_reply import ARRAY, ERROR, PUSH, SIMPLE, ReplyReader
+from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.park import Parked
+from twisted_mesh.redis_call import Pending, RedisReply
+from twisted_mesh.redis_session import SORTS, Session
+
+if TYPE_CHECKING:
+    from twisted_mesh.upstream.redis_lanes import LanePool
+
+# What says of itself what it is: the first two texts of an array or a push.
+_TOLD = re.compile(rb"[*>]\d+\r\n\$\d+\r\n([a-z]+)\r\n(?:\$(\d+)\r\n)?").match
+_MOVED = (b"-MOVED ", b"-ASK ")
+_MULTI = pack([b"MULTI"])
+
+
+class _Awaited:
+    """Something that was sent, and what comes back for it.
+
+    :param pending: what fires with the reply; None where nobody wants it.
+    :param operation: of subscriptions, which are confirmed `need` times.
+    :param quiet: another server's confirmations are those that the client sees.
+    """
+
+    __slots__ = ("need", "operation", "pending", "quiet")
+
+    def __init__(self, pending: Optional[Pending], operation: str = "", need: int = 1, quiet: bool = False) -> None:
+        self.pending = pending
+        self.operation = operation
+        self.need = need
+        self.quiet = quiet
+
+
+class RedisLane:
+    """One connection; a Twisted protocol.  `multi`, `watching` and `sticky` are what was sent over it."""
+
+    def __init__(self, pool: LanePool, db: int, resp: int, now: float) -> None:
+        self.pool = pool
+        self.db = db
+        self.resp = resp
+        self.lost = False
+        self.multi = False
+        self.watching = False
+        # Tracking, MONITOR: it is closed in the end.
+        self.sticky = False
+        self.monitoring = False
+        self.idle_since = now
+        # Who has it, and for which group of servers.
+        self.session: Optional[Session] = None
+        self.group: Hashable = None
+        self.subscriptions: dict[str, set[bytes]] = {"channel": set(), "pattern": set(), "shard": set()}
+        self._queue: deque[_Awaited] = deque()
+        self._reader = ReplyReader()
+        self._transport: Any = None
+        self._unsent: list[bytes] = []
+        # What the replies to come answer before anything else: (whether an error is fatal, what it was).
+        self._setup: deque[tuple[bool, str]] = deque()
+        self._ready = False
+        # Whether nobody has connected it yet.
+        self.fresh = True
+        # The reply behind which everything is what MONITOR shows.
+        self._monitor: Optional[Pending] = None
+
+    def __repr__(self) -> str:
+        state = "lost" if self.lost else "ready" if self._ready else "connecting"
+        return f"<RedisLane to {self.pool.endpoint.address} {state}, {len(self._queue)} replies to come>"
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing that was sent over it still has an effect."""
+        return not (self.lost or self._queue or self.multi or self.watching or self.sticky or self.listens)
+
+    @property
+    def listens(self) -> bool:
+        """Whether a subscription is open on it."""
+        return any(self.subscriptions.values())
+
+    # --- what sessions call
+
+    def connect(self) -> None:
+        """Begin to connect; what is sent meanwhile waits."""
+        pool = self.pool
+        parked: Parked[None] = pool.connector.connect(pool.endpoint.target, self, pool.connect_timeout)
+        if parked.done:
+            self._connected(parked)
+        else:
+            parked.resume = lambda: self._connected(parked)
+
+    def send(self, pending: Optional[Pending], data: bytes) -> None:
+        """Send one command.
+
+        :param pending: fires with its reply; None if nobody wants that.
+        """
+        self._queue.append(_Awaited(pending))
+        self._write(data)
+
+    def begin(self) -> None:
+        """Begin a transaction, if none has begun."""
+        if not self.multi:
+            self.multi = True
+            self.send(None, _MULTI)
+
+    def subscribe(self, pending: Pending, operation: str, data: bytes, need: int, quiet: bool) -> None:
+        """Send what opens or closes subscriptions, which is confirmed `need` times; the client is told each of them.
+
+        `pending` fires with an empty reply behind the last.
+        """
+        self._queue.append(_Awaited(pending, operation, need, quiet))
+        self._write(data)
+
+    def hold(self, waiting: bool) -> None:
+        """The client takes nothing at the moment, or takes it again."""
+        if self._transport is not None and not self.lost:
+            if waiting:
+                self._transport.pauseProducing()
+            else:
+                self._transport.resumeProducing()
+
+    def monitors_after(self, pending: Pending) -> None:
+        """What comes behind this reply, if it is no error, is what MONITOR shows."""
+        self._monitor = pending
+
+    def give_back(self) -> None:
+        """The session needs it no more, and it is clean."""
+        self.session = None
+        self.pool.give_back(self)
+
+    def end(self) -> None:
+        """Close it; what waits for an answer gets none."""
+        self.session = None
+        for each in self._queue:
+            each.pending = None
+        self.fail(MeshError(Kind.CLOSED, "the client's own connection was closed"))
+
+    def _write(self, data: bytes) -> None:
+        if self._ready:
+            self._transport.write(data)
+        else:
+            self._unsent.append(data)
+
+    # --- the connection
+
+    def _connected(self, parked: Parked[None]) -> None:
+        if parked.error is not None:
+            error, parked.error = parked.error, None
+            assert isinstance(error, MeshError)
+            self.pool.not_connected(error)
+            self._give_up(error)
+
+    def makeConnection(self, transport: Any) -> None:
+        """The connection is there: introduce ourselves."""
+        self._transport = transport
+        self.pool.cells.connects.value += 1
+        commands = self.pool.greeting(self.db, self.resp)
+        self._setup.extend((fatal, words[0]) for words, fatal in commands)
+        transport.write(b"".join([pack(words) for words, _ in commands]))
+        if not commands:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._ready = True
+        unsent, self._unsent = self._unsent, []
+        if unsent:
+            self._transport.write(b"".join(unsent))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Tell replies and what stands between them apart."""
+        reader = self._reader
+        answers = reader.feed(data)
+        data = reader.data
+        for kind, start, end in answers:
+            if self.lost:
+                return
+            self._heard(kind, data[start:end])
+        if reader.error is not None and not self.lost:
+            detail = f"{self.pool.endpoint.address}: {reader.error.text}"
+            self.fail(MeshError(Kind.BAD_REPLY, detail, origin=Origin.UPSTREAM))
+
+    def _heard(self, kind: int, text: bytes) -> None:
+        if self._setup:
+            self._introduced(kind, text)
+            return
+        expected = self._queue[0] if self._queue else None
+        if kind == PUSH or (kind == ARRAY and (self.listens or (expected is not None and expected.operation))):
+            told = _TOLD(text)
+            word = told[1].decode().upper() if told is not None else ""
+            if word in SORTS:
+                assert told is not None
+                name = None if told[2] is None else text[told.end() : told.end() + int(told[2])]
+                self._confirmed(word, name)
+                return
+            if kind == PUSH or word.endswith("MESSAGE"):
+                self._tell(text)
+                return
+        if expected is None or (self.monitoring and kind == SIMPLE):
+            if self.monitoring and kind == SIMPLE:
+                self._tell(text)
+            else:
+                detail = f"{self.pool.endpoint.address}: a reply that nobody asked for"
+                self.fail(MeshError(Kind.BAD_REPLY, detail, origin=Origin.UPSTREAM))
+            return
+        self._queue.popleft()
+        if expected.pending is not None:
+            if text.startswith(_MOVED):
+                self.pool.moved()
+                text = b"-TRYAGAIN the key has moved to another server; try again\r\n"
+            self._fire(expected.pending, text)
+
+    def _introduced(self, kind: int, text: bytes) -> None:
+        if kind == PUSH:
+            return
+        fatal, name = self._setup.popleft()
+        if kind == ERROR and fatal:
+            said = text[1:-2].decode("utf-8", "replace")
+            detail = f"{self.pool.endpoint.address}: {name} was refused: {said}"
+            error = MeshError(Kind.CONNECT_FAILED, detail, origin=Origin.UPSTREAM, retryable=True)
+            self.pool.not_connected(error)
+            self.fail(error)
+        elif not self._setup:
+            self._begin()
+
+    def _tell(self, text: bytes) -> None:
+        if self.session is not None:
+            self.session.tell(text)
+
+    def _confirmed(self, operation: str, name: Optional[bytes]) -> None:
+        """A subscription is open, or closed."""
+        names = self.subscriptions[SORTS[operation]]
+        if operation.startswith(("UN", "PUN", "SUN")):
+            names.discard(name or b"")
+        elif name is not None:
+            names.add(name)
+        awaited = self._queue[0] if self._queue and self._queue[0].operation == operation else None
+        session = self.session
+        if session is not None and (awaited is None or not awaited.quiet):
+            # Nobody has asked for it where a server has given a channel away.
+            session.tell(session.confirm(operation, name, self.resp))
+        if awaited is not None:
+            awaited.need -= 1
+            if awaited.need <= 0:
+                self._queue.popleft()
+                if awaited.pending is not None:
+                    self._fire(awaited.pending, b"")
+
+    def _fire(self, pending: Pending, text: bytes) -> None:
+        self.pool.ended(pending, None)
+        if pending is self._monitor:
+            self.monitoring = text.startswith(b"+")
+        pending.fire(RedisReply(text, errors=int(text[:1] in (b"-", b"!"))))
+
+    # --- the end
+
+    def connectionLost(self, reason: Any) -> None:
+        """The server has closed, or the connection broke."""
+        if not self.lost:
+            done = reason.check(ConnectionDone)
+            kind, how = (Kind.CLOSED, "closed the connection") if done else (Kind.RESET, "was lost")
+            self._give_up(MeshError(kind, f"{self.pool.endpoint.address} {how}", origin=Origin.UPSTREAM))
+
+    def fail(self, error: MeshError) -> None:
+        """End the connection for this reason."""
+        if not self.lost:
+            if self._transport is not None:
+                self._transport.abortConnection()
+            self._give_up(error)
+
+    def _give_up(self, error: MeshError) -> None:
+        self.lost = True
+        was_ready = self._ready
+        self.pool.lost(self)
+        session, self.session = self.session, None
+        if session is not None:
+            # First, as what fails below may be tried again on another one.
+            session.lane_lost(self, error.detail if was_ready else "")
+        queue, self._queue = self._queue, deque()
+        for awaited in queue:
+            pending = awaited.pending
+            if pending is None:
+                continue
+            mine = MeshError(error.kind, error.detail, origin=error.origin, retryable=error.retryable and not was_ready)
+            self.pool.ended(pending, mine)
+            pending.fail(mine)
+
+    def look(self, now: float) -> None:
+        """Give up a server that has not answered within the time of the command that waits."""
+        pending = self._queue[0].pending if self._queue else None
+        if pending is None or pending.call.timeout is None:
+            return
+        if now >= pending.began + pending.call.timeout:
+            detail = f"no reply within {pending.call.timeout:g} s"
+            self.fail(MeshError(Kind.TIMEOUT, detail, origin=Origin.UPSTREAM))
+
+

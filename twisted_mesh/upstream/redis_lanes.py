@@ -1,0 +1,168 @@
+"""The connections to one endpoint that clients have for themselves: bounded, and used again where they are clean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Hashable, Optional
+
+from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.redis_call import Pending
+from twisted_mesh.redis_session import Session
+from twisted_mesh.sweep import Sweep
+from twisted_mesh.upstream.redis_lane import RedisLane
+
+if TYPE_CHECKING:
+    from twisted_mesh.families import UpstreamCells
+    from twisted_mesh.interfaces import Env
+    from twisted_mesh.net.connect import Connector
+    from twisted_mesh.upstream.cluster import Cluster
+    from twisted_mesh.upstream.endpoint import Endpoint
+
+# Where an endpoint keeps them.
+POOL = "redis_session"
+Greeting = Callable[[int, int], "list[tuple[list[str], bool]]"]
+
+
+class LanePool:
+    """Lends connections of one endpoint.
+
+    :param greeting: what a new connection says first, for a database and a version, and whether it can do without.
+    :param moved: is called when a server says that a key is elsewhere.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        cluster: Cluster,
+        env: Env,
+        connector: Connector,
+        cells: UpstreamCells,
+        greeting: Greeting,
+        moved: Callable[[], None],
+    ) -> None:
+        self.endpoint = endpoint
+        self.connector = connector
+        self.cells = cells
+        self.greeting = greeting
+        self.moved = moved
+        self.now: Callable[[], float] = env.now
+        self.draining = False
+        # For the metrics: nobody waits here for a connection.
+        self.waiting: tuple[Any, ...] = ()
+        self.idle: list[RedisLane] = []
+        self._lanes: set[RedisLane] = set()
+        self._sweep = Sweep(env.clock)
+        self._sweep.add(self._look)
+        self.configure(cluster)
+
+    def __repr__(self) -> str:
+        state = "draining " if self.draining else ""
+        return f"<LanePool {state}{self.open} open, {len(self.idle)} idle>"
+
+    def configure(self, cluster: Cluster) -> None:
+        """Go by this cluster's options from now on."""
+        pool = cluster.config.pool
+        self._cluster = cluster
+        self.connect_timeout = cluster.connect_timeout
+        self._limit = pool.max_connections
+        self._most_idle = pool.max_idle
+        self._idle_timeout = pool.idle_timeout
+
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return len(self._lanes)
+
+    def lend(self, session: Session, group: Hashable, db: int, resp: int) -> RedisLane:
+        """Return a connection for a session alone; it may not be connected yet.
+
+        :raises MeshError: `Kind.OVERFLOW`: all are taken.
+        """
+        lane = self._idle_one(db, resp)
+        if lane is None:
+            if self.open >= self._limit and self.idle:
+                self.idle[0].end()
+            if self.open >= self._limit:
+                self.cells.overflows.value += 1
+                detail = f"{self.endpoint.address}: all of {self.open} connections of clients' own are taken"
+                raise MeshError(Kind.OVERFLOW, detail)
+            lane = RedisLane(self, db, resp, self.now())
+            self._lanes.add(lane)
+        self._sweep.wake()
+        lane.session = session
+        lane.group = group
+        session.lanes[group] = lane
+        return lane
+
+    def _idle_one(self, db: int, resp: int) -> Optional[RedisLane]:
+        for lane in reversed(self.idle):
+            if (lane.db, lane.resp) == (db, resp):
+                self.idle.remove(lane)
+                return lane
+        return None
+
+    # --- what lanes call
+
+    def began(self, pending: Pending) -> None:
+        """A command is sent."""
+        pending.began = pending.call.connected = self.now()
+        self.endpoint.active += 1
+
+    def ended(self, pending: Pending, error: Optional[MeshError]) -> None:
+        """It has its reply, or failed: count it."""
+        endpoint = self.endpoint
+        endpoint.active -= 1
+        seconds = self.now() - pending.began
+        kind = None
+        if error is None:
+            endpoint.successes += 1
+            self.cells.ended(0, None, seconds)
+        else:
+            self.cells.ended(0, error.flag, seconds)
+            kind = error.kind if error.origin is Origin.UPSTREAM else Kind.INTERNAL
+            endpoint.failures += error.origin is Origin.UPSTREAM
+        if endpoint.conduct is not None:
+            endpoint.conduct.ended(pending.call, 0, kind, seconds)
+
+    def not_connected(self, error: MeshError) -> None:
+        """A connection could not be made."""
+        if error.kind is Kind.CONNECT_TIMEOUT:
+            self.cells.connect_timeouts.value += 1
+        else:
+            self.cells.connect_failures.value += 1
+            self.endpoint.not_connected(error)
+        if error.origin is Origin.UPSTREAM:
+            self._cluster.unreachable(self.endpoint)
+
+    def give_back(self, lane: RedisLane) -> None:
+        """A connection is free again."""
+        if lane.lost:
+            return
+        if self.draining or len(self.idle) >= self._most_idle:
+            lane.end()
+            return
+        lane.idle_since = self.now()
+        self.idle.append(lane)
+
+    def lost(self, lane: RedisLane) -> None:
+        """A connection is gone."""
+        self._lanes.discard(lane)
+        if lane in self.idle:
+            self.idle.remove(lane)
+
+    # --- time
+
+    def _look(self) -> bool:
+        now = self.now()
+        for lane in list(self._lanes):
+            if lane in self.idle:
+                if now - lane.idle_since >= self._idle_timeout:
+                    lane.end()
+            else:
+                lane.look(now)
+        return bool(self._lanes)
+
+    def drain(self) -> None:
+        """Close what is idle, and the rest when it comes back."""
+        self.draining = True
+        for lane in list(self.idle):
+            lane.end()

@@ -221,6 +221,44 @@ def test_a_shard_that_is_away_fails_alone(tmp_path: Path) -> None:
             server.stop()
 
 
+def test_shards_that_are_killed_paused_and_restarted(tmp_path: Path) -> None:
+    """Every command gets one reply, its own and in its turn; what is well is not touched by what is not."""
+    servers = [Server().start() for _ in range(3)]
+    mesh = mesh_of(
+        tmp_path,
+        shards=f"{{endpoints: {addresses(servers)}, redis: {{topology: sharded, silence: 300ms, shards: {{hash: md5}}}}}}",
+    )
+    try:
+        with Load(mesh.ports["shards"], 4, 6, Owner) as load:
+            for at, server in enumerate(servers):
+                seen = load.replies
+                until(lambda seen=seen: load.replies > seen + 500, "load")  # type: ignore[misc]
+                if at == 1:
+                    server.pause()
+                    until(lambda: load.errors.get("MESHTIMEOUT", 0) > 0, "a server that hangs")
+                    server.resume()
+                else:
+                    server.kill()
+                    until(lambda: load.errors.get("MESHFAILURE", 0) > 0, "a server that is away")
+                    server.start()
+            errors = sum(load.errors.values())
+            until(lambda: _calm(load), "no more errors")
+        assert load.wrong == []
+        assert errors < load.replies
+    finally:
+        for server in servers:
+            server.resume()
+            server.stop()
+        mesh.stop()
+
+
+def _calm(load: Load) -> bool:
+    """Whether many commands in a row go well."""
+    replies, errors = load.replies, load.errors
+    until(lambda: load.replies > replies + 500)
+    return load.errors == errors
+
+
 # --- a primary and replicas
 
 

@@ -94,7 +94,11 @@ class Errand:
         self._left = len(items)
         self._sent = 0
         self._retries = 0
-        self.pending = Pending(call)
+        # Whoever waits may bring along what is to be fired; it must not become that of a part.
+        waiter = call.waiter
+        if waiter is not None:
+            call.waiter = None
+        self.pending = Pending(call) if waiter is None else waiter
 
     def __repr__(self) -> str:
         return f"<Errand of {len(self._items)} commands, {self._left} to come>"

@@ -14,6 +14,7 @@ from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.redis_errand import Errand, Item, Send
+from twisted_mesh.upstream.redis_group import Group
 from twisted_mesh.upstream.redis_topology import Topology
 
 CROSSSLOT = error("CROSSSLOT", "Keys in request don't hash to the same slot")
@@ -56,6 +57,11 @@ class Scatter:
     def _keyed(self, call: RedisCall) -> Pending:
         if call.count == 1:
             return self._one(call)
+        topology = self._topology
+        if not topology.moving:
+            found = {topology.group(each[1] or b"") for each in call.commands}
+            if len(found) == 1:
+                return self._straight(call, found.pop())
         data = call.data
         return self._errand(call, [Item(data[start:end], key) for _, key, _, start, end in call.commands])
 
@@ -63,8 +69,10 @@ class Scatter:
         command, body = call.command, call.body
         specs = command.specs
         if not isinstance(body, bytes):
-            return self._stream(call)
+            return self._straight(call, self._topology.group(call.key))
         if len(specs) == 1 and specs[0].last == 0 and specs[0].counted is None and specs[0].index == 1:
+            if not self._topology.moving:
+                return self._straight(call, self._topology.group(call.key))
             return self._errand(call, [Item(body, call.key)])
         words = call.words()
         places = command.keys(words)
@@ -79,13 +87,11 @@ class Scatter:
         topology = self._topology
         return not topology.spread or len({topology.shard(key) for key in keys}) == 1
 
-    def _stream(self, call: RedisCall) -> Pending:
-        """A command whose value is still on its way: it can be sent once."""
-        group = self._topology.group(call.key)
+    def _straight(self, call: RedisCall, group: Optional[Group]) -> Pending:
+        """Send the call as it is: where nothing moves, or its value is still on its way and can be sent once."""
         if group is None:
             raise self._unknown()
-        endpoint = group.choose(call, self._for_primary(call))
-        call.endpoint = endpoint
+        call.endpoint = endpoint = group.choose(call, self._for_primary(call))
         return self._send(call, endpoint)
 
     def _split(self, call: RedisCall) -> Pending:

@@ -99,7 +99,7 @@ def test_the_routes_of_the_page_about_routing_can_be_loaded() -> None:
     rest = "clusters:\n" + "".join(f"  {name}: {{endpoints: ['127.0.0.1:1']}}\n" for name in names)
     for each in shown:
         assert load_text(each + "listeners: {edge: {bind: '127.0.0.1:0', routes: shop}}\n" + rest).routes["shop"]
-    assert len(shown) == 4
+    assert len(shown) == 5
 
 
 # --- docs/writing-a-filter.md

@@ -1,102 +1,24 @@
-"""One HTTP/1.1 connection to an endpoint: what goes out, what comes in, and what becomes of it."""
+"""One HTTP/1.1 connection to an endpoint: what comes in, and what becomes of it."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Callable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.python.failure import Failure
 
 from tests.codec.cuts import PLACES, cut_at, one_by_one, same_in_any_cut
 from tests.codec.heads import spoilt
-from tests.upstream.fakes import Transport, a_call
+from tests.upstream.fakes import a_call
+from tests.upstream.http_world import OK, World, call
 from tests.upstream.server import Ear
 from tests.upstream.server import World as Served
-from twisted_mesh.call import Call, Reply
-from twisted_mesh.chain import Driver
-from twisted_mesh.codec.response import ResponseReader
-from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.headers import Headers
+from twisted_mesh.call import Reply
+from twisted_mesh.errors import Kind
 from twisted_mesh.stream import ByteStream
-from twisted_mesh.upstream.http1 import INTERIM_LIMIT, HttpUpstream
+from twisted_mesh.upstream.http1 import INTERIM_LIMIT
 from twisted_mesh.upstream.http_lost import StaleConnection
-
-
-class Endpoint:
-    address = "10.0.0.1:80"
-
-
-class Pool:
-    """Notes what becomes of the connection."""
-
-    def __init__(self) -> None:
-        self.endpoint = Endpoint()
-        self.released = self.gone = self.odd = 0
-
-    def release(self, connection: Any) -> None:
-        self.released += 1
-
-    def lost(self, connection: Any) -> None:
-        self.gone += 1
-
-    def surplus(self, connection: Any) -> None:
-        self.odd += 1
-
-
-class World:
-    """One connection, and the outcome of the call that was sent last."""
-
-    def __init__(self) -> None:
-        self.pool = Pool()
-        self.connection = HttpUpstream(self.pool, ResponseReader())  # type: ignore[arg-type]
-        self.transport = Transport()
-        self.transport.protocol = self.connection  # type: ignore[assignment]
-        self.connection.makeConnection(self.transport)
-        self.outcome: Optional[Union[Reply, BaseException]] = None
-
-    def send(self, call: Call) -> Call:
-        self.outcome = None
-        self.transport.clear()
-
-        async def exchange(call: Call) -> Reply:
-            return await self.connection.send(call)
-
-        Driver(call, self._done).start(exchange)
-        return call
-
-    def _done(self, call: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:
-        self.outcome = error or reply
-
-    def says(self, data: bytes) -> None:
-        self.connection.dataReceived(data)
-
-    def ends(self, clean: bool = True) -> None:
-        self.connection.connectionLost(Failure(ConnectionDone() if clean else ConnectionLost()))
-
-    @property
-    def reply(self) -> Reply:
-        assert isinstance(self.outcome, Reply), self.outcome
-        return self.outcome
-
-    @property
-    def error(self) -> MeshError:
-        assert isinstance(self.outcome, MeshError), self.outcome
-        return self.outcome
-
-
-def call(operation: str = "GET", body: Union[bytes, ByteStream] = b"", **more: Any) -> Call:
-    made = a_call()
-    made.operation = operation
-    made.target = b"/x"
-    made.authority = "a"
-    made.headers = Headers.of([("Host", "a")])
-    made.body = body
-    for name, value in more.items():
-        setattr(made, name, value)
-    return made
 
 
 @pytest.mark.parametrize("operation", ["GET", "HEAD"])
@@ -110,50 +32,6 @@ def test_a_reply_says_whether_it_came_without_a_body(operation: str, status: int
         assert not world.reply.bare
     else:
         assert world.reply.bare
-
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-@pytest.mark.parametrize(
-    ("sent", "wire"),
-    [
-        (call(), b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"),
-        (call("POST"), b"POST /x HTTP/1.1\r\nHost: a\r\ncontent-length: 0\r\n\r\n"),
-        (call("POST", b"hi"), b"POST /x HTTP/1.1\r\nHost: a\r\ncontent-length: 2\r\n\r\nhi"),
-        (call("DELETE"), b"DELETE /x HTTP/1.1\r\nHost: a\r\n\r\n"),
-        (
-            call("PUT", b"hi", trailers=((b"x-sum", b"1"),)),
-            b"PUT /x HTTP/1.1\r\nHost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-sum: 1\r\n\r\n",
-        ),
-        (
-            call(upgrade="websocket"),
-            b"GET /x HTTP/1.1\r\nHost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
-        ),
-    ],
-)
-def test_requests_as_bytes(sent: Call, wire: bytes) -> None:
-    """The framing is made anew for each request."""
-    world = World()
-    world.send(sent)
-    assert world.transport.value() == wire
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        call("GET /x HTTP/1.1\r\nevil: 1\r\nx:"),
-        call("G\u20acT"),
-        call(upgrade="a\r\nevil: 1"),
-        call("PUT", b"hi", trailers=((b"a", b"b\r\nevil: 1"),)),
-    ],
-    ids=["method", "no ascii", "upgrade", "trailer"],
-)
-def test_what_a_filter_made_up_does_not_split_a_request(sent: Call) -> None:
-    world = World()
-    world.send(sent)
-    assert world.transport.value() == b""
-    assert isinstance(world.outcome, ValueError)
 
 
 @pytest.mark.parametrize("cuts", ["whole", "bytes"])
@@ -233,26 +111,6 @@ def test_surplus_bytes_end_the_connection() -> None:
     assert (other.pool.gone, other.pool.odd) == (1, 1)
 
 
-@pytest.mark.parametrize("operation", ["GET", "POST"])
-def test_a_kept_connection_that_was_closed_is_stale(operation: str) -> None:
-    """Before any byte of a reply, and only if it had been used: the request may be sent again, whatever it is."""
-    world = World()
-    world.send(call())
-    world.says(OK)
-    world.send(call(operation, b"hi" if operation == "POST" else b""))
-    world.ends()
-    assert isinstance(world.error, StaleConnection) and world.error.retryable
-
-
-@pytest.mark.parametrize(("operation", "safe"), [("GET", True), ("PUT", True), ("POST", False)])
-def test_a_new_connection_that_was_closed(operation: str, safe: bool) -> None:
-    """Trying again is safe only for what may be done twice."""
-    world = World()
-    world.send(call(operation, b"hi"))
-    world.ends(clean=False)
-    assert (world.error.kind, world.error.retryable) == (Kind.RESET, safe)
-
-
 def test_nothing_is_sent_again_after_a_byte_of_a_reply() -> None:
     world = World()
     world.send(call())
@@ -274,46 +132,6 @@ def test_until_close() -> None:
         world.ends(clean)
         assert body.ended == clean and (body.error is None) == clean
         assert world.pool.gone == 1
-
-
-def test_a_streamed_request() -> None:
-    """It is framed as it came, goes out piece by piece, and one that is cut takes the connection with it."""
-    world = World()
-    known = ByteStream(length=4)
-    world.send(call("POST", known))
-    known.write(b"ab")
-    known.write(b"cd")
-    known.end()
-    assert world.transport.value().endswith(b"content-length: 4\r\n\r\nabcd")
-    world.says(OK)
-    assert world.pool.released == 1
-    unknown = ByteStream()
-    world.send(call("POST", unknown))
-    unknown.write(b"ab")
-    assert world.transport.value().endswith(b"transfer-encoding: chunked\r\n\r\n2\r\nab\r\n")
-    unknown.fail(MeshError(Kind.CLIENT_GONE))
-    assert world.error.kind is Kind.CLIENT_GONE
-    assert world.pool.gone == 1
-
-
-def test_an_answer_before_the_request_is_out_ends_the_connection() -> None:
-    world = World()
-    stream = ByteStream(length=100)
-    world.send(call("POST", stream))
-    stream.write(b"ab")
-    world.says(OK)
-    assert world.reply.status == 200
-    assert (world.pool.released, world.pool.gone) == (0, 1)
-
-
-def test_nobody_waits_any_more() -> None:
-    """The connection is closed, so that the server stops working."""
-    world = World()
-    world.send(call())
-    world.connection.abort()
-    assert world.pool.gone == 1 and world.transport.disconnecting
-    world.ends()
-    assert world.pool.gone == 1
 
 
 # --- any cut

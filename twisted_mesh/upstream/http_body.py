@@ -10,7 +10,7 @@ from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.stream import ByteStream, Trailers
 
 if TYPE_CHECKING:
-    from twisted_mesh.upstream.http1 import HttpUpstream
+    from twisted_mesh.upstream.http_link import HttpLink
 
 
 class Sending:
@@ -18,7 +18,7 @@ class Sending:
 
     __slots__ = ("_chunked", "_connection", "_full", "_stopped", "_stream")
 
-    def __init__(self, connection: HttpUpstream, stream: ByteStream) -> None:
+    def __init__(self, connection: HttpLink, stream: ByteStream) -> None:
         self._connection = connection
         self._stream = stream
         self._chunked = stream.length is None
@@ -84,7 +84,7 @@ class ReplyBody:
 
     __slots__ = ("_connection", "_decoder", "_left", "_paused", "stream", "until_close")
 
-    def __init__(self, connection: HttpUpstream, length: int) -> None:
+    def __init__(self, connection: HttpLink, length: int) -> None:
         self._connection = connection
         self._paused = False
         self._decoder = ChunkDecoder() if length == CHUNKED else None

@@ -12,7 +12,7 @@ from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Env
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.sweep import Sweep
-from twisted_mesh.upstream.http1 import HttpUpstream
+from twisted_mesh.upstream.http_link import HttpLink
 from twisted_mesh.upstream.http_lost import StaleConnection
 from twisted_mesh.upstream.http_tunnel import HttpTunnel
 from twisted_mesh.upstream.pool import HttpPool
@@ -64,7 +64,7 @@ class HttpForward:
         status, flag, held = 0, None, True
         kind: Optional[Kind] = Kind.INTERNAL
         headers: Optional[Headers] = None
-        connection: Optional[HttpUpstream] = None
+        connection: Optional[HttpLink] = None
         try:
             if pool.idle:
                 connection = pool.idle.pop()
@@ -133,7 +133,7 @@ class HttpForward:
             tunnel = reply.tunnel
             call.on_complete(lambda ended: tunnel.drop())
 
-    async def _again(self, call: Call, pool: HttpPool) -> HttpUpstream:
+    async def _again(self, call: Call, pool: HttpPool) -> HttpLink:
         """Return a new connection for a request that a kept one has lost."""
         if isinstance(call.body, ByteStream) and not call.body.untouched:
             call.body.rewind()

@@ -10,7 +10,7 @@ from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.stream import ByteStream
 
 if TYPE_CHECKING:
-    from twisted_mesh.upstream.http1 import HttpUpstream
+    from twisted_mesh.upstream.http_link import HttpLink
 
 
 class HttpTunnel:
@@ -22,7 +22,7 @@ class HttpTunnel:
 
     __slots__ = ("_connection", "_taken", "first", "protocol", "stream")
 
-    def __init__(self, connection: HttpUpstream, protocol: bytes, first: bytes) -> None:
+    def __init__(self, connection: HttpLink, protocol: bytes, first: bytes) -> None:
         self._connection = connection
         self.protocol = protocol
         self.first = first

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.park import Parked
 from twisted_mesh.upstream.http1 import HttpUpstream
+from twisted_mesh.upstream.http_link import HttpLink
 
 if TYPE_CHECKING:
     from twisted_mesh.codec.response import ResponseReader
@@ -65,7 +66,7 @@ class HttpPool:
     ) -> None:
         self.endpoint = endpoint
         self.cells = cells
-        self.idle: list[HttpUpstream] = []
+        self.idle: list[HttpLink] = []
         self.open = 0
         self.waiting: deque[Parked[None]] = deque()
         self.draining = False
@@ -100,7 +101,7 @@ class HttpPool:
         self._connect_timeout = connect_timeout
         self.next()
 
-    async def connect(self) -> HttpUpstream:
+    async def connect(self) -> HttpLink:
         """Return a connection, usually a new one; a call that has to wait may get one that came back.
 
         :raises MeshError: `Kind.CONNECT_FAILED`, `Kind.CONNECT_TIMEOUT`, or `Kind.OVERFLOW`: too many wait already, or
@@ -165,7 +166,7 @@ class HttpPool:
 
     # --- what connections call
 
-    def release(self, connection: HttpUpstream) -> None:
+    def release(self, connection: HttpLink) -> None:
         """A connection is free again."""
         if self.draining or connection.uses >= self._max_uses or len(self.idle) >= self._max_idle:
             connection.close()
@@ -179,13 +180,13 @@ class HttpPool:
         if self.waiting:
             self.next()
 
-    def lost(self, connection: HttpUpstream) -> None:
+    def lost(self, connection: HttpLink) -> None:
         """A connection is gone."""
         if connection in self.idle:
             self.idle.remove(connection)
         self._gone()
 
-    def surplus(self, connection: HttpUpstream) -> None:
+    def surplus(self, connection: HttpLink) -> None:
         """An endpoint sent bytes that belong to no reply; said once in `LOG_EVERY` seconds, as some do it each time."""
         now = self.now()
         if now - self._surplus_at < LOG_EVERY:

@@ -36,6 +36,9 @@ class Filter(Protocol):
     One instance serves all calls of its chain at once, so what belongs to one call stays in local variables or in
     ``call.context``.  A filter that needs nothing after the head may be a plain method that returns
     ``proceed(call)``: it costs half of what a coroutine does.
+
+    A filter that has something to end, such as a timer, has a method ``retire()``: it is called when the configuration
+    has the filter no more.  Calls that began before may still run through it.
     """
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]: ...
@@ -128,7 +131,7 @@ class IFilterPlugin(IPlugin):
 
 
 class SharedLimitLike(Protocol):
-    """A rate limit that sidecars count together; as long as it is held this sidecar is one of them."""
+    """A rate limit that sidecars count together; as long as somebody has joined this sidecar is one of them."""
 
     @property
     def name(self) -> str: ...
@@ -139,6 +142,12 @@ class SharedLimitLike(Protocol):
     @property
     def connected(self) -> bool:
         """Whether there is anybody to ask."""
+
+    def join(self, member: object) -> None:
+        """Apply the limit; a member that is freed has left."""
+
+    def leave(self, member: object) -> None:
+        """Apply it no more."""
 
     def ask(self, key: str, gcra: Gcra, asked: Ask) -> Deferred[Grant]:
         """Ask for units of a key; the Deferred fails where there is no answer."""

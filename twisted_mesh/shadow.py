@@ -25,18 +25,18 @@ LOG_EVERY = 1.0
 class Sampled:
     """Enforces a filter for a percentage of the calls; the others pass it by."""
 
-    __slots__ = ("_chosen", "_inner")
+    __slots__ = ("_chosen", "inner")
 
     def __init__(self, inner: Filter, percent: float, env: Env) -> None:
-        self._inner = inner
+        self.inner = inner
         self._chosen = share(percent, env.random.random)
 
     def __repr__(self) -> str:
-        return f"<Sampled {self._inner!r}>"
+        return f"<Sampled {self.inner!r}>"
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         if self._chosen():
-            return self._inner(call, proceed)
+            return self.inner(call, proceed)
         return proceed(call)
 
 

@@ -50,8 +50,17 @@ def test_they_count_together(live: Live, made: Make) -> None:
     assert live.run(lambda: other.ask("other", GCRA, Ask(1, 1, 0))).granted == 1
 
 
+class Member:
+    """Applies a limit."""
+
+
+MEMBER = Member()
+
+
 def made_limit(limits: Limits) -> Any:
-    return limits.limit("api")
+    limit = limits.limit("api")
+    limit.join(MEMBER)
+    return limit
 
 
 def test_each_knows_how_many_they_are(live: Live, made: Make) -> None:
@@ -66,6 +75,20 @@ def test_each_knows_how_many_they_are(live: Live, made: Make) -> None:
     gc.collect()
     live.until(lambda: not list(limits[2]._known), "nobody holds it")
     assert live.run(lambda: made_limit(limits[1])) is held[1]
+
+
+def test_who_applies_it_no_more_is_not_counted(live: Live, made: Make) -> None:
+    one, two = made("a"), made("b")
+    first, second, other = Member(), Member(), Member()
+    held, others = live.run(lambda: one.limit("api")), live.run(lambda: two.limit("api"))
+    for limit, member in ((held, first), (held, second), (others, other)):
+        live.run(lambda limit=limit, member=member: limit.join(member))
+    live.until(lambda: others.sidecars == 2, "both")
+    live.run(lambda: held.leave(first))
+    assert live.run(lambda: held.applied)
+    live.run(lambda: held.leave(second))
+    assert not live.run(lambda: held.applied)
+    live.until(lambda: others.sidecars == 1, "one of them")
 
 
 def test_what_comes_back_can_be_had_again(live: Live, made: Make) -> None:

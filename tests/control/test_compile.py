@@ -22,6 +22,7 @@ from twisted_mesh.interfaces import Env, Filter, Proceed
 from twisted_mesh.testing import http_call
 
 trace: list[str] = []
+retired: list[str] = []
 
 
 class Mark:
@@ -35,6 +36,11 @@ class Mark:
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         trace.append(self.name)
         return proceed(call)
+
+    def retire(self) -> None:
+        retired.append(self.name)
+        if self.name == "m5":
+            raise ValueError("a bug")
 
 
 class Plugin:
@@ -88,6 +94,7 @@ class World:
 
     def __init__(self) -> None:
         trace.clear()
+        retired.clear()
         self.clock = Clock()
         self.env = make_env(self.clock)
         self.clusters = {"api": FakeCluster("api"), "web": FakeCluster("web")}
@@ -419,3 +426,17 @@ def test_worlds_before_the_last_are_let_go() -> None:
     chains = world.chains
     assert chains is not None
     assert chains._before == {}
+
+
+def test_filters_that_are_in_force_no_more_are_told_so() -> None:
+    """Also those that are tried or sampled; what is equal goes on."""
+    world = World()
+    world.compile([{"to": "api", "filters": ["m1", {"m2": {"mode": "shadow"}}]}], ["m3", {"m4": {"percent": 50}}, "m5"])
+    before = world.chains
+    world.compile([{"to": "api", "filters": ["m1"]}], ["m3", {"m4": {"percent": 60}}])
+    assert before is not None and world.chains is not None
+    assert retired == []
+    for _ in before.let_go(world.chains):
+        pass
+    # What one of them raises keeps nobody from it.
+    assert sorted(retired) == ["m2", "m4", "m5"]

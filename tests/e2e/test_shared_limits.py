@@ -172,6 +172,10 @@ def test_what_one_sidecar_admits_the_other_knows_of(edges: Any) -> None:
     assert [each.header("ratelimit-remaining") for each in red[:4]] == ["2", "1", "0", "0"]
     assert int(red[3].header("retry-after")) in range(1100, 1201)
     assert ask(1, "blue").status == 200
+    # And who applies it no more is no longer one of them.
+    second = two.running[1].config
+    second.write_text(second.read_text().replace("shared: api", "shared: other"))
+    until(lambda: two.knows(two.running[0]) == 1, "one is left")
     names = [each.decode() for each in two.server("KEYS", "mesh:{default}:limit:api:key:*")]
     # Those who say no team are one more.
     assert len(names) == 3 and not any("red" in each for each in names)

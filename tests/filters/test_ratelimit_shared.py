@@ -32,10 +32,17 @@ class Redis:
         self.arrivals: dict[str, float] = {}
         self.waiting: list[tuple[Deferred[Grant], str, Gcra, Ask]] = []
         self.env: Any = None
+        self.members: list[int] = []
 
     def limit(self, name: str) -> Redis:
         assert name == "api"
         return self
+
+    def join(self, member: object) -> None:
+        self.members.append(id(member))
+
+    def leave(self, member: object) -> None:
+        self.members.remove(id(member))
 
     def ask(self, key: str, gcra: Gcra, asked: Ask) -> Deferred[Grant]:
         self.asked.append((key, asked))
@@ -356,6 +363,15 @@ def test_it_goes_when_its_chain_does() -> None:
         gc.enable()
     world.advance(LIFE + 1.0)
     assert world.env.events == []
+
+
+def test_one_that_is_in_force_no_more_is_not_counted() -> None:
+    world = World()
+    assert world.redis.members == [id(world.filter)]
+    world.filter.retire()
+    assert world.redis.members == []
+    # Calls that began before go on.
+    assert world.ask().status == 200
 
 
 @pytest.mark.parametrize("error", [None, "connection lost"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random as _random
 from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -35,20 +35,39 @@ log = Logger("twisted_mesh.bus")
 
 
 class SharedLimit:
-    """One limit by its name; as long as somebody holds it this sidecar counts as one of those that share it.
+    """One limit by its name; as long as it has members this sidecar counts as one of those that share it.
 
     :ivar sidecars: how many share it, as far as is known; at least 1.
     """
 
-    __slots__ = ("__weakref__", "_limits", "name", "sidecars")
+    __slots__ = ("__weakref__", "_limits", "_members", "name", "sidecars")
 
     def __init__(self, name: str, limits: Limits) -> None:
         self.name = name
         self.sidecars = 1
         self._limits = limits
+        self._members: WeakSet[object] = WeakSet()
 
     def __repr__(self) -> str:
         return f"<SharedLimit {self.name} of {self.sidecars} sidecars>"
+
+    @property
+    def applied(self) -> bool:
+        """Whether this sidecar applies it."""
+        return bool(self._members)
+
+    def join(self, member: object) -> None:
+        """Apply the limit; a member that is freed has left."""
+        news = not self._members
+        self._members.add(member)
+        if news:
+            self._limits.joined()
+
+    def leave(self, member: object) -> None:
+        """Apply it no more."""
+        self._members.discard(member)
+        if not self._members:
+            self._limits.left(self.name)
 
     @property
     def connected(self) -> bool:
@@ -110,20 +129,30 @@ class Limits:
         """Say that none is any more."""
         if not self._running:
             return
+        self._leave(self._applied())
         self._running = False
         self.redis.on_up.remove(self._beat)
         self._disarm()
-        if self._known and self.redis.connected:
-            self._run(LEAVE, self._who, *self._known).addErrback(lambda failure: failure.trap(BusError) and None)
 
     def limit(self, name: str) -> SharedLimit:
-        """Return the limit of this name, to be held as long as it is applied here."""
+        """Return the limit of this name."""
         found = self._known.get(name)
         if found is None:
             self._known[name] = found = SharedLimit(name, self)
-            if self._running:
-                self._beat()
         return found
+
+    def joined(self) -> None:
+        """There is a limit more that is applied here."""
+        if self._running:
+            self._beat()
+
+    def left(self, name: str) -> None:
+        """A limit is applied here no more."""
+        self._leave([name])
+
+    def _leave(self, names: Sequence[str]) -> None:
+        if names and self._running and self.redis.connected:
+            self._run(LEAVE, self._who, *names).addErrback(lambda failure: failure.trap(BusError) and None)
 
     def take(self, name: str, gcra: Gcra, asked: Sequence[tuple[str, Ask]]) -> Deferred[Sequence[Grant]]:
         """Ask for units of several keys of one limit."""
@@ -148,10 +177,13 @@ class Limits:
         if not self._running:
             return
         self._timer = self._clock.callLater(self._every * (0.9 + 0.2 * self._random.random()), self._beat)
-        names = sorted(self._known)
+        names = self._applied()
         if names and self.redis.connected:
             asked = self._run(JOIN, self._who, round(LEASE * 1000), *names)
             asked.addCallback(self._counted, names).addErrback(self._failed)
+
+    def _applied(self) -> list[str]:
+        return sorted(name for name, each in self._known.items() if each.applied)
 
     def _disarm(self) -> None:
         if self._timer is not None and self._timer.active():

@@ -155,8 +155,8 @@ class Change:
                 world.leave(live, self.config.drain.limit)
         world.env.logs.keep(self._logs)
         self._left = [self._retire(clusters), _let_go(config)]
-        if chains is not None:
-            self._left.append(chains.let_go())
+        if chains is not None and self._all_chains is not None:
+            self._left.append(chains.let_go(self._all_chains))
 
     def tidy(self) -> Iterator[None]:
         """End what ran before, and let go of it a little at a time: freeing it takes some milliseconds."""

@@ -123,13 +123,27 @@ class Chains:
         timed = partial(self._timings.listener, self._named(layers), table.proceed)
         return Chain(compose(layers, table.proceed), observers, partial(self._timings.watch, make=timed))
 
-    def let_go(self) -> Iterator[None]:
-        """Let go of everything that was made, a little at a time."""
-        made = list(self._made.values())
+    def let_go(self, after: Chains) -> Iterator[None]:
+        """Let go of everything that was made, a little at a time; filters that `after` has no more are told so."""
+        made = self._made
         self._made = {}
         while made:
-            made.pop()
+            key, each = made.popitem()
+            if key[0] == "filter" and after._made.get(key) is not each:
+                self._retire(each.value)
+            del each
             yield
+
+    def _retire(self, built: Any) -> None:
+        """Tell a filter that it is in force no more, whatever was put round it."""
+        inner = built.inner if isinstance(built, (Shadow, Sampled)) else built
+        retire: Optional[Callable[[], None]] = getattr(inner, "retire", None)
+        if retire is None:
+            return
+        try:
+            retire()
+        except Exception:
+            self._env.log.failure("{built!r} could not be retired", built=inner)
 
     def settled(self) -> None:
         """All chains are made: let go of those before."""

@@ -49,6 +49,7 @@ class SharedRateLimit:
 
     def __init__(self, applied: Applied, limit: SharedLimitLike, env: Env) -> None:
         self._limit = limit
+        limit.join(self)
         self._applied = applied
         self._gcra = gcra = applied.gcra
         self._cost = applied.cost
@@ -218,6 +219,10 @@ class SharedRateLimit:
         if back and self._questions.answers():
             self._limit.give_back(self._gcra, back)
         return bool(self._holding)
+
+    def retire(self) -> None:
+        """This sidecar is no longer one of those that share the limit, or not for this filter."""
+        self._limit.leave(self)
 
     def show(self) -> None:
         """Bring the gauges up to date."""

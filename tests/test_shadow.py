@@ -9,6 +9,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import Logger
 
+from tests.filters.drive import Run
+from tests.filters.redis_calls import Echo, lines, several
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver, compose
 from twisted_mesh.errors import Cancelled, Kind, MeshError
@@ -153,6 +155,21 @@ def test_a_decision_stands_in_the_log_line_of_its_call() -> None:
     second.call = world.call
     second.run()
     assert world.call.context["log"]["shadow"] == {"probe": "refuse", "probe#2": "reply"}
+
+
+def test_redis_commands_are_shadowed_too() -> None:
+    async def changing(call: Call, proceed: Proceed) -> Reply:
+        call.headers.set("x-left", "there")
+        reply = await proceed(call)
+        reply.headers.set("x-left", "there")
+        return reply
+
+    world, upstream = World(changing), Echo()
+    call = several("GET a", "GET b")
+    run = Run(compose([world.shadow], upstream), call)
+    assert lines(run.reply) == ["+GET a", "+GET b"]
+    assert world.decisions() == {"change": 1}
+    assert list(call.headers.fields) == list(run.reply.headers.fields) == []
 
 
 def test_a_pass_stands_in_no_log_line() -> None:

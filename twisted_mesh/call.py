@@ -6,6 +6,7 @@ call.  Filters read and change the same fields for all of them.
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Union
 
@@ -168,6 +169,24 @@ class Call:
             ends = self.try_ends
         return None if ends is None else ends - now
 
+    def twin(self) -> Call:
+        """Return a copy for a filter that is only tried: what that changes of it changes nothing here.
+
+        It has no completions, and no body if that is still on its way.
+        """
+        made = copy.copy(self)
+        made._part_from(self)
+        made._completions = None
+        if self._context is not None:
+            made._context = {name: dict(each) if type(each) is dict else each for name, each in self._context.items()}
+        if not isinstance(self.body, bytes):
+            made.body = b""
+        return made
+
+    def _part_from(self, other: Call) -> None:
+        """Have fields of one's own in the place of those that one shares with `other`."""
+        self.headers = other.headers.copy()
+
     def flag(self, flag: Union[str, Kind]) -> None:
         """Add a response flag, once."""
         short = FLAGS[flag] if isinstance(flag, Kind) else flag
@@ -261,6 +280,19 @@ class Reply:
     def __repr__(self) -> str:
         size = f"{len(self.body)} bytes" if isinstance(self.body, bytes) else repr(self.body)
         return f"<Reply {self.status} {size}>"
+
+    def twin(self) -> Reply:
+        """Return a copy for a filter that is only tried; it has no tunnel, and no body that is still on its way."""
+        made = copy.copy(self)
+        made._part_from(self)
+        made.tunnel = None
+        if not isinstance(self.body, bytes):
+            made.body = b""
+        return made
+
+    def _part_from(self, other: Reply) -> None:
+        """Have fields of one's own in the place of those that one shares with `other`."""
+        self.headers = other.headers.copy()
 
     def discard(self) -> None:
         """Nobody will read this reply: stop its body, or end its tunnel."""

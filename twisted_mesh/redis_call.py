@@ -75,6 +75,12 @@ class RedisCall(Call):
             self._headers = Headers()
         return self._headers
 
+    def _part_from(self, other: Call) -> None:
+        if self._headers is not None:
+            self._headers = self._headers.copy()
+        # What that fires with is the other one's.
+        self.waiter = None
+
     @property
     def resource(self) -> str:  # type: ignore[override]  # a plain attribute of other calls
         """The key of the first command as text; bytes that are no UTF-8 are kept as surrogates."""
@@ -177,6 +183,10 @@ class RedisReply(Reply):
         if self._headers is None:
             self._headers = Headers()
         return self._headers
+
+    def _part_from(self, other: Reply) -> None:
+        if self._headers is not None:
+            self._headers = self._headers.copy()
 
     def found(self, answers: Sequence[Answer], base: int) -> None:
         """Say where the replies stand, so that nobody has to look again: in `body`, if `base` is taken away."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from typing import TYPE_CHECKING, Any, Awaitable, Optional
+from typing import TYPE_CHECKING, Awaitable, Optional
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -42,12 +41,7 @@ class Trial:
     def __init__(self, shadow: Shadow, real: Call) -> None:
         self._shadow = shadow
         self._real = real
-        self._call = call = copy.copy(real)
-        call.headers = real.headers.copy()
-        call._context = None if real._context is None else _context_of(real._context)
-        call._completions = None
-        if isinstance(call.body, ByteStream):
-            call.body = b""
+        self._call = call = real.twin()
         self._before = _looks(call)
         self._proceeded = False
         self._waiting: list[Parked[Reply]] = []
@@ -75,7 +69,7 @@ class Trial:
             parked.fail(self._error)
         else:
             assert self._reply is not None
-            parked.fire(_copy(self._reply))
+            parked.fire(self._reply.twin())
 
     def _proceed(self, call: Call) -> Awaitable[Reply]:
         self._proceeded = True
@@ -161,15 +155,6 @@ _RESULTS = (
 )
 
 
-def _context_of(context: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy, that of what is to be logged included: a filter that is only tried must not add to it."""
-    made = dict(context)
-    left = made.get("log")
-    if isinstance(left, dict):
-        made["log"] = dict(left)
-    return made
-
-
 def _note(call: Call, name: str, decision: str) -> None:
     """Have a decision stand in the access log line of the call."""
     left = call.context.setdefault("log", {})
@@ -195,13 +180,6 @@ def _looks(call: Call) -> tuple[object, ...]:
         call.timeout,
         call.body,
     )
-
-
-def _copy(reply: Reply) -> Reply:
-    body = b"" if isinstance(reply.body, ByteStream) else reply.body
-    shown = Reply(reply.status, reply.headers.copy(), body, reason=reply.reason, local=reply.local)
-    shown.trailers = reply.trailers
-    return shown
 
 
 def _differs(reply: Optional[Reply], real: Optional[Reply]) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tests.filters.drive import FakeEnv, Run, Script, a_call
+from tests.filters.redis_calls import Echo, lines, several
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import compose
 from twisted_mesh.errors import Cancelled, Kind
@@ -279,3 +280,26 @@ def test_redis_commands_are_concerned_by_name() -> None:
     world = World(abort={}, method=["get"])
     assert world.run(a_call("GET", protocol="redis")).error.kind is Kind.FAULT
     assert world.run(a_call("SET", protocol="redis")).reply.status == 200
+
+
+def test_of_commands_that_travel_together_only_those_are_failed_that_are_meant() -> None:
+    world, upstream = World(abort={}, method=["set"]), Echo()
+    chain = compose([world.filter], upstream)
+    reply = Run(chain, several("GET a", "SET b 1", "INCR c")).reply
+    assert lines(reply) == ["+GET a", "-ERR Fault Injected: Error", "+INCR c"]
+    assert Run(chain, several("SET a 1", "SET b 1")).error.kind is Kind.FAULT
+    assert lines(Run(chain, several("GET a", "INCR b")).reply) == ["+GET a", "+INCR b"]
+    assert world.count("abort") == 3
+
+
+def test_of_commands_that_travel_together_one_may_delay_all() -> None:
+    world, upstream = World(delay={"time": "1s"}, abort={"percent": 0}, method=["SET"]), Echo()
+    run = Run(compose([world.filter], upstream), several("GET a", "SET b 1"))
+    assert run.result is None
+    world.env.clock.advance(1.0)
+    assert lines(run.reply) == ["+GET a", "+SET b 1"]
+
+
+def test_commands_do_not_ask_for_faults() -> None:
+    world, upstream = World(delay={"time": "1s"}, abort={}, by_caller=True), Echo()
+    assert lines(Run(compose([world.filter], upstream), several("GET a", "SET b 1")).reply) == ["+GET a", "+SET b 1"]

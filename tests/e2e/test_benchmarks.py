@@ -67,3 +67,15 @@ def test_apply(via: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "change 1: in force after" in done.stdout
     assert "largest gap: " in done.stdout
+
+
+@pytest.mark.parametrize("name", ["mesh.yaml", "mesh-careful.yaml"])
+def test_what_the_sidecar_is_measured_with_is_a_configuration(name: str, tmp_path: Path) -> None:
+    text = (ROOT / "benchmarks" / "peers" / name).read_text()
+    for port, key in enumerate(("ADMIN", "HTTP", "TCP", "BACKEND", "BULK"), 8001):
+        text = text.replace(f"@{key}@", str(port))
+    path = tmp_path / name
+    path.write_text(text.replace("@LOG@", str(tmp_path / "access.log")))
+    command = [sys.executable, "-m", "twisted_mesh.cli.main", "check", str(path)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

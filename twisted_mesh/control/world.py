@@ -174,10 +174,13 @@ class World:
         if protocol == "redis":
             from twisted_mesh.upstream.redis import RedisForward
 
-            return RedisForward(cluster, self.connector, cluster.env)
+            return RedisForward(cluster, self.connector, cluster.env, self._zone)
         from twisted_mesh.upstream.tcp import TcpForward
 
         return TcpForward(cluster, self.connector, cluster.env)
+
+    def _zone(self) -> str:
+        return "" if self.config is None else self.config.node.zone
 
     def take_over(self, cluster: Cluster) -> None:
         """A new cluster takes calls from now on."""

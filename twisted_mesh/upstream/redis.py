@@ -11,16 +11,17 @@ from twisted_mesh.interfaces import Env
 from twisted_mesh.model.redis_servers import RedisServers
 from twisted_mesh.redis_call import Pending, RedisCall
 from twisted_mesh.upstream.redis_greeting import greeting
+from twisted_mesh.upstream.redis_group import Zone, no_zone
 from twisted_mesh.upstream.redis_pool import RedisPool, ServerOptions
 from twisted_mesh.upstream.redis_scatter import Scatter
 from twisted_mesh.upstream.redis_topology import Sharded, Topology
 
 if TYPE_CHECKING:
-    from twisted_mesh.upstream.redis_lanes import LanePool
-    from twisted_mesh.upstream.redis_sessions import Sessions
     from twisted_mesh.net.connect import Connector
     from twisted_mesh.upstream.cluster import Cluster
     from twisted_mesh.upstream.endpoint import Endpoint
+    from twisted_mesh.upstream.redis_lanes import LanePool
+    from twisted_mesh.upstream.redis_sessions import Sessions
 
 PROTOCOL = "redis"
 
@@ -31,13 +32,13 @@ class RedisForward:
     It is no coroutine: what it returns is what the server's connection fires.
     """
 
-    def __init__(self, cluster: Cluster, connector: Connector, env: Env) -> None:
+    def __init__(self, cluster: Cluster, connector: Connector, env: Env, zone: Zone = no_zone) -> None:
         self.cluster = cluster
         self._connector = connector
         self._env = env
         self._cells = Families(env.metrics).upstream(PROTOCOL, cluster.name)
         self._config: RedisServers = cluster.config.redis or RedisServers.model_construct()
-        self.topology = topology_of(cluster, self._config, "", connector)
+        self.topology = topology_of(cluster, self._config, zone, connector)
         self._scatter = None if self.topology is None else Scatter(self.topology, self.send, env.random.random)
 
         self._sessions: Optional[Sessions] = None
@@ -132,7 +133,7 @@ class RedisForward:
             self.topology.stop()
 
 
-def topology_of(cluster: Cluster, config: RedisServers, zone: str, connector: Connector) -> Optional[Topology]:
+def topology_of(cluster: Cluster, config: RedisServers, zone: Zone, connector: Connector) -> Optional[Topology]:
     """Return where keys are in a cluster; None if each of its servers has all of them."""
     if config.topology == "single":
         return None

@@ -11,6 +11,7 @@ from twisted_mesh.model.address import Address
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.probe import Probe
 from twisted_mesh.upstream.redis_barrier import Barrier
+from twisted_mesh.upstream.redis_group import Zone
 from twisted_mesh.upstream.redis_question import Login, RedisQuestion
 from twisted_mesh.upstream.redis_topology import Topology
 
@@ -42,7 +43,7 @@ class Following(Topology):
 
     moving = True
 
-    def __init__(self, cluster: Cluster, config: RedisServers, zone: str, connector: Connector) -> None:
+    def __init__(self, cluster: Cluster, config: RedisServers, zone: Zone, connector: Connector) -> None:
         super().__init__(cluster, config, zone)
         self._env = cluster.env
         self._connector = connector

@@ -14,20 +14,26 @@ if TYPE_CHECKING:
 
 # Those to try, one set after the other.
 Tiers = list[list["Endpoint"]]
+Zone = Callable[[], str]
+
+
+def no_zone() -> str:
+    """The zone of a sidecar that has none."""
+    return ""
 
 
 class Group:
     """A primary and its replicas.
 
     :param read: who answers reads: primary, prefer_primary, replica, prefer_replica, any or nearest.
-    :param zone: the sidecar's own, for nearest; "" where it has none.
+    :param zone: gives the sidecar's own, for nearest; "" where it has none.
 
     `primary` is None as long as nobody knows it.
     """
 
     __slots__ = ("_cluster", "_pick", "_read", "_ready", "_zone", "name", "primary", "replicas")
 
-    def __init__(self, name: str, cluster: Cluster, read: str = "primary", zone: str = "") -> None:
+    def __init__(self, name: str, cluster: Cluster, read: str = "primary", zone: Zone = no_zone) -> None:
         self.name = name
         self.primary: Optional[Endpoint] = None
         self.replicas: tuple[Endpoint, ...] = ()
@@ -105,7 +111,8 @@ class Group:
         primary = [] if self.primary is None else [self.primary]
         replicas = list(self.replicas)
         if self._read == "nearest":
-            near = [each for each in [*replicas, *primary] if self._zone and each.zone == self._zone]
+            zone = self._zone()
+            near = [each for each in [*replicas, *primary] if zone and each.zone == zone]
             return [near, [*replicas, *primary]]
         return {
             "primary": [primary],

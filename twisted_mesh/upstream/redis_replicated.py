@@ -9,7 +9,7 @@ import hiredis
 from twisted_mesh.codec.redis_facts import PRIMARY, Place, Role, role, watched_primary, watched_replicas
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.upstream.redis_follow import Following
-from twisted_mesh.upstream.redis_group import Group
+from twisted_mesh.upstream.redis_group import Group, Zone
 from twisted_mesh.upstream.redis_pool import RedisPool
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _ROLE = [["ROLE"]]
 class Replicated(Following):
     """The endpoints of the configuration are one primary and its replicas."""
 
-    def __init__(self, cluster: Cluster, config: RedisServers, zone: str, connector: Connector) -> None:
+    def __init__(self, cluster: Cluster, config: RedisServers, zone: Zone, connector: Connector) -> None:
         super().__init__(cluster, config, zone, connector)
         self._group = self._new_group("servers")
         self._roles: dict[Endpoint, Role] = {}
@@ -146,7 +146,7 @@ def primary_of(
 class Sentinels(Replicated):
     """A primary and replicas that Sentinels know; the Sentinels are asked in turn, the last that answered first."""
 
-    def __init__(self, cluster: Cluster, config: RedisServers, zone: str, connector: Connector) -> None:
+    def __init__(self, cluster: Cluster, config: RedisServers, zone: Zone, connector: Connector) -> None:
         assert config.sentinel is not None
         self._sentinel: SentinelGroup = config.sentinel
         self._sentinels = list(config.sentinel.addresses)

@@ -11,7 +11,7 @@ from twisted_mesh.codec.redis_facts import Place, Redirection, Shard, shards
 from twisted_mesh.codec.slots import SLOTS, hash_tag, slot
 from twisted_mesh.policy.slot_map import SlotMap
 from twisted_mesh.upstream.redis_follow import Following
-from twisted_mesh.upstream.redis_group import Group
+from twisted_mesh.upstream.redis_group import Group, Zone
 
 if TYPE_CHECKING:
     from twisted_mesh.model.redis_servers import RedisServers
@@ -27,7 +27,7 @@ class Slots(Following):
 
     spread = True
 
-    def __init__(self, cluster: Cluster, config: RedisServers, zone: str, connector: Connector) -> None:
+    def __init__(self, cluster: Cluster, config: RedisServers, zone: Zone, connector: Connector) -> None:
         self._map: SlotMap[Group] = SlotMap()
         self._groups: dict[str, Group] = {}
         super().__init__(cluster, config, zone, connector)

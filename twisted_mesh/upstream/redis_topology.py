@@ -11,7 +11,7 @@ from twisted_mesh.codec.redis_facts import Redirection
 from twisted_mesh.policy.key_hash import KEY_HASHES
 from twisted_mesh.policy.ring import Maglev
 from twisted_mesh.policy.shards import Ketama, Modulo, ketama_name, tag_of
-from twisted_mesh.upstream.redis_group import Group
+from twisted_mesh.upstream.redis_group import Group, Zone
 
 if TYPE_CHECKING:
     from twisted_mesh.model.redis_servers import RedisServers
@@ -39,7 +39,7 @@ class Topology:
     #: Why not enough is known, for people; "" if it is.
     trouble = ""
 
-    def __init__(self, cluster: Cluster, config: RedisServers, zone: str) -> None:
+    def __init__(self, cluster: Cluster, config: RedisServers, zone: Zone) -> None:
         self.cluster = cluster
         self.config = config
         self._zone = zone
@@ -102,7 +102,7 @@ class Sharded(Topology):
 
     spread = True
 
-    def __init__(self, cluster: Cluster, config: RedisServers, zone: str) -> None:
+    def __init__(self, cluster: Cluster, config: RedisServers, zone: Zone) -> None:
         super().__init__(cluster, config, zone)
         placing = config.placing
         self._eject = placing.eject

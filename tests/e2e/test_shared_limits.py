@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -176,6 +177,9 @@ def test_what_one_sidecar_admits_the_other_knows_of(edges: Any) -> None:
     second = two.running[1].config
     second.write_text(second.read_text().replace("shared: api", "shared: other"))
     until(lambda: two.knows(two.running[0]) == 1, "one is left")
+    two.running[0].signal(signal.SIGTERM)
+    assert two.running[0].wait() == 0
+    assert two.server("ZCARD", "mesh:{default}:limit:api:sidecars") == 0
     names = [each.decode() for each in two.server("KEYS", "mesh:{default}:limit:api:key:*")]
     # Those who say no team are one more.
     assert len(names) == 3 and not any("red" in each for each in names)

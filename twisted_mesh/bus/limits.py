@@ -6,13 +6,14 @@ import random as _random
 from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence
 from weakref import WeakSet, WeakValueDictionary
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_mesh.bus import limit_scripts
 from twisted_mesh.bus.client import Script
+from twisted_mesh.bus.limit_scripts import LEAVE
 from twisted_mesh.bus.errors import BusError
 from twisted_mesh.policy.gcra import Gcra, Grant
 from twisted_mesh.policy.rate_lease import Ask
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
     from twisted_mesh.bus.client import Redis
     from twisted_mesh.bus.keys import Keys
 
-# Seconds: how often a sidecar says that it shares a limit, and how long that holds.
+# Seconds: how often a sidecar says that it shares a limit, how long that holds, and how long a farewell may take.
 HEARTBEAT = 5.0
 LEASE = 15.0
+LEAVING = 1.0
 # Keys in one script: some 0.2 ms of the server's time.
 AT_ONCE = 100
 
 TAKE = Script("take", limit_scripts.TAKE)
 JOIN = Script("join", limit_scripts.JOIN)
-LEAVE = Script("leave", limit_scripts.LEAVE)
 
 log = Logger("twisted_mesh.bus")
 
@@ -125,14 +126,15 @@ class Limits:
         self.redis.on_up.append(self._beat)
         self._beat()
 
-    def stop(self) -> None:
-        """Say that none is any more."""
+    def stop(self) -> Deferred[None]:
+        """Say that none is any more; fires when Redis knows, or does not answer within a second."""
         if not self._running:
-            return
-        self._leave(self._applied())
+            return succeed(None)
+        left = self._leave(self._applied())
         self._running = False
         self.redis.on_up.remove(self._beat)
         self._disarm()
+        return left
 
     def limit(self, name: str) -> SharedLimit:
         """Return the limit of this name."""
@@ -150,9 +152,12 @@ class Limits:
         """A limit is applied here no more."""
         self._leave([name])
 
-    def _leave(self, names: Sequence[str]) -> None:
-        if names and self._running and self.redis.connected:
-            self._run(LEAVE, self._who, *names).addErrback(lambda failure: failure.trap(BusError) and None)
+    def _leave(self, names: Sequence[str]) -> Deferred[None]:
+        if not names or not self._running or not self.redis.connected:
+            return succeed(None)
+        # No script by its name: at the end of the process there is no time to find out that it is not known.
+        left = self.redis.command("EVAL", LEAVE, 1, self._keys.prefix, self._who, *names, timeout=LEAVING)
+        return left.addCallbacks(lambda answer: None, lambda failure: failure.trap(BusError) and None)
 
     def take(self, name: str, gcra: Gcra, asked: Sequence[tuple[str, Ask]]) -> Deferred[Sequence[Grant]]:
         """Ask for units of several keys of one limit."""

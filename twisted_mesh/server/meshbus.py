@@ -235,7 +235,7 @@ class MeshBus:
         await self.follower.stop()
         self.registry.stop()
         self.overrides.stop()
-        self.limits.stop()
+        await self.limits.stop()
         self.verdicts.stop()
         await self.subscriber.stop()
         await self.redis.stop()

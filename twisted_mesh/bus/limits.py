@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 
 from twisted_mesh.bus import limit_scripts
 from twisted_mesh.bus.client import Script
-from twisted_mesh.bus.limit_scripts import LEAVE
 from twisted_mesh.bus.errors import BusError
+from twisted_mesh.bus.limit_scripts import LEAVE
 from twisted_mesh.policy.gcra import Gcra, Grant
 from twisted_mesh.policy.rate_lease import Ask
 

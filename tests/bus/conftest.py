@@ -8,11 +8,21 @@ from typing import Any, Callable, Iterator, Union
 
 import pytest
 
-from tests.servers import Live
+from tests.bus.by_hand import KEYS, ByHand
+from tests.servers import Live, Server
 from twisted_mesh.bus.client import Redis, Subscriber
+from twisted_mesh.bus.store_keys import store_channel
 from twisted_mesh.metrics import Registry
 from twisted_mesh.model.redis import Redis as Settings
 from twisted_mesh.model.redis import RedisUrl
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server for the tests of one file."""
+    one = Server().start()
+    yield one
+    one.stop()
 
 
 def settings_of(where: Union[str, Settings], **changes: Any) -> Settings:
@@ -63,3 +73,11 @@ def _started(live: Live, metrics: Registry, cls: Any) -> Iterator[Callable[..., 
     yield make
     for each in made:
         live.run(each.stop)
+
+
+@pytest.fixture
+def writer(server: Server) -> Iterator[ByHand]:
+    """Another program at the configuration store of an empty server, which hears of new versions."""
+    one = ByHand(server, store_channel(KEYS))
+    yield one
+    one.close()

@@ -19,13 +19,6 @@ PREFIX = "mesh:{shop}:"
 BASE = PREFIX + "service:web"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    one = Server().start()
-    yield one
-    one.stop()
-
-
 class Set:
     """One set at the server, looked at from both sides."""
 

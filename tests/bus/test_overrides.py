@@ -31,13 +31,6 @@ class Deaf:
         self.heard = None
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    one = Server().start()
-    yield one
-    one.stop()
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()

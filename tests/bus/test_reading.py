@@ -38,13 +38,6 @@ class Interrupted(AtOnce):
         return super().script(script, *args, **options)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    one = Server().start()
-    yield one
-    one.stop()
-
-
 CHANGE = st.dictionaries(st.sampled_from("abcdef"), st.one_of(st.none(), st.integers(0, 9)), min_size=1)
 
 

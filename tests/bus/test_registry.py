@@ -22,13 +22,6 @@ from twisted_mesh.metrics import Registry
 LEASES = "mesh:{shop}:service:web:leases"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    one = Server().start()
-    yield one
-    one.stop()
-
-
 @pytest.fixture
 def redis(server: Server) -> Iterator[Conversation]:  # type: ignore[override]
     with server.connect() as conversation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Optional
+from typing import Any, Optional
 
 import pytest
 from twisted.internet.task import Clock
@@ -48,13 +48,6 @@ class Sidecar:
     def report(self) -> Heard:
         heard: Heard = result(self.reporter.send())
         return heard
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    one = Server().start()
-    yield one
-    one.stop()
 
 
 @pytest.fixture

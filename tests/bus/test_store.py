@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,13 +23,6 @@ from twisted_mesh.bus.stored import EMPTY
 ANN = {"author": "ann", "reason": "why not"}
 BOB = {"author": "bob", "reason": "because"}
 KEYS = Keys("shop")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    one = Server().start()
-    yield one
-    one.stop()
 
 
 @pytest.fixture

@@ -71,6 +71,26 @@ def test_priorities_have_limits_of_their_own(mesh: Start, redis_server: Server) 
         assert other("GET", "a") is None
 
 
+def test_connections_are_limited_with_those_of_sessions(mesh: Start, redis_server: Server) -> None:
+    """Two in all: what all clients share, and one for whoever waits; the next one has none."""
+    running, port = cache(mesh, redis_server, limits={"connections": 2})
+    with Conversation(port) as one, Conversation(port) as two:
+        assert one("GET", "a") is None
+        waits = threading.Thread(target=one, args=("BLPOP", "queue", "30"))
+        waits.start()
+        until(lambda: "2 of 2 connections" in running.get("/clusters").text)
+        with pytest.raises(Refused, match="MESHLIMIT too much is in flight"):
+            two("BLPOP", "queue", "30")
+        assert two("GET", "a") is None
+        redis_server("RPUSH", "queue", "go on")
+        waits.join(30.0)
+        assert not waits.is_alive()
+        redis_server("RPUSH", "queue", "go on")
+        # The idle one of the first serves the second.
+        until(lambda: two("BLPOP", "queue", "30") == [b"queue", b"go on"], "its turn")
+    assert "2 of 2 connections" in running.get("/clusters").text
+
+
 def test_commands_that_would_fail_are_not_sent_and_shadows_see_them_all(mesh: Start, redis_server: Server) -> None:
     tried = {"ratelimit": {"rate": "1/h", "mode": "shadow"}}
     running, port = cache(mesh, redis_server, {"adaptive": {"samples": 5}}, {"admission": {"window": "2s"}}, tried)

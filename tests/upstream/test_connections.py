@@ -11,7 +11,7 @@ from tests.filters.drive import Run
 from tests.upstream.fakes import FakeEnv, a_call
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind
-from twisted_mesh.upstream.connections import Connections, Queue
+from twisted_mesh.upstream.connections import Connections, Portion, Queue
 
 
 class Pool:
@@ -194,3 +194,50 @@ def test_nothing_is_lost_in_any_order(limit: int) -> None:
         assert world.connections.open == sum(one.open for one in pools) <= limit
         if world.connections.free:
             assert not any(one.waiting for one in pools)
+
+
+# --- pools in which no call waits
+
+
+def test_a_portion_takes_what_another_pool_can_spare() -> None:
+    connections = Connections(1)
+    pool = Pool(connections)
+    portion = Portion()
+    portion.share(connections, 0)
+    assert portion.take()
+    assert not portion.take()
+    assert not portion.spare()
+    portion.give()
+    pool.want()
+    pool.idle.append("connection")
+    assert portion.take()
+    assert (pool.open, connections.open) == (0, 1)
+    assert not portion.wanted
+    pool.want()
+    assert portion.wanted
+    portion.give()
+    portion.next()
+    assert (pool.open, connections.open, portion.wanted) == (1, 1, False)
+
+
+def test_a_portion_may_be_unlimited_again() -> None:
+    portion = Portion()
+    assert portion.take() and portion.take() and not portion.wanted
+    one, two = Connections(5), Connections(5)
+    portion.share(one, 2)
+    portion.share(one, 2)
+    assert (one.open, repr(portion)) == (2, "<Portion of <Connections 2 of 5>>")
+    portion.share(two, 2)
+    assert (one.open, two.open) == (0, 2)
+    portion.share(None, 2)
+    assert two.open == 0
+    portion.give()
+
+
+def test_a_portion_spares_what_its_pool_can() -> None:
+    connections = Connections(1)
+    portion = Portion(lambda: bool(portion.give()) or True)
+    portion.share(connections, 1)
+    pool = Pool(connections)
+    pool.want()
+    assert (pool.open, connections.open) == (1, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Callable, Protocol, Sequence, Sized
+from typing import Callable, Optional, Protocol, Sized
 
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.interfaces import Env
@@ -11,17 +11,9 @@ from twisted_mesh.metrics import Cell
 from twisted_mesh.park import Parked
 
 
-class Idle(Protocol):
-    """A connection that nobody uses."""
-
-    def close(self) -> None: ...
-
-
 class Sharer(Protocol):
-    """A pool: its idle connections, the oldest first, and the calls that wait for one."""
+    """A pool, and the calls that wait for a connection of it."""
 
-    @property
-    def idle(self) -> Sequence[Idle]: ...
     @property
     def waiting(self) -> Sized: ...
     def next(self) -> None:
@@ -105,16 +97,64 @@ class Connections:
                 each.next()
 
 
+class Portion:
+    """What a pool has of the connections of its cluster, where they are limited; for pools in which no call waits.
+
+    :param spare: closes a connection that is idle, and returns whether there was any.
+    """
+
+    __slots__ = ("_connections", "_spare", "waiting")
+
+    def __init__(self, spare: Callable[[], bool] = lambda: False) -> None:
+        self.waiting: tuple[()] = ()
+        self._connections: Optional[Connections] = None
+        self._spare = spare
+
+    def __repr__(self) -> str:
+        return f"<Portion of {self._connections!r}>"
+
+    def share(self, connections: Optional[Connections], open: int) -> None:
+        """Share these from now on, with so many that are open; None: there is no limit any more."""
+        if connections is self._connections:
+            return
+        if self._connections is not None:
+            self._connections.leave(self, open)
+        if connections is not None:
+            connections.join(self, open)
+        self._connections = connections
+
+    def take(self) -> bool:
+        """Take the place of a connection, that of one which another pool has idle if need be."""
+        connections = self._connections
+        return connections is None or connections.take(self) or connections.take(self)
+
+    def give(self) -> None:
+        """A connection is gone."""
+        if self._connections is not None:
+            self._connections.give()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a connection should not be kept idle, as another pool needs its place."""
+        return self._connections is not None and self._connections.wanted
+
+    def next(self) -> None:
+        """Nothing waits here."""
+
+    def spare(self) -> bool:
+        """Close a connection that is idle; returns whether there was any."""
+        return self._spare()
+
+
 class Queue:
     """Calls that wait for a connection of their own, where there is no pool: those of TCP."""
 
-    __slots__ = ("_env", "_overflows", "connections", "idle", "waiting")
+    __slots__ = ("_env", "_overflows", "connections", "waiting")
 
     def __init__(self, connections: Connections, env: Env, overflows: Cell) -> None:
         self.connections = connections
         self._env = env
         self._overflows = overflows
-        self.idle: Sequence[Idle] = ()
         self.waiting: deque[Parked[None]] = deque()
         connections.join(self)
 

@@ -8,6 +8,7 @@ from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import Pending
 from twisted_mesh.redis_session import Session
 from twisted_mesh.sweep import Sweep
+from twisted_mesh.upstream.connections import Portion
 from twisted_mesh.upstream.redis_lane import RedisLane
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class LanePool:
         self.waiting: tuple[Any, ...] = ()
         self.idle: list[RedisLane] = []
         self._lanes: set[RedisLane] = set()
+        self._portion = Portion(self._spare)
         self._sweep = Sweep(env.clock)
         self._sweep.add(self._look)
         self.configure(cluster)
@@ -66,6 +68,7 @@ class LanePool:
         self._limit = pool.max_connections
         self._most_idle = pool.max_idle
         self._idle_timeout = pool.idle_timeout
+        self._portion.share(cluster.connections, self.open)
 
     @property
     def open(self) -> int:
@@ -81,7 +84,7 @@ class LanePool:
         if lane is None:
             if self.open >= self._limit and self.idle:
                 self.idle[0].end()
-            if self.open >= self._limit:
+            if self.open >= self._limit or not (self._portion.take() or (self._spare() and self._portion.take())):
                 self.cells.overflows.value += 1
                 detail = f"{self.endpoint.address}: all of {self.open} connections of clients' own are taken"
                 raise MeshError(Kind.OVERFLOW, detail)
@@ -92,6 +95,12 @@ class LanePool:
         lane.group = group
         session.lanes[group] = lane
         return lane
+
+    def _spare(self) -> bool:
+        if not self.idle:
+            return False
+        self.idle[0].end()
+        return True
 
     def _idle_one(self, db: int, resp: int) -> Optional[RedisLane]:
         for lane in reversed(self.idle):
@@ -137,7 +146,7 @@ class LanePool:
         """A connection is free again."""
         if lane.lost:
             return
-        if self.draining or len(self.idle) >= self._most_idle:
+        if self.draining or len(self.idle) >= self._most_idle or self._portion.wanted:
             lane.end()
             return
         lane.idle_since = self.now()
@@ -145,9 +154,17 @@ class LanePool:
 
     def lost(self, lane: RedisLane) -> None:
         """A connection is gone."""
-        self._lanes.discard(lane)
         if lane in self.idle:
             self.idle.remove(lane)
+        if lane in self._lanes:
+            self._lanes.discard(lane)
+            self._portion.give()
+            self._maybe_leave()
+
+    def _maybe_leave(self) -> None:
+        """A pool that is done with shares nothing more."""
+        if self.draining and not self._lanes:
+            self._portion.share(None, 0)
 
     # --- time
 
@@ -166,3 +183,4 @@ class LanePool:
         self.draining = True
         for lane in list(self.idle):
             lane.end()
+        self._maybe_leave()

@@ -14,6 +14,7 @@ from twisted_mesh.codec.commands import Command, find
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import Pending, RedisCall
 from twisted_mesh.sweep import Sweep
+from twisted_mesh.upstream.connections import Portion
 from twisted_mesh.upstream.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class RedisPool:
         "limit",
         "now",
         "options",
+        "portion",
         "silence",
         "soon",
     )
@@ -96,6 +98,7 @@ class RedisPool:
         self.draining = False
         # By database and version.
         self._servers: dict[int, list[RedisServer]] = {}
+        self.portion = Portion()
         self._watched = False
         self._late = Sweep(env.clock)
         self._late.add(self._look)
@@ -117,6 +120,7 @@ class RedisPool:
         self.connect_timeout = cluster.connect_timeout
         self.idle_timeout = pool.idle_timeout
         self.limit = pool.max_connections
+        self.portion.share(cluster.connections, self.open)
 
     @property
     def servers(self) -> list[RedisServer]:
@@ -197,7 +201,7 @@ class RedisPool:
             free = [each for each in free if not each.queue and each is not servers[0]]
         if free and (alone or len(free) >= self.options.connections):
             server = min(free, key=_load)
-        elif self.open < self.limit:
+        elif self.open < self.limit and self.portion.take():
             server = RedisServer(self, call.db, call.resp)
             servers.append(server)
             server.connect()
@@ -256,6 +260,13 @@ class RedisPool:
             servers.remove(server)
             if not servers:
                 del self._servers[key]
+            self.portion.give()
+            self._maybe_leave()
+
+    def _maybe_leave(self) -> None:
+        """A pool that is done with shares nothing more."""
+        if self.draining and not self.open:
+            self.portion.share(None, 0)
 
     # --- time
 
@@ -307,6 +318,7 @@ class RedisPool:
         for each in self.servers:
             if not each.queue and not each.taken:
                 each.close()
+        self._maybe_leave()
 
 
 def _load(server: RedisServer) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 import hiredis
 import pytest
@@ -25,13 +25,13 @@ def named(name: bytes) -> Command:
     return command
 
 
-def first_letter(key: bytes) -> bytes:
-    return key[:1]
+def first_letters(keys: Sequence[bytes]) -> list[bytes]:
+    return [key[:1] for key in keys]
 
 
 def parts_of(line: str) -> list[Part[bytes]]:
     words = line.encode().split()
-    return split(named(words[0]), words, first_letter)
+    return split(named(words[0]), words, first_letters)
 
 
 def test_one_command_for_each_server_in_the_order_of_the_keys() -> None:
@@ -129,7 +129,7 @@ def test_three_servers_answer_as_one(
         [b"DEL", *keys],
         [b"UNLINK", *keys],
     ):
-        parts = split(named(words[0]), words, lambda key: slot(key) % 3)
+        parts = split(named(words[0]), words, lambda keys: [slot(key) % 3 for key in keys])
         replies = [asked(shards[part.owner], part.data) for part in parts]
         assert merge(named(words[0]), parts, replies) == asked(server, hiredis.pack_command(tuple(words)))
 

@@ -6,17 +6,26 @@ its place (MGET), or by how many failed (the others); what the rest did is done.
 
 from __future__ import annotations
 
-from typing import Callable, Generic, Hashable, Optional, Sequence, TypeVar
+from itertools import pairwise
+from typing import Any, Callable, Generic, Hashable, Iterable, Optional, Sequence, TypeVar
+
+import hiredis
 
 from twisted_mesh.codec.commands import Command
-from twisted_mesh.codec.resp import OK, array, error, integer, pack
-from twisted_mesh.codec.resp_reply import ARRAY, ERROR, INTEGER, Answer, ReplyReader
+from twisted_mesh.codec.resp import OK, array, error, integer
+from twisted_mesh.codec.resp_reply import ARRAY, ERROR, INTEGER, flat
 
 Owner = TypeVar("Owner", bound=Hashable)
 
 ODD = "wrong number of arguments for '{}' command"
 # What is told of a server whose reply is none of that command's.
 _OTHER = error("ERR", "upstream protocol error")
+
+
+def packed(words: Sequence[bytes]) -> bytes:
+    """Return an array of strings, which is what a command is too; for many of them."""
+    made: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]  # its stub knows tuples of one alone
+    return made
 
 
 class Part(Generic[Owner]):
@@ -35,25 +44,30 @@ class Part(Generic[Owner]):
     @property
     def data(self) -> bytes:
         """The command as it is sent."""
-        return pack(self.words)
+        return packed(self.words)
 
 
-def split(command: Command, words: Sequence[bytes], owner: Callable[[bytes], Owner]) -> list[Part[Owner]]:
+def split(
+    command: Command, words: Sequence[bytes], owners: Callable[[Sequence[bytes]], Iterable[Owner]]
+) -> list[Part[Owner]]:
     """Return a part for each server that has keys of this command (of `Kind.SPLIT`), in the order of their first keys.
 
+    :param owners: says who has each of these keys.
     :raises ValueError: the words are not complete pairs, in the words of the server.
     """
     step = command.specs[0].step
     if (len(words) - 1) % step or len(words) < 2:
         raise ValueError(ODD.format(command.name.lower()))
     parts: dict[Owner, Part[Owner]] = {}
-    for number, place in enumerate(range(1, len(words), step)):
-        whose = owner(words[place])
+    for number, whose in enumerate(owners(words[1::step])):
         part = parts.get(whose)
         if part is None:
             part = parts[whose] = Part(whose, words[0])
         part.places.append(number)
-        part.words += words[place : place + step]
+        if step == 1:
+            part.words.append(words[number + 1])
+        else:
+            part.words += words[1 + number * step : 1 + (number + 1) * step]
     return list(parts.values())
 
 
@@ -83,23 +97,45 @@ def _merged(replies: Sequence[bytes], good: Sequence[bool], reply: bytes) -> byt
 
 
 def _merged_values(parts: Sequence[Part[Owner]], replies: Sequence[bytes]) -> bytes:
-    values: dict[int, bytes] = {}
+    return _merged_strings(parts, replies) or _merged_elements(parts, replies)
+
+
+def _merged_strings(parts: Sequence[Part[Owner]], replies: Sequence[bytes]) -> Optional[bytes]:
+    """Return the array if all is there and well: a third of the time.  None if not."""
+    values: list[Any] = [None] * sum(len(part.places) for part in parts)
+    reader = hiredis.Reader()
     for part, reply in zip(parts, replies):
-        elements = _elements(reply, len(part.places)) or [reply if reply[0] == ERROR else _OTHER] * len(part.places)
-        values.update(zip(part.places, elements))
-    return array(values[place] for place in range(len(values)))
+        reader.feed(reply)
+        found = reader.gets()
+        if type(found) is not list or len(found) != len(part.places):
+            return None
+        for place, value in zip(part.places, found):
+            values[place] = value
+    return packed(values) if set(map(type, values)) == {bytes} else None
+
+
+def _merged_elements(parts: Sequence[Part[Owner]], replies: Sequence[bytes]) -> bytes:
+    values = [_OTHER] * sum(len(part.places) for part in parts)
+    for part, reply in zip(parts, replies):
+        elements = _elements(reply, len(part.places))
+        if elements is None:
+            elements = [reply if reply[0] == ERROR else _OTHER] * len(part.places)
+        for place, element in zip(part.places, elements):
+            values[place] = element
+    return array(values)
 
 
 def _elements(reply: bytes, count: int) -> Optional[list[bytes]]:
-    """Return the elements of an array of so many; None if it is none."""
-    head, found, body = reply.partition(b"\r\n")
+    """Return the elements of a flat array of so many; None if it is none."""
+    head, found, _ = reply.partition(b"\r\n")
     if reply[0] != ARRAY or not found or head[1:] != b"%d" % count:
         return None
-    reader = ReplyReader(limit=len(reply))
-    answers: list[Answer] = reader.feed(body)
-    if len(answers) != count or reader.error is not None or reader.unfinished is not None:
+    start = len(head) + 2
+    ends = [start]
+    end, left = flat(reply, start, count, ends)
+    if left or end != len(reply):
         return None
-    return [body[start:end] for _, start, end in answers]
+    return [reply[begin:stop] for begin, stop in pairwise(ends)]
 
 
 def _number(reply: bytes) -> Optional[int]:

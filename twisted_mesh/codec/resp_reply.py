@@ -35,7 +35,7 @@ KINDS = LINES | STRINGS | AGGREGATES.keys()
 # What may be announced as -1, which is RESP2's null.
 NULLABLE = frozenset((BULK, ARRAY))
 
-_FLAT = re.compile(rb"(?:[+\-:,(#_][^\r\n]{0,16384}|[$=!](0|[1-9][0-9]{0,8}))\r\n").match
+_FLAT = re.compile(rb"(?:[+\-:,(#_][^\r\n]{0,16384}|[$=!](0|[1-9][0-9]{0,8})|\$-1)\r\n").match
 
 
 def scan(data: bytes, position: int, found: list[Answer]) -> int:
@@ -71,6 +71,37 @@ def scan(data: bytes, position: int, found: list[Answer]) -> int:
     return position
 
 
+def flat(data: bytes, position: int, left: int, ends: Optional[list[int]] = None) -> tuple[int, int]:
+    """Go over whole elements that are no aggregates, at most `left`; return where it stops, and how many are left.
+
+    :param ends: where each of them ends is appended to it.
+    """
+    again = data.startswith
+    small = SMALL.get
+    before: Union[bytes, tuple[()]] = ()
+    jump, string = 0, False
+    while left:
+        if not again(before, position):
+            line = _FLAT(data, position)
+            if line is None:
+                break
+            before, length = line.group(0, 1)
+            jump = len(before)
+            string = length is not None
+            if string:
+                jump += int(length) if (number := small(length)) is None else number
+        end = position + jump
+        if string:
+            if not again(CRLF, end):
+                break
+            end += 2
+        position = end
+        if ends is not None:
+            ends.append(end)
+        left -= 1
+    return position, left
+
+
 class UnfinishedReply(Unfinished):
     """A reply whose end has not come yet; `kind` is the byte that it begins with, 0 before that has come.
 
@@ -103,20 +134,7 @@ class UnfinishedReply(Unfinished):
 
     def _read_flat(self, data: bytes, position: int) -> int:
         """Read the elements that are whole and no aggregates in one go: nearly all there are, a tenth of the time."""
-        small = SMALL.get
-        left = self._left[-1]
-        while left:
-            line = _FLAT(data, position)
-            if line is None:
-                break
-            end = line.end()
-            length = line[1]
-            if length is not None:
-                end += (int(length) if (number := small(length)) is None else number) + 2
-                if data[end - 2 : end] != CRLF:
-                    break
-            position = end
-            left -= 1
+        position, left = flat(data, position, self._left[-1])
         if left:
             self._left[-1] = left
         else:

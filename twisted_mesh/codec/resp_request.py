@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Optional, Union
 
+import hiredis
+
 from twisted_mesh.codec.resp import (
     BULK_LIMIT,
     COUNT_LIMIT,
@@ -98,13 +100,9 @@ def scan(data: bytes, position: int, found: list[Found], shift: int = 0) -> int:
 
 def arguments(command: bytes) -> list[bytes]:
     """Return the words of one whole command, its name first."""
-    words: list[bytes] = []
-    position = command.index(b"\n") + 1
-    while position < len(command):
-        end = command.index(b"\r", position)
-        start = end + 2
-        position = start + int(command[position + 1 : end]) + 2
-        words.append(command[start : position - 2])
+    reader = hiredis.Reader()
+    reader.feed(command)
+    words: list[bytes] = reader.gets()
     return words
 
 

@@ -97,9 +97,9 @@ class Scatter:
     def _split(self, call: RedisCall) -> Pending:
         words = call.words()
         topology = self._topology
-        owner = topology.shard if topology.spread else _all_alike
+        owners = topology.shards if topology.spread else _all_alike
         try:
-            parts = split(call.command, words, owner)
+            parts = split(call.command, words, owners)
         except ValueError as wrong:
             return _answered(call, error("ERR", str(wrong)))
         if len(parts) == 1:
@@ -172,8 +172,8 @@ class Scatter:
         return MeshError(Kind.NO_ENDPOINT, f"cluster {name}: {why}", origin=Origin.UPSTREAM)
 
 
-def _all_alike(key: bytes) -> int:
-    return 0
+def _all_alike(keys: Sequence[bytes]) -> Sequence[int]:
+    return [0] * len(keys)
 
 
 def _scanned(reply: bytes, server: int, servers: int) -> bytes:

@@ -61,6 +61,10 @@ class Topology:
         """Return what the keys of one command must share."""
         return self.group(key)
 
+    def shards(self, keys: Sequence[bytes]) -> Sequence[Hashable]:
+        """Return the same for each of many keys."""
+        return [self.shard(key) for key in keys]
+
     def groups(self) -> Sequence[Group]:
         """Return every group, in an order that stays."""
         raise NotImplementedError
@@ -124,6 +128,12 @@ class Sharded(Topology):
                 if len(self._known) >= _KNOWN_KEYS:
                     self._known.clear()
                 self._known[key] = found
+        return found
+
+    def shards(self, keys: Sequence[bytes]) -> Sequence[Hashable]:
+        found = list(map(self._known.get, keys))
+        if None in found:
+            return [self.group(key) for key in keys]
         return found
 
     def groups(self) -> Sequence[Group]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Hashable, Optional, Protocol
 
-from twisted_mesh.codec.resp import array, bulk, integer, push
+from twisted_mesh.codec.resp import bulk, integer, null, push
 
 # What opens and closes subscriptions, and which of the three sorts of them.
 OPENING = {"SUBSCRIBE": "channel", "PSUBSCRIBE": "pattern", "SSUBSCRIBE": "shard"}
@@ -43,7 +43,18 @@ class Session:
     `tracking` and `monitoring`: everything goes over its own connection until it ends.
     """
 
-    __slots__ = ("_subscriptions", "lanes", "lost", "main", "monitoring", "multi", "spoilt", "tell", "tracking", "watching")
+    __slots__ = (
+        "_subscriptions",
+        "lanes",
+        "lost",
+        "main",
+        "monitoring",
+        "multi",
+        "spoilt",
+        "tell",
+        "tracking",
+        "watching",
+    )
 
     def __init__(self, tell: Callable[[bytes], None], lost: Callable[[str], None]) -> None:
         self.tell = tell
@@ -95,9 +106,9 @@ class Session:
                 names[name] = None
             else:
                 names.pop(name, None)
-        count = len(names) if sort == "shard" else len(self._subscriptions["channel"]) + len(self._subscriptions["pattern"])
-        what = [bulk(operation.lower().encode()), b"$-1\r\n" if name is None and resp == 2 else _named(name), integer(count)]
-        return push(what, resp) if resp == 3 else array(what)
+        counted = [names] if sort == "shard" else [self._subscriptions["channel"], self._subscriptions["pattern"]]
+        which = null(resp) if name is None else bulk(name)
+        return push([bulk(operation.lower().encode()), which, integer(sum(map(len, counted)))], resp)
 
     def settle(self) -> None:
         """Give back what nothing needs any more; called when no command of the session is in flight."""
@@ -145,7 +156,3 @@ class Session:
             names.clear()
         for lane in lanes.values():
             lane.end()
-
-
-def _named(name: Optional[bytes]) -> bytes:
-    return b"_\r\n" if name is None else bulk(name)

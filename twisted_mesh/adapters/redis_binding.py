@@ -45,7 +45,7 @@ class Mute(Enum):
 class Binding:
     """One client's session, and which of its commands belong to it."""
 
-    __slots__ = ("_client", "_ending", "_now", "barrier", "session")
+    __slots__ = ("_client", "_ending", "_now", "barrier", "session", "waits")
 
     def __init__(self, client: RedisConnection) -> None:
         self._client = client
@@ -54,6 +54,8 @@ class Binding:
         self.session = Session(client.tell, client.lose)
         # Whether the next command waits for the answer to the one before, whatever that is.
         self.barrier = False
+        # Whether the command in flight waits for something to happen.
+        self.waits = False
         # Whether the command in flight ends a transaction, or what is watched for one.
         self._ending = False
 
@@ -83,7 +85,7 @@ class Binding:
         if session.bound and (row.code != LOCAL or session.multi):
             return self._bound(row)
         if row.command.binds(words):
-            return self._alone(row)
+            return self._alone(row, waits=True)
         return self._ordinary()
 
     # --- what becomes of it
@@ -118,11 +120,12 @@ class Binding:
         self._begin(row)
         return Turn.TAKEN
 
-    def _alone(self, row: Row) -> Turn:
+    def _alone(self, row: Row, waits: bool = False) -> Turn:
         """Send it once all before is answered, and let nothing else follow until it is answered itself."""
         if self._client.queue:
             return Turn.WAIT
         self.barrier = True
+        self.waits = waits
         self._begin(row)
         return Turn.TAKEN
 
@@ -248,8 +251,8 @@ class Binding:
         if session.multi:
             return self._refuse_queued(row.command.name)
         if session.bound or (session.subscribed and row.command.name != "SELECT"):
-            said = f"'{row.command.name.lower()}' command is not possible while something is watched, tracked or listened to"
-            return self._answer(error("ERR", f"{said} on this connection"))
+            why = "while this connection watches, tracks or listens to something"
+            return self._answer(error("ERR", f"'{row.command.name.lower()}' command is not possible {why}"))
         return self._ordinary()
 
     def _reset(self, row: Row, words: Words) -> Turn:
@@ -274,7 +277,7 @@ class Binding:
             self._ending = False
             session.multi = session.watching = False
             session.spoilt = ""
-        self.barrier = False
+        self.barrier = self.waits = False
         session.settle()
         return session.at_rest and self._client.mute is Mute.NO
 

@@ -121,7 +121,7 @@ class Sessions:
             return self._end(call, session, name)
         if self._spread and name.startswith("CLIENT|"):
             session.tracking = False
-            return answered(call, error("ERR", _SPREAD.format(name.replace("|", " "))))
+            return answered(call, error("ERR", _SPREAD.format(name.lower().replace("|", " "))))
         words = call.words()
         keys = [words[place] for place in call.command.keys(words)]
         refused = self._misplaced(call, session, keys)

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.families import Families
-from twisted_mesh.filters.ratelimit_answer import left, refusal
+from twisted_mesh.filters.ratelimit_answer import Fields, left, refusal, telling
 from twisted_mesh.filters.ratelimit_key import check_part, key_of, keys_of
 from twisted_mesh.filters.ratelimit_shared import NEAR, Applied, SharedRateLimit
 from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
@@ -150,7 +150,7 @@ class RateLimit:
         cell.value += 1
         return verdict
 
-    def _told(self, verdict: Verdict) -> Any:
+    def _told(self, verdict: Verdict) -> Fields:
         return ()
 
 
@@ -161,16 +161,11 @@ class TellingRateLimit(RateLimit):
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         # Commands have no fields.
-        return super().__call__(call, proceed) if call.protocol == "redis" else self._tell(call, proceed)
+        if call.protocol == "redis":
+            return super().__call__(call, proceed)
+        return telling(call, proceed, self._told(self._take(call, self._key(call), self._now())))
 
-    async def _tell(self, call: Call, proceed: Proceed) -> Reply:
-        verdict = self._take(call, self._key(call), self._now())
-        reply = await proceed(call)
-        for each in self._told(verdict):
-            reply.headers.set(*each)
-        return reply
-
-    def _told(self, verdict: Verdict) -> Any:
+    def _told(self, verdict: Verdict) -> Fields:
         return left(self._buckets.gcra.burst, verdict)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from math import ceil
 from typing import Sequence
 
+from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.interfaces import Proceed
 from twisted_mesh.policy.gcra import Verdict
 
 Fields = Sequence[tuple[str, str]]
@@ -18,6 +20,19 @@ def left(burst: int, verdict: Verdict) -> Fields:
         ("RateLimit-Remaining", str(verdict.remaining)),
         ("RateLimit-Reset", str(ceil(verdict.reset_after))),
     )
+
+
+async def telling(call: Call, proceed: Proceed, fields: Fields) -> Reply:
+    """Proceed, and put the fields on the reply, also if that is an error's."""
+    try:
+        reply = await proceed(call)
+    except MeshError as error:
+        ours = {name for name, _ in fields}
+        error.headers = (*(each for each in error.headers if each[0] not in ours), *fields)
+        raise
+    for each in fields:
+        reply.headers.set(*each)
+    return reply
 
 
 def refusal(status: int, verdict: Verdict, told: Fields = ()) -> MeshError:

@@ -14,7 +14,7 @@ from weakref import ref
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.families import Families
 from twisted_mesh.filters.ratelimit_alone import Alone
-from twisted_mesh.filters.ratelimit_answer import left, refusal
+from twisted_mesh.filters.ratelimit_answer import left, refusal, telling
 from twisted_mesh.filters.ratelimit_key import key_of, keys_of, name_of
 from twisted_mesh.filters.ratelimit_questions import RESULTS, Questions, Waiter
 from twisted_mesh.filters.ratelimit_several import Several
@@ -103,7 +103,7 @@ class SharedRateLimit:
         cell = cells.near if lease.left <= self._near else cells.admitted
         cell.value += 1
         if self._tells:
-            return self._told(call, proceed, lease.verdict(True, self._now()))
+            return telling(call, proceed, left(self._gcra.burst, lease.verdict(True, self._now())))
         return proceed(call)
 
     def _without(self, call: Call, proceed: Proceed, key: Hashable, lease: RateLease, units: int) -> Awaitable[Reply]:
@@ -138,13 +138,7 @@ class SharedRateLimit:
             raise refusal(self._applied.status, verdict, told)
         cell = cells.near if verdict.remaining <= self._near else cells.admitted
         cell.value += 1
-        return self._told(call, proceed, verdict) if self._tells else proceed(call)
-
-    async def _told(self, call: Call, proceed: Proceed, verdict: Verdict) -> Reply:
-        reply = await proceed(call)
-        for each in left(self._gcra.burst, verdict):
-            reply.headers.set(*each)
-        return reply
+        return telling(call, proceed, left(self._gcra.burst, verdict)) if self._tells else proceed(call)
 
     # --- several commands in one call
 

@@ -67,8 +67,13 @@ def test_a_try_whose_time_ran_out_needs_no_condition(when: list[str]) -> None:
 
 
 def test_an_unknown_condition_is_refused() -> None:
-    with pytest.raises(ValueError, match="no retry condition 'resets'; there are 5xx, connect_failed"):
+    with pytest.raises(ValueError, match="no retry condition 'resets'; there are 5xx, busy, cluster_down, connect_failed"):
         RetryRule(["resets"])
+
+
+def test_errors_of_redis_are_known_by_their_first_words() -> None:
+    assert RetryRule(["loading", "read_only", "reset"]).refusals == {b"LOADING", b"READONLY"}
+    assert RetryRule(DEFAULT).refusals == frozenset()
 
 
 def test_it_says_what_it_is_for() -> None:

@@ -10,6 +10,7 @@ from twisted_mesh.errors import Problem
 from twisted_mesh.interfaces import IFilterPlugin
 from twisted_mesh.model import AccessLog, Config, FilterUse, Listener, Route
 from twisted_mesh.model.base import Model
+from twisted_mesh.model.route import CONNECTION, REFUSALS, REPLIES
 from twisted_mesh.model.listener import PROTOCOLS
 
 # What a route can say that means something for calls of HTTP only.
@@ -20,7 +21,12 @@ _MATCHES = {
     **dict.fromkeys(("key", "command"), ("redis",)),
     "port": ("tcp", "redis"),
 }
-_TCP_CONDITIONS = ("connect_failed", "reset")
+# The conditions for another try that mean something for a protocol; a status does for HTTP.
+_RETRIED = {
+    "http": CONNECTION + REPLIES,
+    "tcp": CONNECTION,
+    "redis": CONNECTION + REFUSALS,
+}
 
 
 class CrossCheck:
@@ -113,6 +119,9 @@ class CrossCheck:
         for name, protocols in _MATCHES.items():
             if protocol not in protocols and _is_said(route.match, name):
                 yield self._say((*keys, "match", name), message)
+        for index, condition in enumerate(route.retry.when if route.retry is not None else ()):
+            if condition not in _RETRIED[protocol] and not (protocol == "http" and isinstance(condition, int)):
+                yield self._say((*keys, "retry", "when", index), f"{condition} {message}")
         if protocol == "http":
             return
         for name in _HTTP_ONLY:
@@ -124,9 +133,6 @@ class CrossCheck:
         for index, target in enumerate(route.to):
             if target.headers.set:
                 yield self._say((*keys, "to", index, "headers"), message)
-        for index, condition in enumerate(route.retry.when if route.retry is not None else ()):
-            if condition not in _TCP_CONDITIONS:
-                yield self._say((*keys, "retry", "when", index), f"{condition} {message}")
 
     def _filters(
         self, keys: Sequence[Key], uses: Sequence[FilterUse], protocol: str, used_by: str

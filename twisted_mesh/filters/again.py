@@ -66,8 +66,10 @@ class Again:
 
     def permit(self, call: Call, outcome: Outcome, tries: int) -> Optional[Permit]:
         """Return leave for another try after this outcome of the last of so many; None if there is none."""
-        if not self.worth(call, outcome) or not whole(call):
-            return None
+        return self.admit(call, outcome, tries) if self.worth(call, outcome) and whole(call) else None
+
+    def admit(self, call: Call, outcome: Outcome, tries: int) -> Optional[Permit]:
+        """Return leave for another try after an outcome that is known to be worth it; None if there is none."""
         if tries >= self._attempts:
             if tries > 1:
                 self._exhausted(call, outcome)

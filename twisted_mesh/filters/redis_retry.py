@@ -11,7 +11,7 @@ from typing import Any, Awaitable, Optional, cast
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.filters.again import Again, Permit, note_tried
+from twisted_mesh.filters.again import Again, Outcome, Permit, note_tried
 from twisted_mesh.filters.retry import RetrySettings, side_layers
 from twisted_mesh.interfaces import Env, Filter, Proceed
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply, Rescue
@@ -25,11 +25,12 @@ class RedisRetry:
     All tries share the route's timeout.
     """
 
-    __slots__ = ("_budget", "_env", "_first", "_more", "_proceed")
+    __slots__ = ("_budget", "_env", "_first", "_more", "_proceed", "_refusals")
 
     def __init__(self, settings: RetrySettings, env: Env, more: Optional[Again] = None) -> None:
         self._more = Again(settings, env) if more is None else more
         self._budget = self._more.budget
+        self._refusals = self._more.rule.refusals
         self._env = env
         # What a first try has for its `rescue`; one for all of a chain.
         self._proceed: Optional[Proceed] = None
@@ -51,7 +52,7 @@ class RedisRetry:
             pending = Pending(cast(RedisCall, call))
             self._later(call, proceed, pending, 1, permit)
             return pending
-        if isinstance(awaitable, Pending) and not awaitable.done:
+        if isinstance(awaitable, Pending) and not awaitable.done and not self._refusals:
             if proceed is not self._proceed:
                 self._proceed = proceed
                 self._first = partial(self._rescue, proceed, 1)
@@ -121,13 +122,14 @@ class RedisRetry:
         try:
             while True:
                 try:
-                    return await awaitable
+                    reply = await awaitable
+                    if not self._refused(call, reply):
+                        return reply
+                    permit = self._next(call, reply, tries, permit)
+                    if permit is None:
+                        return reply
                 except MeshError as error:
-                    if permit is not None:
-                        permit.end()
-                    # Hedges were tries too.
-                    tries = max(tries, call.attempts)
-                    permit = self._permit(call, error, tries)
+                    permit = self._next(call, error, tries, permit)
                     if permit is None:
                         raise
                 await self._env.sleep(permit.wait)
@@ -136,6 +138,15 @@ class RedisRetry:
         finally:
             if permit is not None:
                 permit.end()
+
+    def _next(self, call: Call, outcome: Outcome, tries: int, before: Optional[Permit]) -> Optional[Permit]:
+        if before is not None:
+            before.end()
+        # Hedges were tries too.
+        tries = max(tries, call.attempts)
+        if isinstance(outcome, MeshError):
+            return self._permit(call, outcome, tries)
+        return self._noted(call, self._more.admit(call, outcome, tries))
 
     async def _begin(self, call: Call, proceed: Proceed) -> Reply:
         # What is raised at once comes out where it is awaited.
@@ -147,11 +158,36 @@ class RedisRetry:
         """Return leave for the next try; None if there is none."""
         if not (error.retryable or error.kind is Kind.TRY_TIMEOUT) or not isinstance(call.body, bytes):
             return None
-        permit = self._more.permit(call, error, tries)
+        return self._noted(call, self._more.permit(call, error, tries))
+
+    def _noted(self, call: Call, permit: Optional[Permit]) -> Optional[Permit]:
         if permit is not None:
             self._more.begins(call)
             note_tried(call)
         return permit
+
+    def _refused(self, call: Call, reply: Reply) -> bool:
+        """Whether a server has answered that it has not done what it was asked, for a reason that passes.
+
+        Of several commands it has to have done none, unless they only read.
+        """
+        refusals = self._refusals
+        if not refusals or not isinstance(reply, RedisReply) or not reply.errors or not isinstance(reply.body, bytes):
+            return False
+        if cast(RedisCall, call).session is not None or not isinstance(call.body, bytes):
+            return False
+        body = reply.body
+        refused = [_first_word(body[start:end]) in refusals for kind, start, end in reply.answers]
+        return any(refused) if call.idempotent else all(refused)
+
+
+def _first_word(answer: bytes) -> bytes:
+    """Return the first word of an error; of another answer something that no condition names."""
+    if answer[:1] == b"!":
+        answer = answer[answer.index(b"\n") :]
+    elif answer[:1] != b"-":
+        return b""
+    return answer[1:].split(maxsplit=1)[0]
 
 
 def redis_layers(settings: RetrySettings, env: Env) -> list[Filter]:

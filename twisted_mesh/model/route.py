@@ -18,7 +18,12 @@ from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Duration, Interval, Size
 from twisted_mesh.policy.template import Template, slots
 
-CONDITIONS = ("connect_failed", "reset", "5xx", "gateway_error", "retriable_4xx")
+# After what a call may be tried again: failures of connections, replies of HTTP, and what Redis answers in the place of
+# doing what it was asked.
+CONNECTION = ("connect_failed", "reset")
+REPLIES = ("5xx", "gateway_error", "retriable_4xx")
+REFUSALS = ("loading", "busy", "cluster_down", "master_down", "try_again", "read_only")
+CONDITIONS = CONNECTION + REPLIES + REFUSALS
 
 
 _AUTHORITY = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
@@ -200,7 +205,8 @@ class Retry(Model):
     when: Annotated[tuple[Condition, ...], ONE_OR_LIST] = Field(
         default=("connect_failed", "reset"),
         description="After which failures: connect_failed, reset (before a reply, and only what may be sent twice), "
-        "5xx, gateway_error (502, 503, 504), retriable_4xx (409), or a status; statuses only for idempotent methods.",
+        "5xx, gateway_error (502, 503, 504), retriable_4xx (409), or a status; statuses only for idempotent methods. "
+        "For Redis also loading, busy, cluster_down, master_down, try_again and read_only: it has done nothing.",
     )
     backoff: Backoff = Field(default=Backoff.model_construct(), description="How long to wait before another try.")
     budget: Annotated[Optional[Budget], OrOff()] = Field(

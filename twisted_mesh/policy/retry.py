@@ -12,7 +12,16 @@ STATUSES: dict[str, frozenset[int]] = {
     "gateway_error": frozenset({502, 503, 504}),
     "retriable_4xx": frozenset({409}),
 }
-CONDITIONS = frozenset({"connect_failed", "reset", *STATUSES})
+# Those for what a Redis server answers when it has not done what it was asked, by the first word of the error.
+REFUSALS: dict[str, bytes] = {
+    "loading": b"LOADING",
+    "busy": b"BUSY",
+    "cluster_down": b"CLUSTERDOWN",
+    "master_down": b"MASTERDOWN",
+    "try_again": b"TRYAGAIN",
+    "read_only": b"READONLY",
+}
+CONDITIONS = frozenset({"connect_failed", "reset", *STATUSES, *REFUSALS})
 
 # Nothing was sent: it can be done again whatever it is, and has put no load on anybody.
 UNSENT = frozenset({Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT})
@@ -30,14 +39,16 @@ class RetryRule:
     - ``5xx``, ``gateway_error`` (502, 503, 504), ``retriable_4xx`` (409) or a number: the reply's status, for
       idempotent operations only.  The first two also stand for the failures that the client would be told as such
       a status: no connection, a reset, an answer that is no HTTP (as in Envoy).
+    - ``loading``, ``busy``, ``cluster_down``, ``master_down``, ``try_again``, ``read_only``: errors of a Redis server.
+      It has done nothing, so any command may be tried again.
 
     A try that took longer than a try may is always one of them, for idempotent operations: that is what the time of a
     try is for.
 
-    `statuses` are those that are tried again after.
+    `statuses` are those that are tried again after, `refusals` the first words of such errors of Redis.
     """
 
-    __slots__ = ("_kinds", "statuses")
+    __slots__ = ("_kinds", "refusals", "statuses")
 
     def __init__(self, when: Sequence[Union[str, int]]) -> None:
         """
@@ -48,6 +59,7 @@ class RetryRule:
             raise ValueError(f"no retry condition {unknown[0]!r}; there are {', '.join(sorted(CONDITIONS))}")
         statuses = [STATUSES.get(each, frozenset()) if isinstance(each, str) else {each} for each in when]
         self.statuses: frozenset[int] = frozenset().union(*statuses)
+        self.refusals = frozenset(REFUSALS[each] for each in when if isinstance(each, str) and each in REFUSALS)
         self._kinds: frozenset[Kind] = frozenset({Kind.TRY_TIMEOUT})
         if "connect_failed" in when:
             self._kinds |= UNSENT

@@ -53,9 +53,36 @@ def test_a_round_gives_each_exactly_its_weight(weights: list[int], seed: int) ->
 
 
 def test_round_robin_spreads_the_heavy_one_out() -> None:
-    """nginx's example: 5, 1, 1 never gives the heavy one more than needed in a row."""
+    """5, 1, 1 never gives the heavy one more in a row than it must: 3 of 5 with two others between them."""
     pick = round_robin(servers(5, 1, 1), lambda: 0.0)
-    assert [pick().name for _ in range(7)] == ["s0", "s0", "s1", "s0", "s2", "s0", "s0"]
+    assert [pick().name for _ in range(7)] == ["s0", "s1", "s0", "s0", "s0", "s2", "s0"]
+
+
+def test_a_thousand_with_different_weights_take_turns_for_little() -> None:
+    """A round of half a million turns: no turn looks at all of them, and each has its share after one round."""
+    candidates = servers(*range(1, 1001))
+    pick = round_robin(candidates, Random(2).random)
+    counted = shares([pick() for _ in range(500_500)])
+    assert all(abs(counted[each.name] - each.weight) <= 1 for each in candidates)
+
+
+@given(
+    weights=st.lists(st.floats(0.1, 50.0), min_size=1, max_size=12),
+    start=st.floats(0.0, 1.0, exclude_max=True),
+    name=st.sampled_from(sorted(BALANCES)),
+)
+def test_weights_may_be_fractions(name: str, weights: list[float], start: float) -> None:
+    candidates = servers(*[1] * len(weights))
+    dice = Random(int(start * 1000))
+    pick = BALANCES[name](candidates, dice.random, weights)
+    assert {pick().name for _ in range(20)} <= {each.name for each in candidates}
+
+
+@pytest.mark.parametrize("name", sorted(BALANCES))
+def test_given_weights_go_before_those_of_the_candidates(name: str) -> None:
+    pick = BALANCES[name](servers(9, 1), Random(3).random, [0.5, 1.5])
+    counted = shares([pick() for _ in range(4000)])
+    assert 900 < counted["s0"] < 1100
 
 
 def test_round_robin_begins_where_the_dice_say() -> None:

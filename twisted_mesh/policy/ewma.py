@@ -8,9 +8,9 @@ many calls, and one that hangs before it has answered any of them.
 from __future__ import annotations
 
 from math import exp
-from typing import Callable, Sequence
+from typing import Callable, Optional, Sequence
 
-from twisted_mesh.policy.balance import C, Dice
+from twisted_mesh.policy.balance import C, Dice, Weights
 
 # Seconds after which an observation counts for 1/e.
 DECAY = 10.0
@@ -55,7 +55,7 @@ class PeakEwma:
         """Return the average, with silence counted as good news: seconds."""
         return self._value * exp(-max(0.0, now - self._at) / self._decay)
 
-    def cost(self, active: int, weight: int, now: float) -> float:
+    def cost(self, active: int, weight: float, now: float) -> float:
         """Return what one more call would cost, for comparing.
 
         :param active: calls in flight now.
@@ -68,17 +68,22 @@ class PeakEwma:
 
 
 def peak_ewma(
-    candidates: Sequence[C], latencies: Sequence[PeakEwma], dice: Dice, now: Callable[[], float]
+    candidates: Sequence[C],
+    latencies: Sequence[PeakEwma],
+    dice: Dice,
+    now: Callable[[], float],
+    weights: Optional[Weights] = None,
 ) -> Callable[[], C]:
     """Return a function that picks the one that costs less of two that are drawn evenly.
 
-    :param latencies: one for each candidate.
+    :param latencies: one for each candidate, :param weights: the same, where they are not those of the candidates.
     """
     count = len(candidates)
     if count == 1:
         only = candidates[0]
         return lambda: only
     others = count - 1
+    asked = [each.weight for each in candidates] if weights is None else weights
 
     def pick() -> C:
         first = int(dice() * count)
@@ -87,7 +92,7 @@ def peak_ewma(
             second += 1
         one, other = candidates[first], candidates[second]
         at = now()
-        cost = latencies[first].cost(one.active, one.weight, at)
-        return one if cost <= latencies[second].cost(other.active, other.weight, at) else other
+        cost = latencies[first].cost(one.active, asked[first], at)
+        return one if cost <= latencies[second].cost(other.active, asked[second], at) else other
 
     return pick

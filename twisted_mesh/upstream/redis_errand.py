@@ -206,6 +206,9 @@ class Errand:
             self._left = -1
             self.pending.fire(reply)
             return
+        if len(places) == 1 and not asking:
+            self._take([body], endpoint, places)
+            return
         answers = reply.answers[1::2] if asking else reply.answers
         self._take([body[start:end] for _, start, end in answers], endpoint, places)
 

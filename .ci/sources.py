@@ -17,19 +17,12 @@ ELSEWHERE = {
     "upstream/services.py": "tests/upstream/test_discovered.py",
     # Two joined sockets are moved by their relay and by nothing else.
     "net/pair.py": "tests/net/test_relay.py",
-    # A connection is made by its adapter, which is what its tests talk to.
-    "adapters/tcp_connection.py": "tests/adapters/test_tcp.py",
-    # What the store answers, in words and values, and where it keeps it.
-    "bus/store_answers.py": "tests/bus/test_store.py",
-    "bus/store_errors.py": "tests/bus/test_store.py",
     # The filters against overload are tested beside each other, as are a filter and what it does to bodies or calls.
     "filters/adaptive.py": "tests/filters/test_overload.py",
     "filters/admission.py": "tests/filters/test_overload.py",
     "filters/shed.py": "tests/filters/test_overload.py",
     "filters/fault_pace.py": "tests/filters/test_fault.py",
     "shadow_trial.py": "tests/test_shadow.py",
-    # Runs as a process of its own.
-    "__main__.py": "tests/server/test_process.py",
 }
 
 

@@ -136,7 +136,7 @@ def test_four_sidecars_at_twice_the_limit_admit_what_it_says(edges: Any) -> None
 
 
 def test_each_admits_its_share_while_redis_stands_still_or_is_gone(edges: Any, redis_server: Server) -> None:
-    all_of_them = edges(rate=f"{RATE}/s", burst=RATE)
+    all_of_them = edges(rate=f"{RATE}/s", burst=RATE, budget="250ms")
     redis_server.pause()
     # Calls never wait for longer than the budget, also those that found out.
     assert set(all_of_them.load(2 * RATE, 2.0).statuses) == {200, 429}

@@ -50,6 +50,7 @@ class World:
 
     def run(self, method: str = "GET", **more: Any) -> Run:
         self.call = a_call(method)
+        self.call.received = self.env.now()
         for name, value in more.items():
             setattr(self.call, name, value)
         return Run(self.proceed, self.call)
@@ -106,6 +107,19 @@ def test_an_endpoint_is_told_of_the_least() -> None:
     world.run(deadline=100.25)
     world.run()
     assert world.upstream.left == pytest.approx([0.5, 0.25, 0.5])
+
+
+def test_the_time_in_which_the_request_comes_does_not_count() -> None:
+    world = World(attempts=1)
+    run = world.run("PUT", received=0.0)
+    world.advance(5.0)
+    assert run.result is None
+    assert world.upstream.left == [None]
+    world.call.received = world.env.now()
+    world.advance(0.45)
+    assert run.result is None
+    world.advance(0.1)
+    assert run.error.kind is Kind.TRY_TIMEOUT
 
 
 def test_who_goes_away_is_not_taken_for_a_try_that_is_late() -> None:

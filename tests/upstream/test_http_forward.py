@@ -14,7 +14,7 @@ from tests.upstream.server import Ear
 from tests.upstream.server import World as Served
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver, compose
-from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
+from twisted_mesh.errors import FLAGS, Cancelled, Kind, MeshError, Origin
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Proceed
 from twisted_mesh.policy.outcome import outcome
@@ -633,6 +633,17 @@ def test_a_call_whose_caller_waits_no_longer_is_not_sent_and_says_nothing_of_the
     assert (sent.error.kind, sent.error.origin) == (Kind.DEADLINE, Origin.CLIENT)
     assert world.link.take() == b""
     assert (world.endpoint.failures, len(world.pool.idle)) == (0, 1)
+    world.check_over()
+
+
+@pytest.mark.parametrize(("kind", "failures"), [(Kind.TRY_TIMEOUT, 1), (Kind.TIMEOUT, 1), (Kind.DEADLINE, 0)])
+def test_a_try_that_was_cut_counts_with_its_flag(kind: Kind, failures: int) -> None:
+    """And against the endpoint where it was its time that ran out, and not its caller's."""
+    world = Served()
+    sent = world.send()
+    sent.driver.cancel(Cancelled(kind))
+    assert world.endpoint.failures == failures
+    assert world.env.count("upstream_calls_total", "http", "api", "-", FLAGS[kind]) == 1
     world.check_over()
 
 

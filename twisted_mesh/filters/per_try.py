@@ -6,7 +6,7 @@ without the call's being: 1.5 us.  No timer runs for it; one sweep looks at all.
 
 from __future__ import annotations
 
-from typing import Awaitable, Optional
+from typing import Awaitable
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
@@ -16,14 +16,18 @@ from twisted_mesh.sweep import Sweep
 
 
 class PerTry:
-    """Fails a try that has no reply head within `limit` seconds, connecting included: `Kind.TRY_TIMEOUT`."""
+    """Fails a try that has no reply head within `limit` seconds, connecting included: `Kind.TRY_TIMEOUT`.
+
+    The time in which the request is still coming does not count: how long a client takes is for others to watch.
+    """
 
     __slots__ = ("_env", "_limit", "_open", "_sweep")
 
     def __init__(self, limit: float, env: Env) -> None:
         self._limit = limit
         self._env = env
-        self._open: set[Attempt] = set()
+        # When each began.
+        self._open: dict[Attempt, float] = {}
         self._sweep = Sweep(env.clock)
         self._sweep.add(self._look)
 
@@ -34,11 +38,12 @@ class PerTry:
         return self._within(call, proceed)
 
     async def _within(self, call: Call, proceed: Proceed) -> Reply:
-        call.try_ends = self._env.now() + self._limit
+        began = self._env.now()
+        call.try_ends = began + self._limit if call.received else None
         # Set again by whoever connects: it says whether this try did.
         call.connected = 0.0
         attempt = Attempt(call)
-        self._open.add(attempt)
+        self._open[attempt] = began
         self._sweep.wake()
         try:
             return await attempt.run(proceed)
@@ -47,7 +52,7 @@ class PerTry:
                 raise
             raise self._late(call) from cancelled
         finally:
-            self._open.discard(attempt)
+            del self._open[attempt]
             call.try_ends = None
 
     def _late(self, call: Call) -> MeshError:
@@ -61,9 +66,11 @@ class PerTry:
 
     def _look(self) -> bool:
         now = self._env.now()
-        for each in list(self._open):
-            ends: Optional[float] = each.call.try_ends
-            if ends is not None and now >= ends and not each.overdue:
+        for each, began in list(self._open.items()):
+            call = each.call
+            if call.try_ends is None and call.received:
+                call.try_ends = max(began, call.received) + self._limit
+            if call.try_ends is not None and now >= call.try_ends and not each.overdue:
                 each.overdue = True
                 each.driver.cancel(Cancelled(Kind.TRY_TIMEOUT))
         return bool(self._open)

@@ -215,8 +215,8 @@ class Retry(Model):
     )
     per_try_timeout: Optional[Interval] = Field(
         default=None,
-        description="How long one try may take to the head of its reply, connecting included; one that takes longer "
-        "is tried again if it may be sent twice. The route's timeout holds for all tries together.",
+        description="How long one try may take to the head of its reply, connecting included, from when the request is "
+        "there whole; one that takes longer is tried again if it may be sent twice. The timeout holds for all together.",
     )
     hedge: Annotated[Optional[Hedge], Short(_hedge, {"type": "string", "description": "after"})] = Field(
         default=None, description="When another try begins beside one that takes long: DURATION or {after, percentile}."

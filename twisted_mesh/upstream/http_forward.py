@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # What says that an endpoint cannot be connected to.
 UNREACHABLE = (Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT)
+# What a cancellation says whose time ran out before there was a reply.
+_LATE = (Kind.TIMEOUT, Kind.TRY_TIMEOUT)
 PROTOCOL = "http"
 # Seconds between two looks for connections that have been idle for too long.
 _IDLE_LOOK = 1.0
@@ -93,8 +95,7 @@ class HttpForward:
             raise
         except BaseException as error:
             # Nobody waits for this reply any more, so the server need not go on with it.
-            if isinstance(error, Cancelled) and not error.queued:
-                kind, flag = error.kind, FLAGS[error.kind]
+            kind, flag = _given_up(endpoint, error)
             if connection is not None:
                 connection.abort()
             raise
@@ -176,6 +177,14 @@ class HttpForward:
     def stop(self) -> None:
         """Stop looking after idle connections; for a cluster that is given up."""
         self._sweep.stop()
+
+
+def _given_up(endpoint: Endpoint, error: BaseException) -> tuple[Kind, Optional[str]]:
+    """Return what it says of the endpoint that a try was given up, and its flag; count it against the endpoint."""
+    if not isinstance(error, Cancelled) or error.queued:
+        return Kind.INTERNAL, None
+    endpoint.failures += error.kind in _LATE
+    return error.kind, FLAGS[error.kind]
 
 
 def _let_go(endpoint: Endpoint) -> None:

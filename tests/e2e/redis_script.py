@@ -1,0 +1,289 @@
+"""A conversation that has every command with a key in it, so that replies through a sidecar can be held against a server's.
+
+Keys that one command has several of share a tag; in other respects they are such as land on all shards.  What depends
+on chance or on the clock is asked for in a way that has one answer.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+_TEXT = r"""
+SET s hello
+SET s hello XX GET
+GET s
+GET none
+APPEND s " world"
+STRLEN s
+GETRANGE s 0 4
+SUBSTR s -5 -1
+SETRANGE s 6 There
+GETSET s other
+GETDEL s
+SETNX n 5
+SETNX n 6
+INCR n
+INCRBY n 10
+DECR n
+DECRBY n 3
+INCRBYFLOAT n 0.5
+INCR s2
+INCR l
+SETEX e 100 v
+PSETEX e2 100000 v
+GETEX e PERSIST
+TTL e
+PTTL e
+EXPIRE e 5000000
+EXPIREAT e 99999999999
+EXPIRETIME e
+PEXPIRE e 99999999999
+PEXPIREAT e 99999999999999
+PEXPIRETIME e
+PERSIST e
+TYPE e
+DELIFEQ e wrong
+DELIFEQ e v
+MSETNX {m}1 a {m}2 b
+MSETNX {m}1 a {m}3 c
+MSETEX 2 {m}1 x {m}2 y EX 1000
+COPY {m}1 {m}4
+COPY {m}1 {m}4
+RENAME {m}4 {m}5
+RENAMENX {m}5 {m}1
+RENAMENX {m}5 {m}6
+RENAME {m}none {m}7
+LCS {m}1 {m}2 LEN
+MOVE n 0
+DUMP none
+SETBIT b 7 1
+SETBIT b 100 1
+GETBIT b 7
+BITCOUNT b
+BITPOS b 1
+BITFIELD b INCRBY u8 0 10 GET u4 0
+BITFIELD_RO b GET u8 0
+SET {b}1 abc
+SET {b}2 abd
+BITOP AND {b}3 {b}1 {b}2
+GET {b}3
+HSET h f1 v1 f2 v2 f3 3
+HGET h f1
+HMGET h f1 none f2
+HMSET h f4 v4
+HGETALL none
+HEXISTS h f1
+HLEN h
+HSTRLEN h f1
+HINCRBY h f3 4
+HINCRBYFLOAT h f3 0.5
+HSETNX h f1 x
+HDEL h f2 f4
+HKEYS none
+HVALS none
+HSET h1 only 1
+HKEYS h1
+HVALS h1
+HGETALL h1
+HRANDFIELD h1
+HSCAN h1 0
+HEXPIRE h1 1000 FIELDS 1 only
+HPEXPIRE h1 1000000000 FIELDS 1 only
+HEXPIREAT h1 99999999999 FIELDS 1 only
+HPEXPIREAT h1 99999999999999 FIELDS 1 only
+HEXPIRETIME h1 FIELDS 1 only
+HPEXPIRETIME h1 FIELDS 1 only
+HPERSIST h1 FIELDS 1 only
+HTTL h1 FIELDS 1 only
+HPTTL h1 FIELDS 1 none
+HSETEX h1 EX 1000 FIELDS 1 g 2
+HGETEX h1 PERSIST FIELDS 1 g
+HGETDEL h1 FIELDS 1 g
+RPUSH l a b c
+LPUSH l z
+LPUSHX l y
+RPUSHX none y
+LLEN l
+LRANGE l 0 -1
+LINDEX l 1
+LINSERT l BEFORE a 0
+LPOS l a
+LSET l 0 first
+LREM l 1 b
+LTRIM l 0 3
+LPOP l
+RPOP l
+RPUSH {l}1 a b c d e f
+LMOVE {l}1 {l}2 LEFT RIGHT
+RPOPLPUSH {l}1 {l}2
+LMPOP 2 {l}none {l}1 LEFT COUNT 2
+LRANGE {l}2 0 -1
+SADD set one
+SADD set one
+SISMEMBER set one
+SMISMEMBER set one two
+SCARD set
+SMEMBERS set
+SRANDMEMBER set
+SSCAN set 0
+SADD {t}1 a
+SADD {t}2 a b
+SINTER {t}1 {t}2
+SUNION {t}1 {t}1
+SDIFF {t}2 {t}1
+SINTERCARD 2 {t}1 {t}2
+SINTERSTORE {t}3 {t}1 {t}2
+SUNIONSTORE {t}4 {t}1 {t}2
+SDIFFSTORE {t}5 {t}2 {t}1
+SMOVE {t}2 {t}1 b
+SREM {t}1 a none
+SPOP {t}1
+SPOP none
+RPUSH sort 3 1 2
+SORT sort
+SORT sort DESC LIMIT 0 2
+SORT_RO sort
+RPUSH {sort}1 2 1
+SORT {sort}1 STORE {sort}2
+LRANGE {sort}2 0 -1
+ZADD z 1 a 2 b 3 c
+ZADD z GT CH 5 a
+ZINCRBY z 2 b
+ZSCORE z a
+ZMSCORE z a none
+ZCARD z
+ZCOUNT z 4 +inf
+ZRANK z a
+ZREVRANK z a WITHSCORE
+ZRANGE z 0 -1 WITHSCORES
+ZREVRANGE z 0 -1
+ZRANGEBYSCORE z 4 (5
+ZREVRANGEBYSCORE z 5 4 WITHSCORES
+ZADD lex 0 a 0 b 0 c
+ZRANGEBYLEX lex - [b
+ZREVRANGEBYLEX lex + [b
+ZLEXCOUNT lex - +
+ZREMRANGEBYLEX lex [c [c
+ZADD one 1 m
+ZRANDMEMBER one
+ZSCAN one 0
+ZADD {z}1 1 a 2 b
+ZADD {z}2 3 b 4 c
+ZUNION 2 {z}1 {z}2 WITHSCORES
+ZINTER 2 {z}1 {z}2
+ZDIFF 2 {z}1 {z}2 WITHSCORES
+ZINTERCARD 2 {z}1 {z}2
+ZUNIONSTORE {z}3 2 {z}1 {z}2 WEIGHTS 2 1
+ZINTERSTORE {z}4 2 {z}1 {z}2
+ZDIFFSTORE {z}5 2 {z}1 {z}2
+ZRANGESTORE {z}6 {z}3 0 1
+ZMPOP 2 {z}none {z}3 MAX
+ZPOPMIN z
+ZPOPMAX z
+ZREMRANGEBYRANK lex 0 0
+ZREMRANGEBYSCORE lex 0 0
+ZREM {z}1 a none
+XADD x 1-1 f v
+XADD x 1-1 f v
+XADD x 2-1 f w
+XLEN x
+XRANGE x - +
+XREVRANGE x + - COUNT 1
+XREAD COUNT 1 STREAMS x 0
+XREAD STREAMS x 9-9
+XGROUP CREATE x g 0
+XGROUP CREATE x g 0
+XGROUP CREATECONSUMER x g me
+XGROUP SETID x g 0
+XREADGROUP GROUP g me COUNT 2 STREAMS x >
+XPENDING x g
+XACK x g 1-1
+XCLAIM x g you 0 2-1 JUSTID
+XAUTOCLAIM x g me 0 0 JUSTID
+XINFO GROUPS none
+XINFO CONSUMERS none g
+XINFO STREAM none
+XGROUP DELCONSUMER x g me
+XGROUP DESTROY x g
+XDEL x 1-1
+XTRIM x MAXLEN 0
+XSETID x 5-5
+PFADD p a b c
+PFCOUNT p
+PFADD {p}1 a
+PFADD {p}2 b
+PFMERGE {p}3 {p}1 {p}2
+PFCOUNT {p}3 {p}1
+GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania
+GEODIST g Palermo Catania km
+GEOHASH g Palermo
+GEOPOS g Palermo none
+GEORADIUS g 15 37 100 km
+GEORADIUS_RO g 15 37 200 km ASC
+GEORADIUSBYMEMBER g Palermo 200 km ASC
+GEORADIUSBYMEMBER_RO g Palermo 100 km
+GEOSEARCH g FROMLONLAT 15 37 BYRADIUS 200 km ASC
+GEOADD {g}1 13.361389 38.115556 Palermo
+GEOSEARCHSTORE {g}2 {g}1 FROMLONLAT 15 37 BYRADIUS 200 km
+OBJECT ENCODING n
+OBJECT REFCOUNT none
+OBJECT IDLETIME none
+OBJECT FREQ none
+MEMORY USAGE none
+EVAL "return {KEYS[1], ARGV[1]}" 1 k1 a
+EVAL "return redis.call('SET', KEYS[1], ARGV[1])" 1 k2 a
+EVAL "return {1, {2, 'three'}, false}" 0
+EVAL "return redis.error_reply('MY words')" 1 k3
+EVAL "return redis.call('GET', KEYS[1])" 1 l
+EVAL_RO "return redis.call('GET', KEYS[1])" 1 k2
+EVAL "return 1" 2 k1
+SCRIPT LOAD "return KEYS[1]"
+EVALSHA 4a2267357833227dd98abdedb8cf24b15a986445 1 k7
+EVALSHA_RO 4a2267357833227dd98abdedb8cf24b15a986445 1 k9
+EVALSHA 0000000000000000000000000000000000000000 1 k1
+SCRIPT EXISTS 4a2267357833227dd98abdedb8cf24b15a986445 0000000000000000000000000000000000000000
+FUNCTION LOAD "#!lua name=mine\nredis.register_function{function_name='mine', callback=function(keys, args) return keys[1] end, flags={'no-writes'}}"
+FCALL mine 1 k1
+FCALL_RO mine 1 k2
+FCALL nobody 1 k1
+FUNCTION DELETE mine
+FUNCTION DELETE mine
+SPUBLISH channel x
+PUBLISH channel x
+RESTORE r 0 bad
+MSET a1 1 a2 2 a3 3 a4 4
+MGET a1 none a3 a2 h
+EXISTS a1 a2 none a1
+TOUCH a1 none
+DEL a1 none
+UNLINK a2 a3 a4
+DBSIZE
+PUBSUB NUMSUB channel
+PUBSUB NUMPAT
+PUBSUB CHANNELS
+SCRIPT FLUSH
+SLOWLOG RESET
+SLOWLOG GET
+LATENCY LATEST
+LATENCY RESET
+WAIT 0 0
+CONFIG SET slowlog-max-len 128
+CONFIG RESETSTAT
+FLUSHDB
+DBSIZE
+RANDOMKEY
+KEYS *
+FLUSHALL
+GET
+GET a b
+SET a
+SUBSTR s
+NOSUCH a
+HSET h f
+LPUSH l x
+GET l
+INCR l
+"""
+
+SCRIPT = [[word.replace("\\n", "\n") for word in shlex.split(line)] for line in _TEXT.strip().splitlines()]
+"""One command after the other, as words."""

@@ -62,6 +62,7 @@ class Sidecar:
         self.reactor.run()
 
     def begin(self) -> None:
+        from twisted_mesh.bus.access import Access
         from twisted_mesh.bus.client import Redis, Subscriber
         from twisted_mesh.bus.keys import Keys
         from twisted_mesh.bus.registry import ServiceRegistry
@@ -73,7 +74,7 @@ class Sidecar:
             cls(settings, reactor=self.reactor, random=dice, metrics=metrics, now=time.monotonic, mesh=MESH)
             for cls in (Redis, Subscriber)
         ]
-        registry = ServiceRegistry(*links, Keys(MESH), clock=self.reactor, random=dice, wall=time.time, metrics=metrics)
+        registry = ServiceRegistry(Access(*links, Keys(MESH), self.reactor, dice, time.time, metrics))
         self.began = time.monotonic()
         for each in links:
             each.start()

@@ -12,6 +12,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 from tests.servers import Live, Server
 from tests.support import until
 from twisted_mesh.bus import lease_scripts
+from twisted_mesh.bus.access import Access
 from twisted_mesh.bus.instance import Instance, encode
 from twisted_mesh.bus.keys import Keys
 from twisted_mesh.bus.leases import Held
@@ -45,17 +46,18 @@ class Sidecar:
         self.vanished |= view.vanished
 
     def _make(self) -> ServiceRegistry:
-        made = ServiceRegistry(
+        # An hour off: only Redis's clock counts.
+        access = Access(
             self.redis,
             self.subscriber,
             Keys("shop"),
-            clock=self.live.reactor,
-            random=random.Random(1),
-            # An hour off: only Redis's clock counts.
-            wall=lambda: time.time() - 3600,
-            metrics=self.metrics,
+            self.live.reactor,
+            random.Random(1),
+            lambda: time.time() - 3600,
+            self.metrics,
             poll=0.1,
         )
+        made = ServiceRegistry(access)
         made.start()
         return made
 

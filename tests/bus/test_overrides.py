@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from tests.bus.direct import Direct, result_of
 from tests.servers import Server
+from twisted_mesh.bus.access import Access
 from twisted_mesh.bus.keys import Keys
 from twisted_mesh.bus.overrides import Override, Overrides, check
 from twisted_mesh.metrics import Registry
@@ -42,15 +43,7 @@ def overrides(server: Server, clock: Clock) -> Iterator[Overrides]:
         redis("FLUSHALL")
         direct: Any = Direct(redis)
         deaf: Any = Deaf()
-        made = Overrides(
-            direct,
-            deaf,
-            Keys("shop"),
-            clock=clock,
-            random=random.Random(1),
-            wall=lambda: 0.0,
-            metrics=Registry(),
-        )
+        made = Overrides(Access(direct, deaf, Keys("shop"), clock, random.Random(1), lambda: 0.0, Registry()))
         yield made
         made.stop()
 

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 
 from tests.bus.direct import Direct, result_of
 from tests.servers import Conversation, Server
+from twisted_mesh.bus.access import Access
 from twisted_mesh.bus.instance import Instance
 from twisted_mesh.bus.keys import Keys
 from twisted_mesh.bus.leases import Held
@@ -31,15 +32,8 @@ def redis(server: Server) -> Iterator[Conversation]:  # type: ignore[override]
 
 def registry_at(redis: Conversation, subscriber: Any = None, clock: Optional[Clock] = None) -> ServiceRegistry:
     direct: Any = Direct(redis)
-    return ServiceRegistry(
-        direct,
-        subscriber,
-        Keys("shop"),
-        clock=clock or Clock(),
-        random=random.Random(1),
-        wall=lambda: 0.0,
-        metrics=Registry(),
-    )
+    access = Access(direct, subscriber, Keys("shop"), clock or Clock(), random.Random(1), lambda: 0.0, Registry())
+    return ServiceRegistry(access)
 
 
 def web(id: str = "web-1", **fields: Any) -> Instance:

@@ -9,6 +9,7 @@ from typing import Any, Callable, Iterator, Sequence
 import pytest
 
 from tests.servers import Live, Server
+from twisted_mesh.bus.access import Access
 from twisted_mesh.bus.client import Redis, Subscriber
 from twisted_mesh.bus.keys import Keys
 from twisted_mesh.bus.verdicts import Verdicts
@@ -24,18 +25,10 @@ class Sidecar:
         self.redis = redis
         self.heard: Sequence[Opinion] = ()
         self.metrics = Registry()
-        self.verdicts = Verdicts(
-            redis,
-            subscriber,
-            Keys("shop"),
-            f"{name}/1",
-            name,
-            clock=live.reactor,
-            random=random.Random(1),
-            wall=time.time,
-            metrics=self.metrics,
-            poll=0.2,
+        access = Access(
+            redis, subscriber, Keys("shop"), live.reactor, random.Random(1), time.time, self.metrics, poll=0.2
         )
+        self.verdicts = Verdicts(access, f"{name}/1", name)
         self.verdicts.start()
         self.following = self.verdicts.follow("api", self._heard)
 

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from tests.servers import Live, Server
 from tests.support import Mesh, request, until
+from twisted_mesh.bus.access import Access
 from twisted_mesh.bus.client import Redis
 from twisted_mesh.bus.instance import Instance
 from twisted_mesh.bus.keys import Keys
@@ -34,7 +35,8 @@ class Operator:
             reactor, keys = live.reactor, Keys(mesh)
             self.redis = Redis(parse(server.url), reactor=reactor, now=time.monotonic, mesh=mesh, **common)
             self.store = ConfigStore(self.redis, keys, clock=reactor)
-            self.registry = ServiceRegistry(self.redis, None, keys, clock=reactor, wall=time.time, **common)
+            access = Access(self.redis, None, keys, reactor, wall=time.time, **common)
+            self.registry = ServiceRegistry(access)
             self.redis.start()
 
         live.run(begin)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import random as _random
-from typing import TYPE_CHECKING, Callable, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 
-from twisted_mesh.bus.follow import POLL, Follower, Following
-from twisted_mesh.bus.leases import NO_GUARD, Leases, Whole
+from twisted_mesh.bus.access import Access
+from twisted_mesh.bus.follow import Following
+from twisted_mesh.bus.leases import Whole
 from twisted_mesh.bus.view import View
-from twisted_mesh.families import Families
-from twisted_mesh.metrics import Registry
 from twisted_mesh.model.base import either
 from twisted_mesh.model.text import describe
-
-if TYPE_CHECKING:
-    from twisted_mesh.bus.client import Redis, Subscriber
-    from twisted_mesh.bus.keys import Keys
 
 KIND = "override"
 # All overrides of a mesh are one set: they are few, and every sidecar wants them.
@@ -114,43 +108,18 @@ class Overrides:
 
     Methods that ask Redis return Deferreds that fail with `BusError`.  An override ends at its time also while Redis is
     away.
-
-    :param subscriber: None where nobody follows anything, as in a command.
     """
 
-    def __init__(
-        self,
-        redis: Redis,
-        subscriber: Optional[Subscriber],
-        keys: Keys,
-        *,
-        clock: IReactorTime,
-        random: _random.Random,
-        wall: Callable[[], float],
-        metrics: Registry,
-        poll: float = POLL,
-    ) -> None:
-        self._leases = Leases(redis, keys, KIND, NO_GUARD)
-        self._clock = clock
+    def __init__(self, access: Access) -> None:
+        self._leases = access.leases(KIND)
+        self._clock = access.clock
         self._listeners: list[Callable[[], None]] = []
         self._view = OverrideView(ALL)
         # When each ends at the latest, by our own clock.
         self._ends: dict[Override, float] = {}
         self._timer: Optional[IDelayedCall] = None
         self._following: Optional[Following] = None
-        self._follower: Optional[Follower[OverrideView]] = None
-        if subscriber is not None:
-            self._follower = Follower(
-                self._leases,
-                redis,
-                subscriber,
-                lambda name: self._view,
-                clock=clock,
-                random=random,
-                wall=wall,
-                families=Families(metrics),
-                poll=poll,
-            )
+        self._follower = access.follower(self._leases, lambda name: self._view)
 
     def __repr__(self) -> str:
         return f"<Overrides {len(self._view.records)} in force>"

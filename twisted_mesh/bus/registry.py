@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import random as _random
-from typing import TYPE_CHECKING, Callable, Iterable, Mapping, Optional, Sequence
+from typing import Callable, Iterable, Mapping, Optional, Sequence
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
-from twisted_mesh.bus.follow import POLL, Follower, Following
+from twisted_mesh.bus.access import Access
+from twisted_mesh.bus.follow import Following
 from twisted_mesh.bus.instance import STATUSES, Instance, check, check_id, decode, encode
-from twisted_mesh.bus.leases import GUARD, Guard, Held, Leases, Listed, Whole
+from twisted_mesh.bus.leases import GUARD, Guard, Held, Listed, Whole
 from twisted_mesh.bus.view import View
-from twisted_mesh.families import Families
-from twisted_mesh.metrics import Registry
 from twisted_mesh.model.base import check_name, either
 from twisted_mesh.model.text import describe
-
-if TYPE_CHECKING:
-    from twisted_mesh.bus.client import Redis, Subscriber
-    from twisted_mesh.bus.keys import Keys
 
 KIND = "service"
 
@@ -51,39 +44,13 @@ class ServiceRegistry:
     Every method that asks Redis returns a Deferred that fails with `BusError` when it does not answer well, and raises
     ValueError at once for what can never be right.
 
-    :param subscriber: None where nobody follows anything, as in a command.
     :param recall: what to begin with while Redis is away.
     """
 
-    def __init__(
-        self,
-        redis: Redis,
-        subscriber: Optional[Subscriber],
-        keys: Keys,
-        *,
-        clock: IReactorTime,
-        random: _random.Random,
-        wall: Callable[[], float],
-        metrics: Registry,
-        guard: Guard = GUARD,
-        poll: float = POLL,
-        recall: Optional[Recall] = None,
-    ) -> None:
-        self._leases = Leases(redis, keys, KIND, guard)
+    def __init__(self, access: Access, guard: Guard = GUARD, recall: Optional[Recall] = None) -> None:
+        self._leases = access.leases(KIND, guard)
         self._recall = recall
-        self._follower: Optional[Follower[ServiceView]] = None
-        if subscriber is not None:
-            self._follower = Follower(
-                self._leases,
-                redis,
-                subscriber,
-                self._new_view,
-                clock=clock,
-                random=random,
-                wall=wall,
-                families=Families(metrics),
-                poll=poll,
-            )
+        self._follower = access.follower(self._leases, self._new_view)
 
     def __repr__(self) -> str:
         return f"<ServiceRegistry {self._leases.keys.prefix} {self._follower or 'followed by nobody'}>"

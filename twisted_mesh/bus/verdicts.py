@@ -6,26 +6,19 @@ to take it back, also a sidecar that dies does not.
 
 from __future__ import annotations
 
-import random as _random
-from typing import TYPE_CHECKING, Callable, Sequence
+from typing import Callable, Sequence
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_mesh.bus.access import Access
 from twisted_mesh.bus.errors import BusError
-from twisted_mesh.bus.follow import POLL, Follower, Following
-from twisted_mesh.bus.leases import NO_GUARD, Leases
+from twisted_mesh.bus.follow import Following
 from twisted_mesh.bus.view import View
 from twisted_mesh.families import Families
-from twisted_mesh.metrics import Registry
 from twisted_mesh.policy.agreement import Opinion
-
-if TYPE_CHECKING:
-    from twisted_mesh.bus.client import Redis, Subscriber
-    from twisted_mesh.bus.keys import Keys
 
 KIND = "verdict"
 # Seconds: as long as an endpoint can be left out.
@@ -89,42 +82,21 @@ class Verdicts:
     :param who: what tells this sidecar apart from all others, in this life of its process; `node` is its name.
     """
 
-    def __init__(
-        self,
-        redis: Redis,
-        subscriber: Subscriber,
-        keys: Keys,
-        who: str,
-        node: str,
-        *,
-        clock: IReactorTime,
-        random: _random.Random,
-        wall: Callable[[], float],
-        metrics: Registry,
-        poll: float = POLL,
-    ) -> None:
-        families = Families(metrics)
-        self._redis = redis
-        self._leases = Leases(redis, keys, KIND, NO_GUARD)
+    def __init__(self, access: Access, who: str, node: str) -> None:
+        families = Families(access.metrics)
+        self._redis = access.redis
+        self._leases = access.leases(KIND)
         self._who = who
         self._node = node
-        self._clock = clock
-        self._wall = wall
+        self._clock = access.clock
+        self._wall = access.wall
         self._own: dict[tuple[str, str], tuple[Verdict, float]] = {}
         self._running = False
         self._trouble = ""
         self._sent, self._failed = (families.verdicts.labels(each) for each in ("sent", "failed"))
-        self._follower: Follower[VerdictView] = Follower(
-            self._leases,
-            redis,
-            subscriber,
-            VerdictView,
-            clock=clock,
-            random=random,
-            wall=wall,
-            families=families,
-            poll=poll,
-        )
+        follower = access.follower(self._leases, VerdictView)
+        assert follower is not None, "verdicts are to be followed"
+        self._follower = follower
 
     def __repr__(self) -> str:
         return f"<Verdicts {len(self._own)} of our own>"

@@ -83,6 +83,7 @@ def on_reactor(begin: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
 
 
 async def _in_session(reactor: Any, settings: Settings, name: str, work: Work) -> int:
+    from twisted_mesh.bus.access import Access
     from twisted_mesh.bus.client import Redis
     from twisted_mesh.bus.keys import Keys
     from twisted_mesh.bus.overrides import Overrides
@@ -93,8 +94,8 @@ async def _in_session(reactor: Any, settings: Settings, name: str, work: Work) -
     metrics, dice, keys = Registry(), random.Random(), Keys(name)
     redis = Redis(settings, reactor=reactor, random=dice, metrics=metrics, now=reactor.seconds, mesh=name)
     wall = time.time  # noqa: TID251 (an edge: here the time comes in)
-    registry = ServiceRegistry(redis, None, keys, clock=reactor, random=dice, wall=wall, metrics=metrics)
-    overrides = Overrides(redis, None, keys, clock=reactor, random=dice, wall=wall, metrics=metrics)
+    access = Access(redis, None, keys, reactor, dice, wall, metrics)
+    registry, overrides = ServiceRegistry(access), Overrides(access)
     store = ConfigStore(redis, keys, clock=reactor)
     redis.start()
     try:

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_mesh import __version__
+from twisted_mesh.bus.access import Access
 from twisted_mesh.bus.client import Redis, Subscriber
 from twisted_mesh.bus.config_follow import ConfigFollower
 from twisted_mesh.bus.disk import Disk, DiskError, Kept
@@ -90,17 +91,15 @@ class MeshBus:
         common: dict[str, Any] = {"random": env.random, "metrics": env.metrics}
         self.redis = Redis(clients, reactor=self._reactor, now=env.now, mesh=self.mesh, **common)
         self.subscriber = Subscriber(clients, reactor=self._reactor, now=env.now, mesh=self.mesh, **common)
-        common.update(clock=env.clock, wall=env.wall)
-        guard = Guard(config.registry.mass_expiry, config.registry.suspects_for)
-        self.registry = ServiceRegistry(
-            self.redis, self.subscriber, keys, guard=guard, poll=config.registry.poll, recall=self._recall, **common
+        access = Access(
+            self.redis, self.subscriber, keys, env.clock, env.random, env.wall, env.metrics, config.registry.poll
         )
-        self.overrides = Overrides(self.redis, self.subscriber, keys, poll=config.registry.poll, **common)
+        guard = Guard(config.registry.mass_expiry, config.registry.suspects_for)
+        self.registry = ServiceRegistry(access, guard, self._recall)
+        self.overrides = Overrides(access)
         run = f"{self.who.node}/{env.random.getrandbits(64):016x}"
         self.limits = Limits(self.redis, keys, run, clock=env.clock, random=env.random)
-        self.verdicts = Verdicts(
-            self.redis, self.subscriber, keys, run, self.who.node, poll=config.registry.poll, **common
-        )
+        self.verdicts = Verdicts(access, run, self.who.node)
         self.follower = ConfigFollower(
             self.redis,
             self.subscriber,

@@ -9,6 +9,7 @@ import pytest
 
 from tests.upstream.fakes import FakeEnv, a_call
 from tests.upstream.server import Sent, World
+from tests.upstream.test_connections import Pool as Other
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver
 from twisted_mesh.codec.response import ResponseReader
@@ -16,6 +17,7 @@ from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.families import Families
 from twisted_mesh.model import Address, Pool
 from twisted_mesh.park import Parked
+from twisted_mesh.upstream.connections import Connections
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.pool import LOG_EVERY, HttpPool
 
@@ -381,4 +383,63 @@ def test_options_may_change() -> None:
     assert (first.reply.status, world.server.links[0].ended) == (200, "closed")
     world.link.say(OK)
     assert second.reply.status == 200
+    world.check_over()
+
+
+# --- connections of the whole cluster
+
+
+def shared(world: World, limit: int) -> tuple[Connections, Other]:
+    """Have the pool of a world share so many connections with another pool."""
+    connections = Connections(limit)
+    world.pool.configure(world.pool.options, 1.0, connections)
+    return connections, Other(connections)
+
+
+def test_another_pool_gets_what_is_idle_and_gives_it_back() -> None:
+    world = World()
+    world.send()
+    world.link.say(OK)
+    connections, other = shared(world, 1)
+    other.want()
+    world.advance()
+    assert (world.pool.open, other.open, connections.open) == (0, 1, 1)
+    waiting = world.send()
+    assert waiting.waiting
+    other.lost()
+    world.link.say(OK)
+    assert waiting.reply.status == 200
+    world.check_over()
+    assert connections.open == 0
+    # A pool that has ended shares nothing any more.
+    other.want()
+    assert "1 of 1" in repr(connections)
+
+
+def test_a_connection_is_not_kept_while_another_pool_needs_its_place() -> None:
+    world = World()
+    world.send()
+    connections, other = shared(world, 1)
+    other.want()
+    assert len(other.waiting) == 1
+    world.link.say(OK)
+    world.advance()
+    assert (world.pool.open, other.open, connections.open) == (0, 1, 1)
+    other.lost()
+    world.check_over()
+
+
+def test_a_connect_that_fails_gives_its_place_back() -> None:
+    world = World()
+    world.send()
+    world.link.say(OK)
+    connections, other = shared(world, 2)
+    world.server.answer = "refuse"
+    first, second = world.send(), world.send()
+    world.link.say(OK)
+    assert (first.reply.status, second.error.kind) == (200, Kind.CONNECT_FAILED)
+    assert connections.open == 1
+    other.want()
+    assert connections.open == 2
+    other.lost()
     world.check_over()

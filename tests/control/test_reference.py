@@ -41,7 +41,7 @@ def test_links_lead_somewhere() -> None:
         (Config, "listeners", "mapping of [Listener](#listener)"),
         (Listener, "bind", "address or [Bind](#bind), or a list"),
         (Listener, "filters", "list of [filter](#filters)"),
-        (Listener, "protocol", "`http` or `tcp`"),
+        (Listener, "protocol", "`http`, `redis` or `tcp`"),
     ],
 )
 def test_kinds_are_said_as_people_do(model: type[Model], field: str, kind: str) -> None:

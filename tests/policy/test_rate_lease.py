@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from twisted_mesh.policy.gcra import Gcra, Grant
 from twisted_mesh.policy.rate_lease import CALLS, LIFE, Ask, RateLease
@@ -198,3 +200,68 @@ def test_what_is_told_of_the_whole_limit() -> None:
     verdict = one.lease.verdict(True, NOW + 0.3)
     assert verdict.remaining == 25
     assert verdict.reset_after == pytest.approx(0.5)
+
+
+class Mesh:
+    """Sidecars that share a limit; answers come when they are let, or never."""
+
+    def __init__(self, sidecars: int) -> None:
+        self.gcra = Gcra(20, 1.0, 20)
+        self.now, self.arrival, self.spent, self.lost = NOW, 0.0, 0, 0
+        self.leases = [RateLease(self.gcra, NOW) for _ in range(sidecars)]
+        self.open: dict[RateLease, Ask] = {}
+
+    def call(self, at: int) -> None:
+        lease = self.leases[at]
+        lease.demand += 1
+        if lease.tokens:
+            lease.tokens -= 1
+            self.spent += 1
+        elif lease not in self.open and self.now >= lease.pause_until:
+            self.open[lease] = lease.ask(1, 1, 1, len(self.leases), self.now)
+
+    def answer(self, at: int, heard: bool) -> None:
+        lease = self.leases[at]
+        asked = self.open.pop(lease, None)
+        if asked is None:
+            return
+        self.arrival, grant = self.gcra.grant(self.arrival, self.now, *asked)
+        if heard:
+            lease.answered(grant, 1, half, self.now)
+        else:
+            # It was taken at Redis, and nobody here knows.
+            lease.failed(asked)
+            self.lost += grant.granted
+
+    def give_back(self, at: int) -> None:
+        lease = self.leases[at]
+        if lease not in self.open:
+            self.arrival, _ = self.gcra.grant(self.arrival, self.now, 0, 0, -lease.give_back())
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("call"), st.integers(0, 2)),
+    st.tuples(st.just("call"), st.integers(0, 2)),
+    st.tuples(st.just("answer"), st.integers(0, 2)),
+    st.tuples(st.just("lose"), st.integers(0, 2)),
+    st.tuples(st.just("back"), st.integers(0, 2)),
+    st.tuples(st.just("wait"), st.floats(0.001, 0.5)),
+)
+
+
+@given(st.lists(STEPS, max_size=200))
+def test_whatever_happens_no_more_is_spent_than_the_limit_gives(steps: list[tuple[str, float]]) -> None:
+    mesh = Mesh(3)
+    for what, argument in steps:
+        if what == "wait":
+            mesh.now += argument
+        elif what == "call":
+            mesh.call(int(argument))
+        elif what == "back":
+            mesh.give_back(int(argument))
+        else:
+            mesh.answer(int(argument), what == "answer")
+        held = sum(each.tokens for each in mesh.leases)
+        assert all(each.tokens >= 0 and each.debt >= 0 for each in mesh.leases)
+        # What is spent, held or lost was given, and that is the burst and the rate.
+        assert mesh.spent + held + mesh.lost <= 20 + 20 * (mesh.now - NOW) + 1e-6

@@ -29,6 +29,12 @@ class Caller(Protocol):
     @property
     def call_id(self) -> str: ...
 
+    def repeats(self, call: RedisCall) -> bool:
+        """Whether a call that has failed may be sent again, as nothing that it must not follow was sent behind it.
+
+        Who asks does send it again; what comes behind it waits for that.
+        """
+
 
 class RedisCall(Call):
     """One command, or several of one class that came together.

@@ -50,9 +50,11 @@ class RedisConnection:
         "_in_flight",
         "_out",
         "_reader",
+        "_repeating",
         "_still",
         "_stood",
         "_transport",
+        "_unbegun",
         "_upload",
         "active_at",
         "adapter",
@@ -103,6 +105,9 @@ class RedisConnection:
         self._eof = False
         # Commands that wait for their answers.
         self._in_flight = 0
+        # Calls that are tried again; and those behind them, which wait for that.
+        self._repeating = 0
+        self._unbegun: list[Exchange] = []
         # Why it is not read: bits.
         self._still = 0
         # How much of a large reply the client had not taken, and since when that is so.
@@ -188,8 +193,17 @@ class RedisConnection:
 
     def _take(self, found: Sequence[Found], data: bytes) -> None:
         """Make calls of commands: one of neighbours that are alike."""
+        if self.binding is not None:
+            self._one_by_one(found, data)
+            return
         adapter = self.adapter
         self.active_at = adapter.now()
+        room = max(adapter.pipelined - self._in_flight, 1)
+        if len(found) > room:
+            self._take(found[:room], data)
+            if not self._closing:
+                self._defer(found[room:], data)
+            return
         known = adapter.rows.known
         first, code, size = 0, -1, 0
         rows: list[Row] = []
@@ -201,14 +215,6 @@ class RedisConnection:
                 row.calls.value += 1
                 if self.guard is not None and self._refused(row, found[at], data, rows, found[first:at]):
                     rows, code = [], -1
-                    continue
-                if self.binding is not None:
-                    if rows:
-                        self._call(rows, found[first:at], data)
-                        rows, code = [], -1
-                    if not self._bind(row, found[at], data):
-                        self._hold(found[at:], data)
-                        return
                     continue
                 if row.code in BATCHED and (words == row.arity or words >= -row.arity > 0):
                     if row.code != code or len(rows) >= BATCH_COUNT or size + end - start > BATCH_BYTES:
@@ -222,12 +228,10 @@ class RedisConnection:
             if rows:
                 self._call(rows, found[first:at], data)
                 rows, code = [], -1
-            if self.binding is not None or (row is not None and row.may_bind):
-                if not self._bind(row, found[at], data):
-                    self._hold(found[at:], data)
-                    return
-            else:
-                self._single(row, found[at], data)
+            if row is not None and row.may_bind:
+                self._one_by_one(found[at:], data, counted=True)
+                return
+            self._single(row, found[at], data)
             if self._closing:
                 return
         if rows:
@@ -282,7 +286,10 @@ class RedisConnection:
         self.last = row.command.name
         self._in_flight += call.count
         self.queue.append(exchange)
-        exchange.begin()
+        if self._repeating or self._unbegun:
+            self._unbegun.append(exchange)
+        else:
+            exchange.begin()
         return exchange
 
     def _silent(self, call: RedisCall, row: Row) -> Exchange:
@@ -307,7 +314,53 @@ class RedisConnection:
         else:
             self._alone(row, found, data)
 
+    def repeats(self, call: RedisCall) -> bool:
+        """Whether a call may be sent again: reads not behind later writes, writes not behind anything."""
+        for each in reversed(self.queue):
+            if not isinstance(each, Exchange) or each in self._unbegun:
+                continue
+            if each.call is call:
+                if not each.again:
+                    each.again = True
+                    self._repeating += 1
+                return True
+            if call.write or each.call.write:
+                return False
+        return True
+
+    def _begin_rest(self) -> None:
+        """What waited for calls that were tried again goes on."""
+        while self._unbegun and not self._repeating:
+            self._unbegun.pop(0).begin()
+
+    def _defer(self, found: Sequence[Found], data: bytes) -> None:
+        """Have commands wait until there is room for them."""
+        self._backlog.append((found, data))
+        self._stand(_ITS_TURN)
+
     # --- what belongs to a session
+
+    def _one_by_one(self, found: Sequence[Found], data: bytes, counted: bool = False) -> None:
+        """Take commands of which any may belong to a session.
+
+        :param counted: whether the first has been seen before.
+        """
+        rows = self.adapter.rows
+        self.active_at = self.adapter.now()
+        for at, each in enumerate(found):
+            row = rows.find(each[0])
+            if row is not None and row.container and each[1] is not None:
+                row = rows.inner(row, each[1])
+            if not (counted and at == 0):
+                if row is not None:
+                    row.calls.value += 1
+                if self.guard is not None and row is not None and self._refused(row, each, data, [], ()):
+                    continue
+            if not self._bind(row, each, data):
+                self._hold(found[at:], data)
+                return
+            if self._closing:
+                return
 
     def _bind(self, row: Optional[Row], found: Found, data: bytes) -> bool:
         """Take a command of a client that has a session, or begins one; returns False if it has to wait."""
@@ -343,8 +396,11 @@ class RedisConnection:
 
     def _rest(self) -> None:
         """Nothing is in flight: what belongs to the session may have come to its end, and what waited goes on."""
-        if self.binding is not None and self.binding.rest():
-            self.binding = None
+        if self.binding is not None:
+            if self.queue:
+                return
+            if self.binding.rest():
+                self.binding = None
         if not self._backlog or self._closing:
             return
         backlog, self._backlog = self._backlog, []
@@ -443,6 +499,12 @@ class RedisConnection:
     def answered(self, exchange: Exchange) -> None:
         """An exchange has its answer: write what can be written now."""
         queue = self.queue
+        if exchange.again:
+            exchange.again = False
+            self._repeating -= 1
+            if not self._repeating and self._unbegun:
+                # In the next turn: this one is to be written first.
+                self.soon(self._begin_rest)
         if not queue or queue[0] is not exchange or self.gone:
             return
         if len(queue) == 1 and not self._out:
@@ -509,7 +571,9 @@ class RedisConnection:
         """Answers have gone out: read on, or close, as the case may be."""
         if self._still & _ITS_COMMANDS and self._in_flight <= self.adapter.pipelined // 2:
             self.go_on(_ITS_COMMANDS)
-        if not self.queue and self.binding is not None:
+        if (self.binding is not None and not self.queue) or (
+            self._backlog and self._in_flight <= self.adapter.pipelined // 2 and not self._still & _ITS_ANSWERS
+        ):
             self._rest()
         if not self.queue and not self._backlog and (self._closing or self._eof or self.adapter.draining):
             self._closing = True
@@ -539,6 +603,9 @@ class RedisConnection:
         """Close once everything is answered that has come, and what the kernel already holds."""
         if not self.queue and not self._backlog and self._reader.held == 0 and not self._unread():
             self.close()
+        else:
+            # As if it had said that it sends no more.
+            self._eof = True
 
     def _unread(self) -> bool:
         """Whether the kernel holds something of the client's that was not read yet."""
@@ -561,7 +628,8 @@ class RedisConnection:
     def readConnectionLost(self) -> None:
         """The client sends no more; it may still read."""
         self._eof = True
-        if self._upload is not None:
+        if self._upload is not None or (self.binding is not None and self.binding.waits):
+            # Who would wait for an answer would not go: what it takes would be lost.
             self.cut()
         elif not self.queue and not self._backlog:
             self._closing = True
@@ -575,6 +643,7 @@ class RedisConnection:
         self.gone = True
         queue, self.queue = self.queue, deque()
         self._out = []
+        self._unbegun = []
         self._upload = None
         self._backlog = []
         if self.binding is not None:
@@ -633,6 +702,8 @@ class RedisConnection:
             self.go_on(_ITS_ANSWERS)
             if stream is not None:
                 stream.resume()
+            if not self.gone:
+                self._settle()
 
     def value_waits(self, waiting: bool) -> None:
         """The server does not take a large value as fast as it comes, or takes it again."""

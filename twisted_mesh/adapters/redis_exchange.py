@@ -44,7 +44,19 @@ class Exchange(Pending):
     It is what the upstream fires, too: if no filter is in between it is `direct`, and acts without a detour.
     """
 
-    __slots__ = ("answer", "coming", "connection", "count", "direct", "driver", "pending", "row", "rows", "upload")
+    __slots__ = (
+        "again",
+        "answer",
+        "coming",
+        "connection",
+        "count",
+        "direct",
+        "driver",
+        "pending",
+        "row",
+        "rows",
+        "upload",
+    )
 
     def __init__(
         self,
@@ -55,7 +67,7 @@ class Exchange(Pending):
         upload: Optional[ByteStream] = None,
     ) -> None:
         # What Pending has.  Written out: made for every command.
-        self.done = self.sent = self.special = self.void = self.direct = False
+        self.done = self.sent = self.special = self.void = self.direct = self.again = False
         self.resume = self.error = self.value = self.rescue = self.stream = None
         self.answer: Optional[bytes] = None
         self.call = call
@@ -188,6 +200,9 @@ class Exchange(Pending):
 
     def _failed(self, error: Any) -> None:
         call = self.call
+        if isinstance(error, Cancelled) and error.kind is Kind.TIMEOUT and call.timeout is not None:
+            # A filter had to be stepped, and the listener's sweep found that it took too long.
+            error = MeshError(Kind.TIMEOUT, f"no reply within {call.timeout:g} s")
         call.flag(error.kind)
         call.details = call.details or error.detail or error.kind.value
         had, answered = b"", 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Callable
 from twisted_mesh.adapters.redis_auth import NO_HELLO, auth, login
 from twisted_mesh.adapters.redis_clients import CLIENT_ANSWERS, ODD_NAME, fit
 from twisted_mesh.adapters.redis_table import COMMAND_ANSWERS
+from twisted_mesh.adapters.redis_words import wrong_arity
 from twisted_mesh.codec.commands import COMMANDS, Command
 from twisted_mesh.codec.resp import BULK_LIMIT, OK, array, bulk, error, integer, mapping, number_in, simple
 from twisted_mesh.codec.slots import slot
@@ -34,6 +35,8 @@ def answer_locally(client: RedisConnection, command: Command, words: Words) -> b
 
 
 def _ping(client: RedisConnection, words: Words) -> bytes:
+    if len(words) > 2:
+        return wrong_arity("PING")
     return simple(b"PONG") if len(words) < 2 else bulk(words[1])
 
 

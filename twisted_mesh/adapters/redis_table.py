@@ -110,9 +110,8 @@ def _named(name: bytes) -> Optional[Command]:
 def _info(client: RedisConnection, words: Words) -> bytes:
     if len(words) == 2:
         return _all(client, words)
-    none = b"*-1\r\n" if client.resp < 3 else null(3)
     found = map(_named, words[2:])
-    return array(none if each is None else describe(each, client.resp) for each in found)
+    return array(null(client.resp) if each is None else describe(each, client.resp) for each in found)
 
 
 def _docs(client: RedisConnection, words: Words) -> bytes:

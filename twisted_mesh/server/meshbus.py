@@ -32,7 +32,8 @@ from twisted_mesh.families import Families
 from twisted_mesh.policy.selector import Who
 from twisted_mesh.server.embedded import Embedded, EmbeddedError, default_directory
 from twisted_mesh.server.keeper import Keeper, State
-from twisted_mesh.server.registration import Registration, address_towards, app_of, instance_of
+from twisted_mesh.server.own_instance import address_towards, app_of, instance_of
+from twisted_mesh.server.registration import Registration
 
 if TYPE_CHECKING:
     from twisted_mesh import model

@@ -86,40 +86,6 @@ def test_signals_are_ours_once_the_reactor_runs(sidecar: Any, monkeypatch: pytes
     assert set(installed) == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
 
 
-def test_what_a_reload_leaves_behind_goes_when_nobody_waits(sidecar: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[str] = []
-    monkeypatch.setattr(memory, "set_aside", lambda: done.append("again"))
-    monkeypatch.setattr(memory, "settle_idle", lambda: done.append("idle"))
-    sidecar.prepare()
-    sidecar._applied()
-    sidecar._applied()
-    monkeypatch.setattr(type(sidecar.world), "active", 1)
-    sidecar.reactor.advance(service.QUIET)
-    assert done == ["again", "again"]
-    monkeypatch.setattr(type(sidecar.world), "active", 0)
-    sidecar.reactor.pump([service.QUIET] * 3)
-    assert done == ["again", "again", "idle"]
-
-
-def test_what_reloads_leave_behind_does_not_wait_for_ever(sidecar: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sidecar that is never idle must not grow with each change."""
-    done: list[str] = []
-    monkeypatch.setattr(memory, "settle_idle", lambda: done.append("idle"))
-    monkeypatch.setattr(memory, "set_aside", lambda: None)
-    sidecar.prepare()
-    sidecar._applied()
-    calls = sidecar._families.calls.labels("http", "edge", "-", "-", "2xx", "-")
-    for _ in range(5):
-        calls.value += 1
-        sidecar.reactor.advance(service.QUIET)
-    assert done == []
-    calls.value += 1
-    sidecar.world.retired = service.MOST_RETIRED
-    sidecar.reactor.advance(service.QUIET)
-    assert done == ["idle"]
-    assert sidecar.world.retired == 0
-
-
 def test_the_admin_moves_with_the_configuration(sidecar: Any) -> None:
     sidecar.prepare()
     assert sidecar._admin.address == ""

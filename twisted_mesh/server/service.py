@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from twisted_mesh import __version__
@@ -35,17 +34,13 @@ from twisted_mesh.server.ending import ending
 from twisted_mesh.server.leaving import Leaving
 from twisted_mesh.server.redis_process import EmbeddedError
 from twisted_mesh.server.secrets import Secrets
+from twisted_mesh.server.settling import Settling
 from twisted_mesh.server.supervised import Supervised, take_line
 from twisted_mesh.server.watch import Watch, state_of
 
 if TYPE_CHECKING:
     from twisted_mesh import model
     from twisted_mesh.server.options import Options
-
-# Seconds without a call after which nobody is taken to wait; a look for garbage may stop everything for 0.1 s then.
-QUIET = 10.0
-# Clusters that went since the last such look, some 100 MiB at the most; it does not wait for quiet then.
-MOST_RETIRED = 10_000
 
 log = Logger("twisted_mesh.sidecar")
 
@@ -93,8 +88,7 @@ class Sidecar(MultiService):
         self._supervised: Optional[Supervised] = None
         self._admin = Admin(self, self._env, loop_of(reactor))
         self._admin.setServiceParent(self)
-        self._settling: Optional[IDelayedCall] = None
-        self._tally = Tally(self._families)
+        self._settling = Settling(self.world, reactor, Tally(self._families))
         self.registry.on_collect(self._show)
 
     def prepare(self) -> None:
@@ -143,9 +137,7 @@ class Sidecar(MultiService):
         """End; fires when the access logs are written."""
         self.configuring.hold_still()
         self._watch.stop()
-        if self._settling is not None:
-            self._settling.cancel()
-            self._settling = None
+        self._settling.stop()
         self.configuring.waiting.stop()
         self.world.stop()
         self._leaving.stop()
@@ -291,21 +283,7 @@ class Sidecar(MultiService):
     def _applied(self) -> None:
         assert self.world.config is not None
         self._introduce(self.world.config.node)
-        memory.set_aside()
-        if self._settling is None:
-            self._settling = self._reactor.callLater(QUIET, self._settle)
-
-    def _settle(self) -> None:
-        """Look for what the world before left behind, at a moment when nobody waits."""
-        self._settling = None
-        before = self._tally.calls
-        self._tally.look()
-        quiet = not self.world.active and self._tally.calls == before
-        if quiet or self.world.retired >= MOST_RETIRED:
-            self.world.retired = 0
-            memory.settle_idle()
-        else:
-            self._settling = self._reactor.callLater(QUIET, self._settle)
+        self._settling.changed()
 
     def _show(self) -> None:
         self._families.ready.labels().value = int(self.ready()[0])

@@ -98,6 +98,12 @@ def test_what_is_in_flight_and_the_weight_count() -> None:
     assert picks([One("a", active=3, weight=4), One("b", active=1)], [0.1, 0.15])["a"] == 2000
 
 
+def test_weights_that_are_given_go_before_those_of_the_candidates() -> None:
+    known = [PeakEwma(0.0, unknown=0.1), PeakEwma(0.0, unknown=0.1)]
+    pick = peak_ewma([One("a", weight=9), One("b")], known, Random(1).random, lambda: 0.0, [0.5, 1.0])
+    assert {pick().name for _ in range(50)} == {"b"}
+
+
 def test_of_three_the_slowest_is_never_picked_and_the_others_are_shared() -> None:
     counted = picks([One("a"), One("b"), One("c")], [0.1, 0.1, 5.0])
     assert counted["c"] == 0

@@ -150,6 +150,8 @@ class Change:
         world.config = self.config
         world.chains = self._all_chains
         world.version += 1
+        if config is None or config.node.zone != self.config.node.zone:
+            world.moved()
         for name, live in before.items():
             if self._listeners.get(name) is not live:
                 world.leave(live, self.config.drain.limit)

@@ -156,6 +156,7 @@ class World:
             services=env.services,
             overrides=env.overrides,
             verdicts=env.verdicts,
+            zone=self._zone,
         )
 
     def reach(self, cluster: Cluster, protocol: str) -> None:
@@ -181,6 +182,12 @@ class World:
 
     def _zone(self) -> str:
         return "" if self.config is None else self.config.node.zone
+
+    def moved(self) -> None:
+        """The sidecar is in another zone than before, as its configuration says."""
+        for each in self.clusters.values():
+            if each.config.locality is not None:
+                each.refresh(True)
 
     def take_over(self, cluster: Cluster) -> None:
         """A new cluster takes calls from now on."""

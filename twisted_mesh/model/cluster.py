@@ -10,6 +10,7 @@ from typing_extensions import Self
 from twisted_mesh.model.base import ONE_OR_LIST, Model, Name, NotEmpty, Short, one_of
 from twisted_mesh.model.fields import StatusRange
 from twisted_mesh.model.hashing import Hashing
+from twisted_mesh.model.locality import Locality, SlowStart, slowly
 from twisted_mesh.model.redis_servers import RedisServers
 from twisted_mesh.model.resilience import Breaker, Limits, Outlier
 from twisted_mesh.model.scalars import Flag
@@ -137,7 +138,7 @@ class Dns(Model):
 class Cluster(Model):
     """A named set of endpoints that serve the same."""
 
-    later: ClassVar[frozenset[str]] = frozenset(["http", "identity", "locality", "priority", "tls"])
+    later: ClassVar[frozenset[str]] = frozenset(["http", "identity", "priority", "tls"])
 
     endpoints: tuple[Annotated[Endpoint, Short(_endpoint, ADDRESS)], ...] = Field(
         default=(), description="The addresses: host:port, unix:/path, or objects. Either these or a service."
@@ -167,6 +168,16 @@ class Cluster(Model):
         "the one of two that answers faster for what it has in hand; ring_hash and maglev send a key to the same one.",
     )
     hash: Hashing = Field(default=Hashing.model_construct(), description="How ring_hash and maglev hash.")
+    locality: Optional[Locality] = Field(
+        default=None,
+        description="Which zones calls go to, {} with the defaults: the sidecar's own as long as it can take them; any "
+        "zone if not given.",
+    )
+    slow_start: Annotated[Optional[SlowStart], Short(slowly, {"type": "string", "description": "window"})] = Field(
+        default=None,
+        description="Endpoints that are new or back get their share little by little: DURATION or {window, ...}; at "
+        "once if not given.",
+    )
     connect_timeout: Interval = Field(default=1.0, description="How long connecting may take.")
     health_check: Optional[HealthCheck] = Field(default=None, description="Active health checks; none if not given.")
     panic_threshold: float = Field(
@@ -190,6 +201,13 @@ class Cluster(Model):
         default=None, description="How Redis servers belong together; one server, or several alike, if not given."
     )
     require_ready: bool = Field(default=False, description="Whether /ready waits until an endpoint can be used.")
+
+    @model_validator(mode="after")
+    def _for_the_balance(self) -> Self:
+        if self.balance in KEYED and (self.locality is not None or self.slow_start is not None):
+            name = "locality" if self.locality is not None else "slow_start"
+            raise ValueError(f"{name} means nothing for {self.balance}, where the key says which endpoint it is")
+        return self
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

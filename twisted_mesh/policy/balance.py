@@ -129,9 +129,9 @@ def draw_by(weights: Weights, dice: Dice) -> Callable[[], int]:
 
 
 def _turns(candidates: Sequence[C], weights: Weights, start: float) -> Iterator[C]:
-    """Yield for ever: each candidate is due `weight` times in each second of a time of its own, the earliest comes next.
+    """Yield for ever: each candidate is due `weight` times in each second of a virtual time, the earliest comes next.
 
-    In that second the n-th turn of a candidate is at (n + phase) / weight.  Those of the same weight have different
+    In a second the n-th turn of a candidate is at (n + phase) / weight.  Those of the same weight have different
     phases, so that each round takes them one after the other, with the others evenly between them.
 
     :param start: where in the first second to begin, from 0 to 1.

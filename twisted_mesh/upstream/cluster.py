@@ -52,6 +52,7 @@ class Cluster:
         services: Optional[Services] = None,
         overrides: Optional[Overrides] = None,
         verdicts: Optional[Verdicts] = None,
+        zone: Callable[[], str] = lambda: "",
     ) -> None:
         self.name = name
         self.config = config
@@ -68,7 +69,7 @@ class Cluster:
         most_open = None if config.limits is None else config.limits.connections
         self.connections = None if most_open is None else Connections(most_open)
         self.retries = Retries(name, config.limits, env)
-        self.picks = Picks(name, config, env, self._conducts, self.switch, self._nobody)
+        self.picks = Picks(name, config, env, self._conducts, self.switch, self._nobody, zone)
         self._running = False
         self._cells = _Cells(Families(env.metrics), name)
         self._checks: Optional[HealthChecks] = None
@@ -149,6 +150,7 @@ class Cluster:
         What is returned fires when every name was looked up once, well or not, and the service is known.
         """
         self._running = True
+        self.picks.start()
         if self.room is not None and self.config.limits is not None:
             self.room.configure(self.config.limits)
             if self.connections is not None and self.config.limits.connections is not None:
@@ -204,6 +206,7 @@ class Cluster:
             "connections": None if self.connections is None else self.connections.describe(),
             "usable": [each.address for each in self.usable],
             "endpoints": [each.describe() for each in self.endpoints],
+            **self.picks.describe(),
             **self.members.describe(),
         }
 
@@ -241,6 +244,8 @@ class Cluster:
         # An endpoint that is about to end still serves, and is better than none.
         wanted = wanted or [each for each in self.endpoints if each.out == DRAINING]
         well, panicking = usable(wanted, self.config.panic_threshold)
+        if panicking and self.picks.suffices(wanted):
+            well, panicking = usable(wanted, 0.0)
         chosen = self._conducts.admitted(well)
         trials = self._conducts.offered(well)
         rebuild = rebuild or trials != self.picks.trials

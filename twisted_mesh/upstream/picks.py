@@ -10,11 +10,14 @@ from twisted_mesh.interfaces import Env
 from twisted_mesh.model.cluster import KEYED
 from twisted_mesh.policy.balance import BALANCES, pick_random
 from twisted_mesh.policy.ewma import peak_ewma
+from twisted_mesh.policy.locality import Zones, among
+from twisted_mesh.policy.slow_start import SlowStart
 from twisted_mesh.upstream.conducts import Conducts
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.keyed import Keyed
 from twisted_mesh.upstream.maintenance import Switch
 from twisted_mesh.upstream.resting import Resting
+from twisted_mesh.upstream.warming import Warming
 
 if TYPE_CHECKING:
     from twisted_mesh.model import Cluster as ClusterConfig
@@ -27,6 +30,7 @@ class Picks:
     `trials`, the endpoints that are to be found out about.
 
     :param nobody: raises what says why there is no endpoint.
+    :param zone: gives the sidecar's own, "" if it has none.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Picks:
         conducts: Conducts,
         switch: Switch,
         nobody: Callable[[], Endpoint],
+        zone: Callable[[], str],
     ) -> None:
         self.trials: Sequence[Endpoint] = ()
         self._usable: Sequence[Endpoint] = ()
@@ -54,6 +59,15 @@ class Picks:
         self._special = self._keyed is not None
         self._next: Callable[[], Endpoint] = nobody
         self._resting = Resting(env.clock, self._choose)
+        near, slow = config.locality, config.slow_start
+        self._zone = zone
+        self._zones = None if near is None else Zones(near.order, near.weights, near.spare, near.least)
+        # The shares of groups of zones, for people.
+        self._shown: dict[str, float] = {}
+        self._warming: Optional[Warming] = None
+        if slow is not None:
+            rule = SlowStart(slow.window, slow.aggression, slow.least / 100.0)
+            self._warming = Warming(rule, env, self._choose)
         self._panic_picks = Families(env.metrics).panic_picks.labels(name)
 
     def __repr__(self) -> str:
@@ -107,12 +121,25 @@ class Picks:
         """Go on with what the cluster before has made."""
         if self._keyed is not None and old._keyed is not None:
             self._keyed.adopt(old._keyed)
+        if self._warming is not None and old._warming is not None:
+            self._warming.adopt(old._warming)
+
+    def start(self) -> None:
+        """The cluster begins."""
+        if self._warming is not None:
+            self._warming.start()
 
     def stop(self) -> None:
-        """Nobody rests any more, and no table is filled."""
+        """Nobody rests or warms up any more, and no table is filled."""
         self._resting.stop()
         if self._keyed is not None:
             self._keyed.stop()
+        if self._warming is not None:
+            self._warming.stop()
+
+    def describe(self) -> dict[str, object]:
+        """What makes shares other than what weights say."""
+        return {"zones": dict(self._shown), "warming": {} if self._warming is None else self._warming.describe()}
 
     def rest(self, endpoint: Endpoint) -> None:
         """For a moment the others take the calls of this one, if there are any."""
@@ -134,7 +161,15 @@ class Picks:
         self._usable = usable
         self.trials = trials
         self._panicking = panicking
+        if self._warming is not None and not panicking:
+            self._warming.look(endpoints, usable)
         self._choose()
+
+    def suffices(self, wanted: Sequence[Endpoint]) -> bool:
+        """Return whether healthy endpoints of other zones can stand in, so that there is no need for panic."""
+        if self._zones is None:
+            return False
+        return self._zones.enough(self._counts(self._zones, wanted, [each for each in wanted if each.healthy]))
 
     def _choose(self) -> None:
         """Prepare the next picks."""
@@ -142,13 +177,49 @@ class Picks:
         if self._keyed is not None:
             self._keyed.use(self._endpoints, [*chosen, *self.trials])
         self._special = self._keyed is not None or bool(self.trials) or self._switch.on
+        self._shown = {}
         pick = self._spread(chosen) if chosen else self._nobody
         self._next = self._counted(pick) if self._panicking else pick
 
     def _spread(self, endpoints: Sequence[Endpoint]) -> Callable[[], Endpoint]:
+        """Return a function that picks among these by the cluster's balance, and by zones where it asks for that."""
+        if self._zones is None or self._panicking:
+            return self._among(endpoints)
+        own = self._zone()
+        counts = self._counts(self._zones, [each for each in self._endpoints if not each.out] or endpoints, endpoints)
+        shares = self._zones.shares(counts)
+        if shares is None:
+            return self._among(endpoints)
+        self._shown = {self._zones.name(group, own): share for group, share in zip(counts, shares, strict=True)}
+        members: dict[tuple[int, str], list[Endpoint]] = {each: [] for each in counts}
+        for each in endpoints:
+            members[self._zones.group_of(each.zone, own)].append(each)
+        if not any(share and members[group] for group, share in zip(counts, shares, strict=True)):
+            return self._among(endpoints)
+        picks = [self._among(each) if each else self._nobody for each in members.values()]
+        return among(picks, shares, self._env.random.random)
+
+    def _counts(
+        self, zones: Zones, wanted: Sequence[Endpoint], usable: Sequence[Endpoint]
+    ) -> dict[tuple[int, str], tuple[int, int]]:
+        """Return how many endpoints of each group can be used, and how many there are; the nearest group first."""
+        own = self._zone()
+        all_of: dict[tuple[int, str], int] = {}
+        good: dict[tuple[int, str], int] = {}
+        for each in wanted:
+            group = zones.group_of(each.zone, own)
+            all_of[group] = all_of.get(group, 0) + 1
+        for each in usable:
+            group = zones.group_of(each.zone, own)
+            good[group] = good.get(group, 0) + 1
+            all_of.setdefault(group, 1)
+        return {group: (good.get(group, 0), all_of[group]) for group in sorted(all_of)}
+
+    def _among(self, endpoints: Sequence[Endpoint]) -> Callable[[], Endpoint]:
         """Return a function that picks among these by the cluster's balance."""
         dice = self._env.random.random
+        weights = None if self._warming is None or self._panicking else self._warming.weights(endpoints)
         if self._balance == "peak_ewma":
-            return peak_ewma(endpoints, self._conducts.latencies(endpoints), dice, self._env.now)
+            return peak_ewma(endpoints, self._conducts.latencies(endpoints), dice, self._env.now, weights)
         # What has no key goes anywhere.
-        return pick_random(endpoints, dice) if self._keyed else BALANCES[self._balance](endpoints, dice)
+        return pick_random(endpoints, dice) if self._keyed else BALANCES[self._balance](endpoints, dice, weights)

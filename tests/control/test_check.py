@@ -12,7 +12,7 @@ import pytest
 from tests.support import ROOT
 from twisted_mesh.control.judge import Request, Verdict, judge, pack_request
 from twisted_mesh.control.load import Files, load
-from twisted_mesh.control.merge import Offer
+from twisted_mesh.control.offers import Offer
 from twisted_mesh.control.parcels import Unpacking, unframed
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.model import Config

@@ -9,7 +9,7 @@ import pytest
 
 from twisted_mesh.control.judge import FEW, Brief, Request, Verdict, judge, pack_request, result, unpack_request
 from twisted_mesh.control.load import Files
-from twisted_mesh.control.merge import Offer, Refusal
+from twisted_mesh.control.offers import Offer, Refusal
 from twisted_mesh.control.parcels import Unpacking
 from twisted_mesh.errors import ConfigError
 

@@ -7,7 +7,8 @@ from typing import Any, Mapping, Optional
 import pytest
 
 from twisted_mesh.control.load import Files, tree_of
-from twisted_mesh.control.merge import Merged, Offer, merge
+from twisted_mesh.control.merge import Merged, merge
+from twisted_mesh.control.offers import Offer
 from twisted_mesh.errors import ConfigError
 
 BASE = """

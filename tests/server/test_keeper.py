@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted_mesh.bus.disk import Disk, Kept
 from twisted_mesh.bus.instance import Instance, decode
 from twisted_mesh.bus.stored import EMPTY, Stored
-from twisted_mesh.control.merge import Offer
+from twisted_mesh.control.offers import Offer
 from twisted_mesh.server.keeper import DELAY, REST, Keeper, State, kept
 
 

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from twisted_mesh.control.judge import result
 from twisted_mesh.control.load import Files
-from twisted_mesh.control.merge import Offer
+from twisted_mesh.control.offers import Offer
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.model import Config
 from twisted_mesh.server import source as module

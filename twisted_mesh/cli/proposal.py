@@ -14,7 +14,7 @@ from typing import Any, Callable, Collection, Iterator, Mapping, NamedTuple, Opt
 
 from twisted_mesh.bus.resource import Draft, Resource, base_name, check_name
 from twisted_mesh.control.load import Files, checked, read_files, tree_of
-from twisted_mesh.control.merge import SECTIONS
+from twisted_mesh.control.offers import SECTIONS
 from twisted_mesh.control.planted import Planting
 from twisted_mesh.control.references import missing_references
 from twisted_mesh.control.tree import Mark, Table

@@ -7,7 +7,8 @@ import pickle
 from typing import BinaryIO, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from twisted_mesh.control.load import Files, checked, read_files, tree_of
-from twisted_mesh.control.merge import SECTIONS, Offer, Refusal, merge
+from twisted_mesh.control.merge import merge
+from twisted_mesh.control.offers import SECTIONS, Offer, Refusal
 from twisted_mesh.control.parcels import pack, pack_problems
 from twisted_mesh.control.references import missing_references
 from twisted_mesh.control.substitute import Substitution

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted_mesh.bus.disk import Disk, DiskError, Good, Kept
 from twisted_mesh.bus.instance import Instance, encode
 from twisted_mesh.bus.stored import Stored
-from twisted_mesh.control.merge import Offer
+from twisted_mesh.control.offers import Offer
 
 # Seconds from a change to its being written, at least: a burst of changes is written once.
 DELAY = 1.0

@@ -26,7 +26,7 @@ from twisted_mesh.bus.registry import ServiceRegistry
 from twisted_mesh.bus.resource import base_name
 from twisted_mesh.bus.stored import EMPTY, Nack, Stored
 from twisted_mesh.bus.verdicts import Verdicts
-from twisted_mesh.control.merge import Offer, Refusal
+from twisted_mesh.control.offers import Offer, Refusal
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.families import Families
 from twisted_mesh.policy.selector import Who

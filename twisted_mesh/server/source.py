@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterable, Mapping, O
 
 from twisted_mesh.control.judge import Request, Verdict, judge
 from twisted_mesh.control.load import Files, read_files
-from twisted_mesh.control.merge import Offer, Refusal, owner_of
+from twisted_mesh.control.offers import Offer, Refusal, owner_of
 from twisted_mesh.control.parcels import Unpacking
 from twisted_mesh.errors import ConfigError
 from twisted_mesh.server.child import judge_in_child

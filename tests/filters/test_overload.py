@@ -9,7 +9,7 @@ import pytest
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.strain import TICK
-from twisted_mesh.testing import HANG, After, Chain, Env, FakeUpstream, http_call, tcp_call
+from twisted_mesh.testing import HANG, After, Chain, Env, FakeUpstream, Streamed, http_call, tcp_call
 
 REFUSED = "twisted_mesh_filter_overload_calls_total"
 
@@ -234,3 +234,21 @@ def test_a_share_of_the_calls_is_refused() -> None:
 def test_what_is_wrong_is_refused(name: str, settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Env().build(name, **settings)
+
+
+def test_what_goes_on_behind_the_head_is_not_in_flight() -> None:
+    """Streams and connections may last, and others come all the same."""
+    world = World("adaptive", Streamed([b"x", b"y"], every=60.0))
+    outcomes = world.run(10)
+    assert {each.status for each in outcomes} == {200}
+    assert world.counts() == (10, 0)
+
+
+def test_redis_commands_that_wait_pass_it_by() -> None:
+    world, waits = World("adaptive", HANG), []
+    for _ in range(5):
+        call = http_call()
+        call.protocol, call.session = "redis", object()  # type: ignore[attr-defined]
+        waits.append(world.chain.call(call).waiting)
+    assert waits == [True] * 5
+    assert world.counts() == (0, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Awaitable
 
 from twisted.plugin import IPlugin
 from zope.interface import implementer
@@ -25,8 +25,8 @@ class AdaptiveSettings:
     the latencies of late, and its own root is added; it grows only while it is used.  The ideal is measured with
     `least` calls at once, from `samples` calls: at the start, every `every` (up to a share `jitter` later), and when
     the limit has stayed at its least.  What comes meanwhile above `least` is refused, so try `mode: shadow` first.
-    Latency is the time to the head of a reply, for TCP to connected; a call is in flight until its last byte.  A
-    refused HTTP call gets `status`.
+    Latency is the time to the head of a reply, for TCP to connected, and so long a call counts; what follows, and Redis
+    commands that wait or belong to a session, may take as long as they like.  A refused HTTP call gets `status`.
     """
 
     least: int = 3
@@ -82,14 +82,18 @@ class Adaptive:
     def __repr__(self) -> str:
         return f"<Adaptive {self._active} in flight, {self._gradient!r}>"
 
-    async def __call__(self, call: Call, proceed: Proceed) -> Reply:
+    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
+        # How long such a command takes is not the server's doing, and says nothing of it.
+        waits = call.protocol == "redis" and getattr(call, "session", None) is not None
+        return proceed(call) if waits else self._limited(call, proceed)
+
+    async def _limited(self, call: Call, proceed: Proceed) -> Reply:
         gradient = self._gradient
         if self._active >= gradient.limit:
             self._refused.value += call.count
             raise overloaded(f"{self._active} calls in flight, {gradient.limit} may be now", self._status)
         self._admitted.value += call.count
         self._active += 1
-        call.on_complete(self._ended)
         began = self._now()
         gradient.begun(self._active, began)
         try:
@@ -97,6 +101,8 @@ class Adaptive:
         except (MeshError, Cancelled) as error:
             self._failed(error.kind, began)
             raise
+        finally:
+            self._active -= 1
         now = self._now()
         if reply.status < 500:
             gradient.ended(now - began, now)
@@ -113,9 +119,6 @@ class Adaptive:
         elif kind in FAILED:
             self._gradient.failed(now)
         self._show()
-
-    def _ended(self, call: Call) -> None:
-        self._active -= 1
 
     def _show(self) -> None:
         self._limit.value = self._gradient.limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -323,8 +324,29 @@ def test_reads_go_by_policy_and_writes_to_the_primary(replicas: Replicas, name: 
         assert link("ROLE")[0] == b"master" if name == "primary" else True
 
 
+def test_wait_waits_for_what_was_written_over_connections_that_are_shared(replicas: Replicas) -> None:
+    """And nobody else waits with it."""
+    servers = replicas.watched.servers
+    with Conversation(replicas.mesh.ports["primary"]) as link, Conversation(replicas.mesh.ports["primary"]) as other:
+        link("SET", "waited", "1")
+        until(lambda: link("WAIT", 2, 100) == 2, "both replicas have it")
+        servers[1].pause()
+        try:
+            link._client.send(packed("SET", "waited", "2") + packed("WAIT", "2", "5000") + packed("GET", "waited"))
+            assert link.read() == b"OK"
+            assert other("GET", "waited") == b"2"
+            servers[1].resume()
+            assert link.read() == 2
+            assert link.read() == b"2"
+            servers[1].pause()
+            link("SET", "waited", "3")
+            assert link("WAIT", 2, 50) < 2
+        finally:
+            servers[1].resume()
+
+
 def test_a_failover_is_followed(replicas: Replicas) -> None:
-    """The primary hangs, the Sentinels choose another, and after it came back it is a replica of that one."""
+    """The primary dies and the Sentinels choose another; when it is back it is not taken for the primary again."""
     watched, ports = replicas.watched, replicas.mesh.ports
     old = watched.servers[0]
     with Conversation(ports["sentinel"]) as link, Load(ports["sentinel"], 2, 3, Owner) as load:
@@ -338,9 +360,13 @@ def test_a_failover_is_followed(replicas: Replicas) -> None:
     with Conversation(ports["primary"]) as link:
         until(lambda: _works(link), "the new primary by ROLE")
     old.start()
+    # It calls itself a primary until a Sentinel has told it otherwise; the other one has a replica.
+    new = next(each for each in watched.servers if each is not old and each("ROLE")[0] == b"master")
     with Conversation(ports["primary"]) as link:
-        until(lambda: old("ROLE")[0] == b"slave", "the old one is a replica")
-        assert _works(link)
+        for turn in range(15):
+            assert link("SET", "turn", turn) == b"OK"
+            assert new("GET", "turn") == b"%d" % turn
+            time.sleep(0.1)
 
 
 def _works(link: Conversation) -> bool:

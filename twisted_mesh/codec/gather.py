@@ -271,7 +271,7 @@ _MERGES: Final[dict[str, Merge]] = {
     **_named("LATENCY|HISTOGRAM", _histograms),
     **_named("FUNCTION|STATS", _running),
 }
-GATHERED: Final = frozenset(
-    [*_MERGES, "FUNCTION|KILL", "SCRIPT|KILL", "RANDOMKEY", "SLOWLOG|GET", "COMMANDLOG|GET", "SCAN"]
-)
-"""All that is gathered; SCAN goes from one server to the next (`scan_cursor`)."""
+_BY_NAME: Final = ("FUNCTION|KILL", "SCRIPT|KILL", "RANDOMKEY", "SLOWLOG|GET", "COMMANDLOG|GET", "SCAN")
+GATHERED: Final = frozenset([*_MERGES, *_BY_NAME]) - {"WAIT", "WAITAOF"}
+"""All that is gathered, but for what is over connections of the client's own.  SCAN goes from one server to the next
+(`scan_cursor`)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, Hashable, Optional, Sequence
 
+from twisted_mesh.codec.gather import gather
 from twisted_mesh.codec.resp import error, pack
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 CROSSSLOT = error("CROSSSLOT", "Keys in request don't hash to the same slot")
 _ABORTED = error("EXECABORT", "Transaction discarded because of previous errors.")
 _DISCARD = pack([b"DISCARD"])
+# What asks whether replicas have something, and what goes to them without changing anything.
+REPLICATION = ("WAIT", "WAITAOF")
+_MARK = pack([b"PUBLISH", b"mesh:wait", b""])
 _NO_KEY = "'{}' command is not supported before the first command with a key: its server is not known yet"
 _SPREAD = "'{}' command is not supported where keys are on several servers"
 
@@ -36,9 +40,7 @@ class Sessions:
     :param pool: gives the connections of an endpoint that can be lent.
     """
 
-    def __init__(
-        self, cluster: Cluster, topology: Optional[Topology], pool: Callable[[Endpoint], LanePool]
-    ) -> None:
+    def __init__(self, cluster: Cluster, topology: Optional[Topology], pool: Callable[[Endpoint], LanePool]) -> None:
         self._cluster = cluster
         self._topology = topology
         self._pool = pool
@@ -58,6 +60,8 @@ class Sessions:
             return self._monitor(call, session)
         if session.bound or name in ("WATCH", "UNWATCH", "CLIENT|TRACKING"):
             return self._bound(call, session)
+        if name in REPLICATION:
+            return self._replicated(call, session)
         return self._waiting(call, session)
 
     @property
@@ -200,6 +204,24 @@ class Sessions:
         call.timeout = None
         return self._send(call, self._lane(call, session, self._group(call, keys), call))
 
+    def _replicated(self, call: RedisCall, session: Session) -> Pending:
+        """WAIT: until replicas have what the client wrote, which others' connections carried.
+
+        A server counts from the last command of the connection that went to its replicas.  So something goes there
+        first, when all that the client sent before has been answered.
+        """
+        groups: list[Hashable] = [None] if self._topology is None else list(self._topology.groups())
+        if not groups:
+            raise self._unknown()
+        call.timeout = None
+        words = call.words()
+        whole = _Together(call, len(groups), lambda replies: gather(call.command, words, replies, float))
+        for group in groups:
+            lane = self._lane(call, session, group, (call, group))
+            lane.send(None, _MARK)
+            whole.add(self._send(call, lane))
+        return whole.pending
+
     def _monitor(self, call: RedisCall, session: Session) -> Pending:
         if self._spread:
             return answered(call, error("ERR", _SPREAD.format("monitor")))
@@ -254,13 +276,17 @@ class Sessions:
 
 
 class _Together:
-    """One pending for the client, and one for each server that takes part."""
+    """One pending for the client, and one for each server that takes part.
 
-    def __init__(self, call: RedisCall, parts: int) -> None:
+    :param merge: makes one reply of all; the first that is not empty if not given.
+    """
+
+    def __init__(self, call: RedisCall, parts: int, merge: Optional[Callable[[Sequence[bytes]], bytes]] = None) -> None:
         self.pending = Pending(call)
         self._left = parts
         self._error: Optional[MeshError] = None
-        self._text = b""
+        self._texts: list[bytes] = []
+        self._merge = merge
 
     def add(self, part: Pending) -> None:
         part.resume = lambda: self._done(part)
@@ -271,13 +297,14 @@ class _Together:
         if isinstance(failed, MeshError):
             self._error = self._error or MeshError(failed.kind, failed.detail, origin=Origin.UPSTREAM)
         elif isinstance(part.value.body, bytes):
-            self._text = self._text or part.value.body
+            self._texts.append(part.value.body)
         if self._left:
             return
         if self._error is not None:
             self.pending.fail(self._error)
-        else:
-            self.pending.fire(RedisReply(self._text, errors=int(self._text.startswith(b"-"))))
+            return
+        text = next(filter(None, self._texts), b"") if self._merge is None else self._merge(self._texts)
+        self.pending.fire(RedisReply(text, errors=int(text.startswith(b"-"))))
 
 
 __all__ = ["OPENING", "Sessions", "answered"]

@@ -306,6 +306,8 @@ class Chains:
         return Failover([self._clusters[each] for each in names], moved)
 
     def _mirror(self, owner: str, config: model.Mirror, protocol: str) -> Filter:
+        if protocol == "redis":
+            return self._redis_mirror(owner, config)
         asked = config.compare
         return Mirror(
             config.cluster,
@@ -313,11 +315,26 @@ class Chains:
             self._env.named(f"{owner}/mirror"),
             percent=config.percent,
             limit=config.timeout,
-            most=config.max_active,
+            most=config.max_active or 100,
             compare=asked is not None,
             status=asked is not None and asked.status,
             headers=() if asked is None else asked.headers,
             body=asked is not None and asked.body,
+        )
+
+    def _redis_mirror(self, owner: str, config: model.Mirror) -> Filter:
+        from twisted_mesh.codec.command_classes import operations
+        from twisted_mesh.filters.redis_mirror import RedisMirror
+
+        return RedisMirror(
+            config.cluster,
+            self._clusters[config.cluster].forwards["redis"],
+            self._env.named(f"{owner}/mirror"),
+            operations=frozenset(operations(config.command)) if config.command else None,
+            percent=config.percent,
+            limit=config.timeout,
+            most=config.max_active or 10_000,
+            compare=config.compare is not None,
         )
 
     def _redis_retry(self, owner: str, config: model.Retry) -> Sequence[Filter]:

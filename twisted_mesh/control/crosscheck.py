@@ -10,11 +10,11 @@ from twisted_mesh.errors import Problem
 from twisted_mesh.interfaces import IFilterPlugin
 from twisted_mesh.model import AccessLog, Config, FilterUse, Listener, Route
 from twisted_mesh.model.base import Model
-from twisted_mesh.model.route import CONNECTION, REFUSALS, REPLIES
 from twisted_mesh.model.listener import PROTOCOLS
+from twisted_mesh.model.route import CONNECTION, REFUSALS, REPLIES
 
 # What a route can say that means something for calls of HTTP only.
-_HTTP_ONLY = ("rewrite", "mirror", "redirect", "reply", "body_limit", "upgrade", "deadline")
+_HTTP_ONLY = ("rewrite", "redirect", "reply", "body_limit", "upgrade", "deadline")
 # The protocols for which conditions mean something that do not for all.
 _MATCHES = {
     **dict.fromkeys(("host", "path", "method", "header", "query", "cookie"), ("http",)),
@@ -122,6 +122,7 @@ class CrossCheck:
         for index, condition in enumerate(route.retry.when if route.retry is not None else ()):
             if condition not in _RETRIED[protocol] and not (protocol == "http" and isinstance(condition, int)):
                 yield self._say((*keys, "retry", "when", index), f"{condition} {message}")
+        yield from self._mirrors(keys, route, protocol, message)
         if protocol == "http":
             return
         for name in _HTTP_ONLY:
@@ -133,6 +134,19 @@ class CrossCheck:
         for index, target in enumerate(route.to):
             if target.headers.set:
                 yield self._say((*keys, "to", index, "headers"), message)
+
+    def _mirrors(self, keys: Sequence[Key], route: Route, protocol: str, message: str) -> Iterator[Problem]:
+        if protocol == "tcp" and route.mirror:
+            yield self._say((*keys, "mirror"), message)
+            return
+        for index, mirror in enumerate(route.mirror):
+            where = (*keys, "mirror", index)
+            if protocol == "http" and mirror.command:
+                yield self._say((*where, "command"), message)
+            if protocol == "redis" and mirror.compare is not None:
+                for name in ("headers", "status", "body"):
+                    if _is_said(mirror.compare, name):
+                        yield self._say((*where, "compare", name), message)
 
     def _filters(
         self, keys: Sequence[Key], uses: Sequence[FilterUse], protocol: str, used_by: str

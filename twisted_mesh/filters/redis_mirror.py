@@ -1,0 +1,261 @@
+"""Copies of Redis commands for another cluster, whose replies nobody gets; what they differ in is told if asked for.
+
+Made by a route, and no filter of the configuration.  It is how one cluster is exchanged for another: first writes are
+copied, then reads are compared, then the route is changed.
+"""
+
+from __future__ import annotations
+
+from typing import AbstractSet, Any, Awaitable, Optional
+
+from twisted_mesh.call import Call, Completion, Reply
+from twisted_mesh.chain import Done, Driver, clean_context
+from twisted_mesh.codec.commands import find
+from twisted_mesh.codec.resp_reply import Answer
+from twisted_mesh.errors import MeshError
+from twisted_mesh.families import NONE, Families
+from twisted_mesh.interfaces import Env, Proceed
+from twisted_mesh.policy.share import share
+from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.stream import ByteStream
+
+# Seconds between two lines in the log about replies that differ.
+LOG_EVERY = 1.0
+# How much later a read that differs is compared once more: what was written in between has then come everywhere.
+AGAIN_AFTER = 0.1
+# How much of a key and of a reply a line shows.
+_SHOWN = 60
+
+
+class RedisMirror:
+    """Sends copies of a share of the commands to a cluster, right behind the real ones.
+
+    Commands of transactions, subscriptions and the like, and values that are passed on as they come, are not copied.
+
+    :param name: the cluster's, :param forward: the way to it.
+    :param operations: names of commands that are copied; all if None.
+    :param percent: of the calls, :param limit: seconds for the reply to a copy, :param most: copies under way.
+    :param compare: the replies are compared; a read that differs is asked again a little later, as something may have
+        been written in between, and counts if it differs still.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        forward: Proceed,
+        env: Env,
+        *,
+        operations: Optional[AbstractSet[str]] = None,
+        percent: float = 100.0,
+        limit: float = 15.0,
+        most: int = 100,
+        compare: bool = False,
+    ) -> None:
+        self.name = name
+        self._forward = forward
+        self._env = env
+        self._operations = operations
+        self._limit = limit
+        self._most = most
+        self._compare = compare
+        self._belongs = share(percent, env.random.random)
+        self._active = 0
+        families = Families(env.metrics)
+        self._calls, self._compared = families.mirror_calls, families.mirror_compared
+        self._quiet_until = 0.0
+
+    def __repr__(self) -> str:
+        return f"<RedisMirror to {self.name}, {self._active} under way>"
+
+    def __call__(self, call: Any, proceed: Proceed) -> Awaitable[Reply]:
+        if not self._belongs():
+            return proceed(call)
+        copy = self._copy(call)
+        if copy is None:
+            return proceed(call)
+        if self._compare:
+            return self._both(call, copy, proceed)
+        pending = proceed(call)
+        self._send(copy)
+        return pending
+
+    async def _both(self, call: RedisCall, copy: RedisCall, proceed: Proceed) -> Reply:
+        try:
+            reply = await proceed(call)
+        except MeshError:
+            # It may have been carried out all the same.
+            self._send(copy)
+            raise
+        real = reply.body if isinstance(reply, RedisReply) and copy.count == call.count else None
+        self._send(copy, real if isinstance(real, bytes) else None, proceed)
+        return reply
+
+    # --- the copy
+
+    def _copy(self, call: RedisCall) -> Optional[RedisCall]:
+        """Return a copy of what is to be copied; None, counted, where there can be none."""
+        obstacle = self._obstacle(call)
+        if obstacle:
+            self._count(call, obstacle)
+            return None
+        commands, data = call.commands, call.data
+        if self._operations is not None:
+            places = [at for at in range(len(commands)) if call.row(at).name in self._operations]
+            if not places:
+                return None
+            if len(places) < len(commands):
+                return self._like(call, *_narrowed(call, places))
+        start, end = commands[0][3], commands[-1][4]
+        if end - start < len(data):
+            return self._like(call, *_narrowed(call, range(len(commands))))
+        return self._like(call, list(commands), data)
+
+    def _obstacle(self, call: RedisCall) -> str:
+        if call.session is not None:
+            return "skipped_session"
+        if not isinstance(call.body, bytes):
+            return "skipped_body"
+        return "skipped_busy" if self._active >= self._most else ""
+
+    def _like(self, call: RedisCall, commands: list[Any], data: bytes) -> RedisCall:
+        first = find(commands[0][0], commands[0][1]) if len(commands) < len(call.commands) else call.command
+        assert first is not None, "what is unknown never gets into a call"
+        copy = RedisCall(call.listener, first, commands, data, data)
+        copy.key = call.key if len(commands) == len(call.commands) else commands[0][1] or b""
+        copy.write, copy.db, copy.resp, copy.version = call.write, call.db, call.resp, call.version
+        copy.count = len(commands)
+        copy.peer, copy.client, copy.id, copy.identity = call.peer, call.client, call.id, call.identity
+        copy.route = call.route
+        copy.timeout = self._limit
+        return copy
+
+    # --- its way
+
+    def _send(self, copy: RedisCall, real: Optional[bytes] = None, proceed: Optional[Proceed] = None) -> None:
+        copy.started = copy.received = self._env.now()
+        self._active += 1
+
+        def answered(call: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:
+            body = reply.body if isinstance(reply, RedisReply) else None
+            if isinstance(body, bytes):
+                self._ended(copy, "answered")
+                if real is not None:
+                    self._judge(copy, real, body, proceed)
+            elif isinstance(body, ByteStream):
+                body.cancel()
+                self._ended(copy, "cut")
+            else:
+                self._ended(copy, "failed")
+
+        self._run(copy, self._forward, answered)
+
+    def _run(self, call: RedisCall, proceed: Proceed, answered: Done) -> None:
+        """Run a call of the mirror's own; a driver is only made where something really waits."""
+        try:
+            awaitable = proceed(call)
+        except MeshError as error:
+            answered(call, None, error)
+            return
+        if not isinstance(awaitable, Pending):
+            Driver(call, answered, clean_context()).follow(awaitable)
+            return
+        pending = awaitable
+
+        def done() -> None:
+            error, pending.error = pending.error, None
+            answered(call, None if error is not None else pending.value, error)
+
+        if pending.done:
+            done()
+        else:
+            pending.resume = done
+
+    def _ended(self, copy: RedisCall, result: str) -> None:
+        self._active -= 1
+        self._count(copy, result)
+        copy.complete(self._env.now(), self._completion_failed)
+
+    def _count(self, call: Call, result: str) -> None:
+        self._calls.labels(_route(call), self.name, result).value += call.count
+
+    def _completion_failed(self, completion: Completion) -> None:
+        self._env.log.failure("{completion!r} failed at the end of a copy", completion=completion)
+
+    # --- comparing
+
+    def _judge(self, copy: RedisCall, real: bytes, copied: bytes, again: Optional[Proceed]) -> None:
+        """Compare two replies; what is read and differs is read once more, from both."""
+        if real == copied:
+            self._compared.labels(_route(copy), self.name, "same").value += copy.count
+        elif again is not None and copy.command.read_only:
+            self._env.clock.callLater(AGAIN_AFTER, self._ask_again, copy, again)
+        else:
+            self._tell(copy, real, copied)
+
+    def _ask_again(self, copy: RedisCall, proceed: Proceed) -> None:
+        call = self._like(copy, list(copy.commands), copy.data)
+        call.started = call.received = self._env.now()
+
+        def answered(call: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:
+            call.complete(self._env.now(), self._completion_failed)
+            body = reply.body if isinstance(reply, RedisReply) else None
+            if isinstance(body, bytes):
+                self._send(self._like(copy, list(copy.commands), copy.data), body)
+            elif isinstance(body, ByteStream):
+                body.cancel()
+
+        self._run(call, proceed, answered)
+
+    def _tell(self, copy: RedisCall, real: bytes, copied: bytes) -> None:
+        """Count which of the replies differ, and log one now and then."""
+        reals, copies = _replies(real), _replies(copied)
+        pairs = list(zip(reals, copies)) if len(reals) == len(copies) == copy.count else [(real, copied)]
+        different = [at for at, (one, other) in enumerate(pairs) if one != other]
+        compared = _route(copy), self.name
+        self._compared.labels(*compared, "same").value += len(pairs) - len(different)
+        self._compared.labels(*compared, "different").value += len(different)
+        now = self._env.now()
+        if different and now >= self._quiet_until:
+            self._quiet_until = now + LOG_EVERY
+            at = different[0]
+            name, key, *_ = copy.commands[min(at, len(copy.commands) - 1)]
+            self._env.log.warn(
+                "the mirror {mirror} answers {command} {key} in another way: {sizes}",
+                mirror=self.name,
+                command=name.decode("ascii", "replace").upper(),
+                key=_shown(key or b""),
+                # No value goes into a log.
+                sizes=f"{_kind(pairs[at][0])} and {_kind(pairs[at][1])}",
+            )
+
+
+def _narrowed(call: RedisCall, places: Any) -> tuple[list[Any], bytes]:
+    """Return these of a call's commands, and their bytes."""
+    pieces, commands, at = [], [], 0
+    for place in places:
+        name, first, words, start, end = call.commands[place]
+        pieces.append(call.data[start:end])
+        commands.append((name, first, words, at, at + end - start))
+        at += end - start
+    return commands, b"".join(pieces)
+
+
+def _replies(body: bytes) -> list[bytes]:
+    found: list[Answer] = RedisReply(body, 1).answers
+    return [body[start:end] for _, start, end in found]
+
+
+def _kind(reply: bytes) -> str:
+    """Return what may be said of a reply: its type and its size, and errors as they are."""
+    if reply[:1] == b"-":
+        return _shown(reply[1:].rstrip())
+    return f"{len(reply)} bytes of {reply[:1].decode('ascii', 'replace')}"
+
+
+def _shown(text: bytes) -> str:
+    shown = text.decode("utf-8", "backslashreplace")
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+
+
+def _route(call: Call) -> str:
+    return NONE if call.route is None else call.route.name

@@ -273,10 +273,12 @@ class RedisLane:
 
     def fail(self, error: MeshError) -> None:
         """End the connection for this reason."""
-        if not self.lost:
-            if self._transport is not None:
-                self._transport.abortConnection()
-            self._give_up(error)
+        if self.lost:
+            return
+        # Known to be lost before the transport says so.
+        self._give_up(error)
+        if self._transport is not None:
+            self._transport.abortConnection()
 
     def _give_up(self, error: MeshError) -> None:
         self.lost = True

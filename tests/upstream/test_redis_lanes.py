@@ -1,0 +1,108 @@
+"""How many connections clients have for themselves, and when one is used again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.upstream.redis_world import World, body, command
+from twisted_mesh.errors import Kind, MeshError
+
+
+def test_a_clean_one_is_used_again() -> None:
+    world = World()
+    for number in range(3):
+        session = world.session()
+        pending = world.send(session, "BLPOP q 0")
+        world.say(b"*-1\r\n")
+        assert body(pending) == b"*-1\r\n"
+        session.settle()
+        assert len(world.connector.asked) == 1, number
+    assert (world.pool.open, len(world.pool.idle)) == (1, 1)
+
+
+def test_one_of_another_database_or_version_is_not() -> None:
+    world = World()
+    for db, resp in ((0, 2), (1, 2), (0, 3), (1, 2)):
+        session = world.session()
+        call = command("BLPOP q 0", session)
+        call.db, call.resp = db, resp
+        pending = world.sessions(call)
+        if db and world.pool.open < 3:
+            world.say(b"+OK\r\n", which=-1)
+        which = 1 if (db, resp) == (1, 2) else -1
+        world.say(b"*-1\r\n", which)
+        assert body(pending) == b"*-1\r\n"
+        session.settle()
+    assert world.pool.open == 3
+
+
+def test_they_are_bounded() -> None:
+    world = World(max_connections=2)
+    sessions = [world.session() for _ in range(3)]
+    for each in sessions[:2]:
+        world.send(each, "BLPOP q 0")
+    with pytest.raises(MeshError, match="all of 2 connections of clients' own are taken") as caught:
+        world.send(sessions[2], "BLPOP q 0")
+    assert caught.value.kind is Kind.OVERFLOW
+    assert world.env.count("upstream_overflows_total", "redis", "redis") == 1
+    # Who goes away makes room.
+    sessions[0].end()
+    world.send(sessions[2], "BLPOP q 0")
+    assert world.pool.open == 2
+
+
+def test_an_idle_one_makes_room_for_another_kind() -> None:
+    world = World(max_connections=1)
+    session = world.session()
+    world.send(session, "BLPOP q 0")
+    world.say(b"*-1\r\n")
+    session.settle()
+    call = command("BLPOP q 0", world.session())
+    call.resp = 3
+    world.sessions(call)
+    assert (world.pool.open, len(world.pool.idle)) == (1, 0)
+
+
+def test_idle_ones_are_closed_in_time_and_at_a_drain() -> None:
+    world = World(idle_timeout="10s")
+    session = world.session()
+    world.send(session, "BLPOP q 0")
+    world.say(b"*-1\r\n")
+    session.settle()
+    world.env.clock.pump([1.0] * 9)
+    assert world.pool.open == 1
+    world.env.clock.pump([1.0] * 3)
+    assert world.pool.open == 0
+    busy = world.session()
+    world.send(busy, "BLPOP q 0")
+    world.pool.drain()
+    assert world.pool.open == 1
+    world.say(b"*-1\r\n")
+    busy.settle()
+    assert world.pool.open == 0
+
+
+def test_a_server_that_does_not_answer_within_the_time_of_a_command() -> None:
+    world = World()
+    session = world.session()
+    session.watching = True
+    call = command("GET a", session)
+    call.timeout = 2.0
+    pending = world.sessions(call)
+    world.env.clock.pump([0.5] * 6)
+    with pytest.raises(MeshError, match="no reply within 2 s"):
+        body(pending)
+    # One that waits for something has all the time it wants.
+    waiting = world.send(world.session(), "BLPOP q 0")
+    world.env.clock.pump([1.0] * 100)
+    assert body(waiting) is None
+
+
+def test_a_connect_that_is_refused() -> None:
+    world = World()
+    world.connector.answer["10.0.0.1:6379"] = "refuse"
+    pending = world.send(world.session(), "BLPOP q 0")
+    with pytest.raises(MeshError, match="connection refused"):
+        body(pending)
+    assert (world.pool.open, world.endpoint.active) == (0, 0)
+    assert world.env.count("upstream_connect_failures_total", "redis", "redis") == 1

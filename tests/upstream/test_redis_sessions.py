@@ -1,0 +1,95 @@
+"""Which connection the commands of a session go over, on one server."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.upstream.redis_world import World, body
+from twisted_mesh.errors import Kind, MeshError
+
+
+def test_a_transaction_begins_with_its_first_command() -> None:
+    world = World()
+    session = world.session()
+    session.multi = True
+    queued = world.send(session, "SET a 1")
+    assert world.heard() == "MULTI SET a 1"
+    world.say(b"+OK\r\n+QUEUED\r\n")
+    assert body(queued) == b"+QUEUED\r\n"
+    assert not session.main.clean  # type: ignore[union-attr]
+    done = world.send(session, "EXEC")
+    world.say(b"*1\r\n+OK\r\n")
+    assert body(done) == b"*1\r\n+OK\r\n"
+    assert not session.multi
+    lane = session.main
+    session.settle()
+    assert session.at_rest
+    assert world.pool.idle == [lane]
+
+
+def test_what_was_watched_is_executed_even_with_nothing_in_it() -> None:
+    world = World()
+    session = world.session()
+    session.watching = True
+    world.send(session, "WATCH a")
+    world.say(b"+OK\r\n")
+    session.multi = True
+    done = world.send(session, "EXEC")
+    assert world.heard() == "WATCH a MULTI EXEC"
+    world.say(b"+OK\r\n*-1\r\n")
+    assert body(done) == b"*-1\r\n"
+
+
+def test_what_is_spoilt_is_discarded() -> None:
+    world = World()
+    session = world.session()
+    session.multi = True
+    world.send(session, "SET a 1")
+    session.spoilt = "refused"
+    done = world.send(session, "EXEC")
+    assert body(done).startswith(b"-EXECABORT")
+    assert world.heard() == "MULTI SET a 1 DISCARD"
+    world.say(b"+OK\r\n+QUEUED\r\n+OK\r\n")
+    session.settle()
+    assert len(world.pool.idle) == 1
+
+
+def test_a_lost_connection_spoils_what_was_held_there_and_nothing_else() -> None:
+    world = World()
+    session, waiting = world.session(), world.session()
+    session.multi = True
+    queued = world.send(session, "SET a 1")
+    blocked = world.send(waiting, "BLPOP q 0")
+    for each in list(world.connector.protocols):
+        each.fail(MeshError(Kind.RESET, "gone"))
+    for pending in (queued, blocked):
+        with pytest.raises(MeshError, match="gone"):
+            body(pending)
+    assert session.spoilt == "gone"
+    assert not waiting.spoilt
+    assert body(world.send(session, "EXEC")).startswith(b"-EXECABORT")
+    # Who only waited can wait again.
+    world.send(waiting, "BLPOP q 0")
+    assert world.pool.open == 1
+    assert world.lost == []
+
+
+def test_a_listener_whose_connection_is_lost_is_told() -> None:
+    world = World()
+    session = world.session()
+    world.send(session, "SUBSCRIBE a")
+    world.say(b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n")
+    world.connector.protocols[-1].fail(MeshError(Kind.RESET, "gone"))
+    assert world.lost == ["gone"]
+
+
+def test_what_a_client_has_left_behind_is_closed() -> None:
+    world = World()
+    session = world.session()
+    session.multi = True
+    world.send(session, "SET a 1")
+    world.say(b"+OK\r\n+QUEUED\r\n")
+    # A filter refused EXEC: the server never heard of the end.
+    session.multi = False
+    session.settle()
+    assert world.pool.open == 0

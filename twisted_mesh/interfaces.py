@@ -6,7 +6,19 @@ Everything here is an interface or a plain value.  `Filter` and `IFilterPlugin` 
 from __future__ import annotations
 
 import random as _random
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterable, Mapping, Optional, Protocol, Sequence
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Awaitable,
+    Callable,
+    Iterable,
+    Literal,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+)
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -21,7 +33,18 @@ if TYPE_CHECKING:
     from twisted_mesh.policy.gcra import Gcra, Grant
     from twisted_mesh.policy.rate_lease import Ask
 
-__all__ = ["Call", "Env", "Filter", "IFilterPlugin", "IPlugin", "Proceed", "Reply", "SharedLimitLike"]
+__all__ = [
+    "Call",
+    "Env",
+    "Explaining",
+    "Explanation",
+    "Filter",
+    "IFilterPlugin",
+    "IPlugin",
+    "Proceed",
+    "Reply",
+    "SharedLimitLike",
+]
 
 Proceed = Callable[[Call], Awaitable[Reply]]
 
@@ -39,9 +62,33 @@ class Filter(Protocol):
 
     A filter that has something to end, such as a timer, has a method ``retire()``: it is called when the configuration
     has the filter no more.  Calls that began before may still run through it.
+
+    One that decides something should be `Explaining` as well.
     """
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]: ...
+
+
+class Explanation(NamedTuple):
+    """What a filter would do to a call, and why, in words for people.
+
+    `pass`: let it through as it is; `change` it or its reply; `reply` to it itself; `refuse` it; `wait`: hold it up;
+    `maybe`: the dice decide among these, and `why` says with what odds; `unknown`: it cannot say beforehand.
+    """
+
+    verdict: Literal["pass", "change", "reply", "refuse", "wait", "maybe", "unknown"]
+    why: str = ""
+
+
+class Explaining(Protocol):
+    """A filter that says what it would do, for ``meshctl explain``."""
+
+    def explain(self, call: Call) -> Explanation:
+        """Say what would become of `call`, which is imaginary, if it came now.
+
+        Nothing may be counted, used up, drawn, kept, sent or waited for.  It may change the call as `__call__` would,
+        so that what is further in is asked about the call that it would see.
+        """
 
 
 class Observer:

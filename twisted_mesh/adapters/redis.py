@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 from twisted_mesh.adapters.blame import filter_stuck
+from twisted_mesh.adapters.redis_answering import Answering
 from twisted_mesh.adapters.redis_auth import hand_over
 from twisted_mesh.adapters.redis_connection import RedisConnection
 from twisted_mesh.adapters.redis_rows import Rows
@@ -67,7 +68,7 @@ class RedisAdapter:
         self.ids = f"{env.random.getrandbits(48):012x}-"
         self._made = 0
         # Those that have a large value on its way.
-        self.moving: set[RedisConnection] = set()
+        self.moving: set[Answering] = set()
         self._watch = Sweep(env.clock, _LOOK)
         self._watch.add(self._look)
         self.configure(options)
@@ -146,7 +147,7 @@ class RedisAdapter:
             self.moving.discard(connection)
             self.cells.connections_active.value -= 1
 
-    def moves(self, connection: RedisConnection) -> None:
+    def moves(self, connection: Answering) -> None:
         """A large value of a client's is on its way."""
         self.moving.add(connection)
         self._watch.wake()
@@ -162,21 +163,21 @@ class RedisAdapter:
             each.expire()
         return bool(self.open)
 
-    def wrong(self, connection: RedisConnection, text: str) -> None:
+    def wrong(self, connection: Answering, text: str) -> None:
         """Count and log what is no command."""
         self._wrong.value += 1
         self._seen(connection, "", Kind.BAD_REQUEST, text)
 
-    def session_lost(self, connection: RedisConnection, why: str) -> None:
+    def session_lost(self, connection: Answering, why: str) -> None:
         """Count and log that what a client had at a server is gone."""
         self._seen(connection, "", Kind.CLOSED, why)
 
-    def denied(self, connection: RedisConnection, operation: str, answer: bytes) -> None:
+    def denied(self, connection: Answering, operation: str, answer: bytes) -> None:
         """Count and log a command that a client may not send, or a login that was wrong."""
         kind = Kind.DENIED if answer.startswith(b"-NOPERM") else Kind.UNAUTHENTICATED
         self._seen(connection, operation, kind, answer[1:-2].decode("utf-8", "replace"))
 
-    def _seen(self, connection: RedisConnection, operation: str, kind: Kind, text: str) -> None:
+    def _seen(self, connection: Answering, operation: str, kind: Kind, text: str) -> None:
         """Have those that only observe see a call that is none."""
         call = Call("redis", self.name, operation, Headers())
         call.started = self.now()

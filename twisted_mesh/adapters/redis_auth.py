@@ -15,7 +15,7 @@ from twisted_mesh.codec.resp_request import Found, arguments
 from twisted_mesh.policy.acl import DEFAULT, NO_KEY, NO_PASSWORD, WRONG, User, Users
 
 if TYPE_CHECKING:
-    from twisted_mesh.adapters.redis_connection import RedisConnection
+    from twisted_mesh.adapters.redis_answering import Answering
 
 # What anybody may send.
 _FREE = frozenset(["AUTH", "HELLO", "QUIT", "RESET"])
@@ -98,7 +98,7 @@ class Guard:
         return _line(refused) if refused else None
 
 
-def auth(client: RedisConnection, words: list[bytes]) -> bytes:
+def auth(client: Answering, words: list[bytes]) -> bytes:
     """Return the reply to AUTH.  Where there are no users any name but the default one is wrong, as with a server."""
     if len(words) > 3:
         return error("ERR", "syntax error")
@@ -108,7 +108,7 @@ def auth(client: RedisConnection, words: list[bytes]) -> bytes:
     return login(client, name, password) or OK
 
 
-def login(client: RedisConnection, name: bytes, password: bytes) -> Optional[bytes]:
+def login(client: Answering, name: bytes, password: bytes) -> Optional[bytes]:
     """Log a client in; returns the error if that is refused, and has it logged."""
     if client.guard is None:
         return None if name == DEFAULT.encode() else _WRONG
@@ -123,7 +123,7 @@ def guard_for(users: Users) -> Optional[Guard]:
     return Guard(users) if users.needed else None
 
 
-def hand_over(client: RedisConnection, users: Users) -> None:
+def hand_over(client: Answering, users: Users) -> None:
     """Have an open connection go by other users; one whose user is gone is closed, as a server does it."""
     if not users.needed:
         client.guard = None

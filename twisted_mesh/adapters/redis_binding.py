@@ -16,7 +16,7 @@ from twisted_mesh.codec.resp_request import Found
 from twisted_mesh.redis_session import CLOSING, SORTS, Session
 
 if TYPE_CHECKING:
-    from twisted_mesh.adapters.redis_connection import RedisConnection
+    from twisted_mesh.adapters.redis_commands import Commands
 
 Words = list[bytes]
 # What goes to the server within a transaction although the mesh answers it elsewhere.
@@ -47,7 +47,7 @@ class Binding:
 
     __slots__ = ("_client", "_ending", "_now", "barrier", "session", "waits")
 
-    def __init__(self, client: RedisConnection) -> None:
+    def __init__(self, client: Commands) -> None:
         self._client = client
         # The command that is being dealt with.
         self._now: tuple[Found, bytes] = ((b"", None, 0, 0, 0), b"")

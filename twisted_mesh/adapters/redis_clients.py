@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Iterable, Optional
+from typing import TYPE_CHECKING, Callable, Iterable, Optional, Sequence
 
 from twisted_mesh.codec.resp import OK, array, bulk, error, integer, mapping, null, number_in
 
 if TYPE_CHECKING:
-    from twisted_mesh.adapters.redis_connection import RedisConnection
+    from twisted_mesh.adapters.redis_answering import Answering
 
 Words = list[bytes]
-Test = Callable[["RedisConnection"], bool]
+Test = Callable[["Answering"], bool]
 
 ODD_NAME = error("ERR", "Client names cannot contain spaces, newlines or special characters.")
 _SYNTAX = error("ERR", "syntax error")
@@ -26,7 +26,7 @@ def fit(name: bytes) -> bool:
     return all(33 <= each <= 126 for each in name)
 
 
-def describe(client: RedisConnection) -> bytes:
+def describe(client: Answering) -> bytes:
     """Return the line of a client in CLIENT LIST."""
     now = client.adapter.now()
     fields = {
@@ -52,22 +52,22 @@ def describe(client: RedisConnection) -> bytes:
     return " ".join(f"{name}={value}" for name, value in fields.items()).encode() + b"\n"
 
 
-def _id(client: RedisConnection, words: Words) -> bytes:
+def _id(client: Answering, words: Words) -> bytes:
     return integer(client.id)
 
 
-def _getname(client: RedisConnection, words: Words) -> bytes:
+def _getname(client: Answering, words: Words) -> bytes:
     return bulk(client.name) if client.name else null(client.resp)
 
 
-def _setname(client: RedisConnection, words: Words) -> bytes:
+def _setname(client: Answering, words: Words) -> bytes:
     if not fit(words[2]):
         return ODD_NAME
     client.name = words[2]
     return OK
 
 
-def _setinfo(client: RedisConnection, words: Words) -> bytes:
+def _setinfo(client: Answering, words: Words) -> bytes:
     name, value = words[2].lower(), words[3]
     if name not in _FACTS:
         return error("ERR", f"Unrecognized option '{words[2].decode('utf-8', 'surrogateescape')}'")
@@ -77,20 +77,20 @@ def _setinfo(client: RedisConnection, words: Words) -> bytes:
     return OK
 
 
-def _on_or_off(client: RedisConnection, words: Words) -> bytes:
+def _on_or_off(client: Answering, words: Words) -> bytes:
     return OK if words[2].upper() in (b"ON", b"OFF") else _SYNTAX
 
 
-def _ok(client: RedisConnection, words: Words) -> bytes:
+def _ok(client: Answering, words: Words) -> bytes:
     return OK
 
 
-def _info(client: RedisConnection, words: Words) -> bytes:
+def _info(client: Answering, words: Words) -> bytes:
     return bulk(describe(client))
 
 
-def _list(client: RedisConnection, words: Words) -> bytes:
-    everyone: Iterable[RedisConnection] = client.adapter.open
+def _list(client: Answering, words: Words) -> bytes:
+    everyone: Iterable[Answering] = client.adapter.open
     if len(words) == 4 and words[2].upper() == b"TYPE":
         if words[3].lower() not in _TYPES:
             return error("ERR", f"Unknown client type '{words[3].decode('utf-8', 'surrogateescape')}'")
@@ -105,7 +105,7 @@ def _list(client: RedisConnection, words: Words) -> bytes:
     return bulk(b"".join([describe(each) for each in everyone]))
 
 
-def _kill(client: RedisConnection, words: Words) -> bytes:
+def _kill(client: Answering, words: Words) -> bytes:
     if len(words) == 3:
         address = words[2].decode("utf-8", "replace")
         found = [each for each in client.adapter.open if each.peer == address]
@@ -152,13 +152,13 @@ def _test(option: bytes, value: bytes) -> Optional[Test]:
     return None
 
 
-def _end(client: RedisConnection, found: list[RedisConnection]) -> None:
+def _end(client: Answering, found: Sequence[Answering]) -> None:
     for each in found:
         # Who ends itself still gets its answer.
         each.close() if each is client else each.cut()
 
 
-def _unblock(client: RedisConnection, words: Words) -> bytes:
+def _unblock(client: Answering, words: Words) -> bytes:
     if len(words) > 3 and words[3].upper() not in (b"TIMEOUT", b"ERROR"):
         return error("ERR", "CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     number = number_in(words[2], -(2**31), 2**31 - 1)
@@ -167,11 +167,11 @@ def _unblock(client: RedisConnection, words: Words) -> bytes:
     return integer(0)
 
 
-def _getredir(client: RedisConnection, words: Words) -> bytes:
+def _getredir(client: Answering, words: Words) -> bytes:
     return integer(-1)
 
 
-def _trackinginfo(client: RedisConnection, words: Words) -> bytes:
+def _trackinginfo(client: Answering, words: Words) -> bytes:
     facts = [(bulk(b"flags"), array([bulk(b"off")])), (bulk(b"redirect"), integer(-1)), (bulk(b"prefixes"), array([]))]
     return mapping(facts, client.resp)
 

@@ -17,7 +17,7 @@ from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream, Trailers
 
 if TYPE_CHECKING:
-    from twisted_mesh.adapters.redis_connection import RedisConnection
+    from twisted_mesh.adapters.redis_answering import Answering
 
 
 class Ready:
@@ -60,7 +60,7 @@ class Exchange(Pending):
 
     def __init__(
         self,
-        connection: RedisConnection,
+        connection: Answering,
         call: RedisCall,
         row: Row,
         rows: Optional[Sequence[Row]],

@@ -18,10 +18,10 @@ from twisted_mesh.codec.resp import BULK_LIMIT, OK, array, bulk, error, integer,
 from twisted_mesh.codec.slots import slot
 
 if TYPE_CHECKING:
-    from twisted_mesh.adapters.redis_connection import RedisConnection
+    from twisted_mesh.adapters.redis_answering import Answering
 
 Words = list[bytes]
-Answer = Callable[["RedisConnection", Words], bytes]
+Answer = Callable[["Answering", Words], bytes]
 
 # The version that clients are told; they look at it to know what they may send.
 SERVER_VERSION = "7.4.0"
@@ -29,37 +29,37 @@ _NOT_A_NUMBER = error("ERR", "value is not an integer or out of range")
 _GENPASS_BITS = 4096
 
 
-def answer_locally(client: RedisConnection, command: Command, words: Words) -> bytes:
+def answer_locally(client: Answering, command: Command, words: Words) -> bytes:
     """Return the reply to a command of `Kind.LOCAL`, and do what it says."""
     return ANSWERS[command.name](client, words)
 
 
-def _ping(client: RedisConnection, words: Words) -> bytes:
+def _ping(client: Answering, words: Words) -> bytes:
     if len(words) > 2:
         return wrong_arity("PING")
     return simple(b"PONG") if len(words) < 2 else bulk(words[1])
 
 
-def _echo(client: RedisConnection, words: Words) -> bytes:
+def _echo(client: Answering, words: Words) -> bytes:
     return bulk(words[1])
 
 
-def _time(client: RedisConnection, words: Words) -> bytes:
+def _time(client: Answering, words: Words) -> bytes:
     seconds, rest = divmod(int(client.adapter.env.wall() * 1_000_000), 1_000_000)
     return array([bulk(b"%d" % seconds), bulk(b"%d" % rest)])
 
 
-def _quit(client: RedisConnection, words: Words) -> bytes:
+def _quit(client: Answering, words: Words) -> bytes:
     client.close()
     return OK
 
 
-def _reset(client: RedisConnection, words: Words) -> bytes:
+def _reset(client: Answering, words: Words) -> bytes:
     client.reset()
     return simple(b"RESET")
 
 
-def _select(client: RedisConnection, words: Words) -> bytes:
+def _select(client: Answering, words: Words) -> bytes:
     number = number_in(words[1], -(2**31), 2**31 - 1)
     if number is None:
         return _NOT_A_NUMBER
@@ -69,11 +69,11 @@ def _select(client: RedisConnection, words: Words) -> bytes:
     return OK
 
 
-def _auth(client: RedisConnection, words: Words) -> bytes:
+def _auth(client: Answering, words: Words) -> bytes:
     return auth(client, words)
 
 
-def _hello(client: RedisConnection, words: Words) -> bytes:
+def _hello(client: Answering, words: Words) -> bytes:
     version, name = client.resp, None
     if len(words) > 1:
         number = number_in(words[1], -(2**31), 2**31 - 1)
@@ -106,7 +106,7 @@ def _hello(client: RedisConnection, words: Words) -> bytes:
     return _introduction(client)
 
 
-def _introduction(client: RedisConnection) -> bytes:
+def _introduction(client: Answering) -> bytes:
     facts = [
         (b"server", bulk(b"redis")),
         (b"version", bulk(SERVER_VERSION.encode())),
@@ -119,7 +119,7 @@ def _introduction(client: RedisConnection) -> bytes:
     return mapping([(bulk(key), value) for key, value in facts], client.resp)
 
 
-def _config_get(client: RedisConnection, words: Words) -> bytes:
+def _config_get(client: Answering, words: Words) -> bytes:
     """What clients ask at start; it is the connection's, not that of the servers behind."""
     known = {
         "appendonly": "no",
@@ -133,11 +133,11 @@ def _config_get(client: RedisConnection, words: Words) -> bytes:
     return mapping([(bulk(name.encode()), bulk(known[name].encode())) for name in found], client.resp)
 
 
-def _whoami(client: RedisConnection, words: Words) -> bytes:
+def _whoami(client: Answering, words: Words) -> bytes:
     return bulk(client.user.encode("utf-8", "surrogateescape"))
 
 
-def _categories(client: RedisConnection, words: Words) -> bytes:
+def _categories(client: Answering, words: Words) -> bytes:
     if len(words) < 3:
         return array(bulk(each.encode()) for each in sorted({name for row in COMMANDS for name in row.categories}))
     asked = words[2].decode("utf-8", "surrogateescape")
@@ -148,7 +148,7 @@ def _categories(client: RedisConnection, words: Words) -> bytes:
     return array(bulk(name.encode()) for name in found)
 
 
-def _password(client: RedisConnection, words: Words) -> bytes:
+def _password(client: Answering, words: Words) -> bytes:
     bits = number_in(words[2], 1, _GENPASS_BITS) if len(words) > 2 else 256
     if bits is None:
         said = f"a positive number up to {_GENPASS_BITS}"
@@ -157,7 +157,7 @@ def _password(client: RedisConnection, words: Words) -> bytes:
     return bulk(secrets.token_hex((digits + 1) // 2)[:digits].encode())
 
 
-def _slot(client: RedisConnection, words: Words) -> bytes:
+def _slot(client: Answering, words: Words) -> bytes:
     return integer(slot(words[2]))
 
 

@@ -11,7 +11,7 @@ from twisted_mesh.codec.commands import COMMANDS, Command, find
 from twisted_mesh.codec.resp import array, bulk, error, integer, mapping, null, simple
 
 if TYPE_CHECKING:
-    from twisted_mesh.adapters.redis_connection import RedisConnection
+    from twisted_mesh.adapters.redis_answering import Answering
 
 Words = list[bytes]
 
@@ -91,11 +91,11 @@ def _spec(spec: KeySpec, version: int) -> bytes:
     )
 
 
-def _all(client: RedisConnection, words: Words) -> bytes:
+def _all(client: Answering, words: Words) -> bytes:
     return array(describe(each, client.resp) for each in _known())
 
 
-def _count(client: RedisConnection, words: Words) -> bytes:
+def _count(client: Answering, words: Words) -> bytes:
     return integer(sum(1 for _ in _known()))
 
 
@@ -107,14 +107,14 @@ def _named(name: bytes) -> Optional[Command]:
     return command
 
 
-def _info(client: RedisConnection, words: Words) -> bytes:
+def _info(client: Answering, words: Words) -> bytes:
     if len(words) == 2:
         return _all(client, words)
     found = map(_named, words[2:])
     return array(null(client.resp) if each is None else describe(each, client.resp) for each in found)
 
 
-def _docs(client: RedisConnection, words: Words) -> bytes:
+def _docs(client: Answering, words: Words) -> bytes:
     """There are no texts: what a client finds is the arity and the group, which is what it can do something with."""
     asked = list(_known()) if len(words) == 2 else [each for each in map(_named, words[2:]) if each is not None]
     return mapping(
@@ -126,7 +126,7 @@ def _docs(client: RedisConnection, words: Words) -> bytes:
     )
 
 
-def _list(client: RedisConnection, words: Words) -> bytes:
+def _list(client: Answering, words: Words) -> bytes:
     names = {each.name.lower(): each for each in _known()}
     names.update({inner.name.lower(): inner for each in _known() for inner in each.subcommands.values()})
     if len(words) == 2:
@@ -163,17 +163,17 @@ def _keys_of(words: Words) -> tuple[Optional[bytes], list[tuple[bytes, KeySpec]]
     return (None, keys) if keys else (error("ERR", "Invalid arguments specified for command"), [])
 
 
-def _getkeys(client: RedisConnection, words: Words) -> bytes:
+def _getkeys(client: Answering, words: Words) -> bytes:
     wrong, keys = _keys_of(words[2:])
     return wrong or array(bulk(key) for key, _ in keys)
 
 
-def _getkeysandflags(client: RedisConnection, words: Words) -> bytes:
+def _getkeysandflags(client: Answering, words: Words) -> bytes:
     wrong, keys = _keys_of(words[2:])
     return wrong or array(array([bulk(key), _set(_ACCESS[spec.access], client.resp)]) for key, spec in keys)
 
 
-COMMAND_ANSWERS: dict[str, Callable[[RedisConnection, Words], bytes]] = {
+COMMAND_ANSWERS: dict[str, Callable[[Answering, Words], bytes]] = {
     "COMMAND": _all,
     "COMMAND|COUNT": _count,
     "COMMAND|INFO": _info,

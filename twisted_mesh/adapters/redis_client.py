@@ -1,0 +1,82 @@
+"""Who is at the other end of a connection: where it comes from, and what it has said of itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted_mesh.adapters.redis_auth import guard_for
+from twisted_mesh.policy.acl import DEFAULT
+
+if TYPE_CHECKING:
+    from twisted_mesh.adapters.redis import RedisAdapter
+
+
+class Client:
+    """A client.
+
+    `id` is its number, `peer` and `client` its address and host, `name` and `facts` what it and its library have said
+    of themselves, `db` and `resp` the database and the version of the protocol that it has chosen; `last` is its last
+    command.  Times are of the listener's clock.
+    """
+
+    __slots__ = (
+        "_transport",
+        "active_at",
+        "adapter",
+        "client",
+        "db",
+        "facts",
+        "guard",
+        "id",
+        "last",
+        "made_at",
+        "name",
+        "peer",
+        "resp",
+    )
+
+    def __init__(self, adapter: RedisAdapter, number: int, peer: str, client: str) -> None:
+        self.adapter = adapter
+        self.id = number
+        self.peer = peer
+        self.client = client
+        self.made_at = self.active_at = adapter.now()
+        # What stands between it and its commands, where the listener has users.
+        self.guard = guard_for(adapter.users)
+        # Most say the same.
+        self.facts: dict[bytes, bytes] = {}
+        self._transport: Any = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Be as a client that has just connected."""
+        self.db = 0
+        self.resp = 2
+        self.name = b""
+        if self.guard is not None:
+            self.guard.forget()
+        self.last = "NULL"
+
+    @property
+    def user(self) -> str:
+        """Who it has logged in as."""
+        known = None if self.guard is None else self.guard.user
+        return DEFAULT if known is None else known.name
+
+    @property
+    def call_id(self) -> str:
+        """The id of its calls."""
+        return f"{self.adapter.ids}{self.id}"
+
+    @property
+    def here(self) -> str:
+        """Where it has connected to, for people."""
+        address = self._transport.getHost() if self._transport is not None else None
+        host, port = getattr(address, "host", None), getattr(address, "port", None)
+        return "unix:" if host is None else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def descriptor(self) -> int:
+        """The number of its socket; -1 where there is none."""
+        sock = getattr(self._transport, "sock", None)
+        return -1 if sock is None else int(sock.fileno())

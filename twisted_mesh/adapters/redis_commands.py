@@ -1,0 +1,329 @@
+"""What comes from a Redis client: commands become calls, neighbours that are alike one call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Optional, Sequence
+
+from twisted_mesh.adapters.redis_answering import ITS_TURN, ITS_VALUE, Answering, Value
+from twisted_mesh.adapters.redis_binding import Binding, Mute, Turn
+from twisted_mesh.adapters.redis_exchange import Exchange, Silent
+from twisted_mesh.adapters.redis_local import answer_locally
+from twisted_mesh.adapters.redis_rows import BATCHED, LOCAL, REFUSED, WRITE, Row
+from twisted_mesh.adapters.redis_words import refused, unknown_command, unknown_subcommand, wrong_arity
+from twisted_mesh.codec.resp import RespError, error
+from twisted_mesh.codec.resp_request import Found, RequestReader, arguments
+from twisted_mesh.redis_call import VERSIONS, RedisCall
+from twisted_mesh.redis_session import Session
+from twisted_mesh.stream import ByteStream
+
+if TYPE_CHECKING:
+    from twisted_mesh.adapters.redis import RedisAdapter
+
+# Commands, and bytes of them, that travel as one call.
+BATCH_COUNT = 64
+BATCH_BYTES = 64 * 1024
+
+
+class Commands(Answering):
+    """The side of a client's connection that makes calls.
+
+    What it cannot begin yet waits, in order.
+    """
+
+    __slots__ = ("_reader",)
+
+    def __init__(self, adapter: RedisAdapter, number: int, peer: str, client: str, soon: Any) -> None:
+        super().__init__(adapter, number, peer, client, soon)
+        self._reader = RequestReader()
+
+    def _wrong(self, error: RespError) -> None:
+        """What came is no command: say so as a server does, and close behind the answers before it."""
+        self.adapter.wrong(self, error.text)
+        self.answer(error.reply)
+        self.close()
+
+    def _take(self, found: Sequence[Found], data: bytes) -> None:
+        """Make calls of commands: one of neighbours that are alike."""
+        if self.binding is not None:
+            self._one_by_one(found, data)
+            return
+        adapter = self.adapter
+        self.active_at = adapter.now()
+        room = max(adapter.pipelined - self._in_flight, 1)
+        if len(found) > room:
+            self._take(found[:room], data)
+            if not self._closing:
+                self._defer(found[room:], data)
+            return
+        known = adapter.rows.known
+        first, code, size = 0, -1, 0
+        rows: list[Row] = []
+        for at, (name, argument, words, start, end) in enumerate(found):
+            row = known.get(name) or adapter.rows.find(name)
+            if row is not None:
+                if row.container and argument is not None:
+                    row = adapter.rows.inner(row, argument)
+                row.calls.value += 1
+                if self.guard is not None and self._refused(row, found[at], data, rows, found[first:at]):
+                    rows, code = [], -1
+                    continue
+                if row.code in BATCHED and (words == row.arity or words >= -row.arity > 0):
+                    if row.code != code or len(rows) >= BATCH_COUNT or size + end - start > BATCH_BYTES:
+                        if rows:
+                            self._call(rows, found[first:at], data)
+                            rows = []
+                        first, code, size = at, row.code, 0
+                    rows.append(row)
+                    size += end - start
+                    continue
+            if rows:
+                self._call(rows, found[first:at], data)
+                rows, code = [], -1
+            if row is not None and row.may_bind:
+                self._one_by_one(found[at:], data, counted=True)
+                return
+            self._single(row, found[at], data)
+            if self._closing:
+                return
+        if rows:
+            self._call(rows, found[first:] if first else found, data)
+
+    def _refused(
+        self, row: Row, found: Found, data: bytes, rows: list[Row], before: Sequence[Found]
+    ) -> Optional[bytes]:
+        """Refuse a command that this client may not send, behind those `before` it that are not sent yet."""
+        assert self.guard is not None
+        if not row.command.fits(found[2]):
+            return None
+        refused = self.guard.refuses(row.command, found, data)
+        if refused is not None:
+            if rows:
+                self._call(rows, before, data)
+            self.adapter.denied(self, row.command.name, refused)
+            self._refuse(refused, row)
+        return refused
+
+    def _call(self, rows: list[Row], found: Sequence[Found], data: bytes) -> None:
+        """Begin a call of these commands."""
+        start, end = found[0][3], found[-1][4]
+        size = end - start
+        row = rows[0]
+        call = RedisCall(self.adapter.name, row.command, found, data, data if size == len(data) else data[start:end])
+        key = found[0][1]
+        if key is not None:
+            call.key = key
+        if row.code == WRITE:
+            call.write = True
+        count = len(rows)
+        call.bytes_in = size
+        call.received = self.active_at
+        if count == 1:
+            self._begin(call, row, None)
+        else:
+            call.count = count
+            self._begin(call, row, None if rows.count(row) == count else rows)
+
+    def _begin(
+        self, call: RedisCall, row: Row, rows: Optional[Sequence[Row]], upload: Optional[ByteStream] = None
+    ) -> Exchange:
+        call.caller = self
+        call.started = self.active_at
+        if self.db:
+            call.db = self.db
+        if self.resp != 2:
+            call.resp = self.resp
+            call.version = VERSIONS[self.resp]
+        exchange = Exchange(self, call, row, rows, upload) if self.mute is Mute.NO else self._silent(call, row)
+        self.last = row.command.name
+        self._in_flight += call.count
+        self.queue.append(exchange)
+        if self._repeating or self._unbegun:
+            self._unbegun.append(exchange)
+        else:
+            exchange.begin()
+        return exchange
+
+    def _silent(self, call: RedisCall, row: Row) -> Exchange:
+        if self.mute is Mute.NEXT:
+            self.mute = Mute.NO
+        return Silent(self, call, row, None)
+
+    def _single(self, row: Optional[Row], found: Found, data: bytes) -> None:
+        """Take a command that is no part of a batch: most of them are answered here, or refused."""
+        _, first, count, start, end = found
+        if row is None:
+            self._refuse(unknown_command(arguments(data[start:end])))
+        elif not row.command.fits(count):
+            self._refuse(wrong_arity(row.command.name), row)
+        elif row.container and first is not None:
+            self._refuse(unknown_subcommand(row.command.name, first), row)
+        elif row.code == REFUSED:
+            self._refuse(refused(row.command.name, row.command.refusal), row)
+        elif row.code == LOCAL:
+            self.last = row.command.name.lower()
+            self.answer(answer_locally(self, row.command, arguments(data[start:end])))
+        else:
+            self._alone(row, found, data)
+
+    def _alone(self, row: Row, found: Found, data: bytes, session: Optional[Session] = None) -> None:
+        start, end = found[3:]
+        call = RedisCall(self.adapter.name, row.command, (found,), data, data[start:end])
+        call.write = row.command.write
+        call.bytes_in = end - start
+        call.received = self.active_at
+        words = call.words()
+        places = row.command.keys(words)
+        if places:
+            call.key = words[places[0]]
+        if session is not None:
+            call.session = session
+            # It is not sent twice.
+            call.write = True
+        self._begin(call, row, None)
+
+    def repeats(self, call: RedisCall) -> bool:
+        """Whether a call may be sent again: reads not behind later writes, writes not behind anything."""
+        for each in reversed(self.queue):
+            if not isinstance(each, Exchange) or each in self._unbegun:
+                continue
+            if each.call is call:
+                if not each.again:
+                    each.again = True
+                    self._repeating += 1
+                return True
+            if call.write or each.call.write:
+                return False
+        return True
+
+    def _defer(self, found: Sequence[Found], data: bytes) -> None:
+        """Have commands wait until there is room for them."""
+        self._backlog.append((found, data))
+        self._stand(ITS_TURN)
+
+    # --- what belongs to a session
+
+    def _one_by_one(self, found: Sequence[Found], data: bytes, counted: bool = False) -> None:
+        """Take commands of which any may belong to a session.
+
+        :param counted: whether the first has been seen before.
+        """
+        rows = self.adapter.rows
+        self.active_at = self.adapter.now()
+        for at, each in enumerate(found):
+            row = rows.find(each[0])
+            if row is not None and row.container and each[1] is not None:
+                row = rows.inner(row, each[1])
+            if not (counted and at == 0):
+                if row is not None:
+                    row.calls.value += 1
+                if self.guard is not None and row is not None and self._refused(row, each, data, [], ()):
+                    continue
+            if not self._bind(row, each, data):
+                self._hold(found[at:], data)
+                return
+            if self._closing:
+                return
+
+    def _bind(self, row: Optional[Row], found: Found, data: bytes) -> bool:
+        """Take a command of a client that has a session, or begins one; returns False if it has to wait."""
+        binding = self.binding
+        if binding is None:
+            binding = self.binding = Binding(self)
+        words = arguments(data[found[3] : found[4]])
+        known = row if row is not None and row.command.fits(found[2]) else None
+        if known is not None and known.container and found[1] is not None:
+            # There is no such subcommand.
+            known = None
+        turn = binding.take(known, found, data, words)
+        if turn is Turn.WAIT:
+            return False
+        if turn is Turn.ORDINARY:
+            if known is not None and known.code in BATCHED:
+                self._call([known], [found], data)
+            else:
+                self._single(row, found, data)
+        if not self.queue:
+            self._rest()
+        return True
+
+    def begin_own(self, row: Row, found: Found, data: bytes) -> None:
+        """Begin a call that goes over the session's own connection."""
+        assert self.binding is not None
+        self._alone(row, found, data, self.binding.session)
+
+    def _hold(self, found: Sequence[Found], data: bytes) -> None:
+        """Have commands wait until those before them are answered."""
+        self._backlog.append((found, data))
+        self._stand(ITS_TURN)
+
+    def _rest(self) -> None:
+        """Nothing is in flight: what belongs to the session may have come to its end, and what waited goes on."""
+        if self.binding is not None:
+            if self.queue:
+                return
+            if self.binding.rest():
+                self.binding = None
+        if not self._backlog or self._closing:
+            return
+        backlog, self._backlog = self._backlog, []
+        while backlog and not self._backlog and not self._closing:
+            found, data = backlog.pop(0)
+            self._take(found, data)
+        self._backlog += backlog
+        if self._backlog or self._closing:
+            return
+        if self._reader.error is not None:
+            self._wrong(self._reader.error)
+        self.go_on(ITS_TURN)
+
+    def tell(self, text: bytes) -> None:
+        """Write something that the client has not asked for now."""
+        self.write(text)
+
+    def lose(self, why: str) -> None:
+        """What the session held is lost: say so, and close, as the client has to begin anew."""
+        if not self.gone:
+            self.adapter.session_lost(self, why)
+            self.answer(error("MESHFAILURE", f"upstream failure: {why}"))
+            self.close()
+
+    # --- a large value
+
+    def _begin_uploading(self) -> None:
+        """Pass on a command whose value has not come to its end, if it is clear where it goes."""
+        unfinished = self._reader.unfinished
+        assert unfinished is not None
+        name, key = unfinished.name, unfinished.key
+        if name is None or key is None or self.binding is not None:
+            return
+        row = self.adapter.rows.find(name)
+        if row is None or row.code not in BATCHED or not row.command.fits(unfinished.words):
+            return
+        if self.guard is not None and self.guard.refuses_large(row.command, key):
+            # It is refused once it is whole, unless what stands behind the value allows it.
+            return
+        self.active_at = self.adapter.now()
+        row.calls.value += 1
+        body = ByteStream(Value(self))
+        found: Found = (name, key, unfinished.words, 0, 0)
+        call = RedisCall(self.adapter.name, row.command, (found,), b"", body)
+        call.key = key
+        call.write = row.command.write
+        body.write(self._reader.release())
+        call.bytes_in = body.size
+        self._upload = self._begin(call, row, None, body)
+        self._moves()
+
+    def _go_on_uploading(self) -> None:
+        exchange, reader = self._upload, self._reader
+        assert exchange is not None
+        call, body = exchange.call, exchange.upload
+        if reader.through and body is not None:
+            call.bytes_in += len(reader.through)
+            body.write(reader.through)
+        if reader.unfinished is None and reader.error is None:
+            self._upload = exchange.upload = None
+            self.go_on(ITS_VALUE)
+            if body is not None and not body.closed:
+                call.received = self.adapter.now()
+                body.end()

@@ -37,7 +37,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     ("written", "message"),
     [
         ({}, "expected endpoints, at least one, or a service"),
-        ({"subset": {"version": "v1"}}, "subset chooses among the instances of a service"),
+        ({"subset": {"version": "v1"}}, "no endpoint has the labels of the subset"),
         ({"endpoints": ONE, "service": "web"}, "expected either endpoints or a service, not both"),
         ({"endpoints": []}, "expected endpoints, at least one, or a service"),
         ({"endpoints": ["a:0"]}, "expected a port from 1 to 65535"),

@@ -12,8 +12,10 @@ from twisted_mesh.control.compile import Chains, Find
 from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.listener import ListenerAdapter, LiveListener, mode_of
 from twisted_mesh.errors import ConfigError, Problem
+from twisted_mesh.interfaces import Proceed
 from twisted_mesh.net.accept import Port
 from twisted_mesh.net.connect import Connector
+from twisted_mesh.upstream.affinity import Marking
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.room import Limited
 
@@ -163,7 +165,12 @@ class World:
         """Have the cluster take calls of this protocol."""
         if protocol not in cluster.forwards:
             forward = self._new_forward(cluster, protocol)
-            cluster.forwards[protocol] = forward if cluster.room is None else Limited(cluster, protocol, forward)
+            proceed: Proceed = forward
+            if cluster.picks.affinity is not None and protocol == "http":
+                proceed = Marking(cluster.picks.affinity, proceed)
+            if cluster.room is not None:
+                proceed = Limited(cluster, protocol, proceed)
+            cluster.forwards[protocol] = proceed
             self._forwards.setdefault(cluster, []).append(forward)
 
     def _new_forward(self, cluster: Cluster, protocol: str) -> Forward:

@@ -1,5 +1,6 @@
 """The configuration as frozen values; `Config` is the whole of it."""
 
+from twisted_mesh.model.affinity import Affinity
 from twisted_mesh.model.cluster import Cluster, Dns, Endpoint, HealthCheck, Pool, RedisCheck
 from twisted_mesh.model.config import Config, Drain
 from twisted_mesh.model.filters import FilterUse
@@ -35,6 +36,7 @@ from twisted_mesh.model.units import Address, Duration, Rate, Size
 __all__ = [
     "AccessLog",
     "Address",
+    "Affinity",
     "Backoff",
     "Bind",
     "Cluster",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Optional
+from typing import Annotated, Any, ClassVar, Literal, Mapping, Optional
 
 from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
+from twisted_mesh.model.affinity import Affinity
 from twisted_mesh.model.base import ONE_OR_LIST, Model, Name, NotEmpty, Short, one_of
 from twisted_mesh.model.fields import StatusRange
 from twisted_mesh.model.hashing import Hashing
@@ -135,6 +136,11 @@ class Dns(Model):
     family: Literal["any", "ipv4", "ipv6"] = Field(default="any", description="Which addresses to use.")
 
 
+def has_labels(endpoint: Endpoint, labels: Mapping[str, str]) -> bool:
+    """Return whether an endpoint has all of these labels; its zone counts as one."""
+    return all((endpoint.zone if each == "zone" else endpoint.labels.get(each)) == labels[each] for each in labels)
+
+
 class Cluster(Model):
     """A named set of endpoints that serve the same."""
 
@@ -148,7 +154,8 @@ class Cluster(Model):
     )
     subset: dict[str, str] = Field(
         default={},
-        description="Only the instances with all of these labels; version, zone and id count as labels.",
+        description="Only the instances, or endpoints, with all of these labels; zone counts as one, and of instances "
+        "version and id.",
     )
     port: str = Field(
         default="",
@@ -177,6 +184,9 @@ class Cluster(Model):
         default=None,
         description="Endpoints that are new or back get their share little by little: DURATION or {window, ...}; at "
         "once if not given.",
+    )
+    affinity: Optional[Affinity] = Field(
+        default=None, description="Keeps the calls of a session at one endpoint, whatever the balance says."
     )
     connect_timeout: Interval = Field(default=1.0, description="How long connecting may take.")
     health_check: Optional[HealthCheck] = Field(default=None, description="Active health checks; none if not given.")
@@ -214,8 +224,8 @@ class Cluster(Model):
         if self.hash != Hashing.model_construct() and self.balance not in KEYED:
             raise ValueError(f"hash is for the balances {' and '.join(KEYED)}, not for {self.balance}")
         if self.service is None:
-            if self.subset:
-                raise ValueError("subset chooses among the instances of a service, and no service is given")
+            if self.subset and not any(has_labels(each, self.subset) for each in self.endpoints):
+                raise ValueError("no endpoint has the labels of the subset")
             if not self.endpoints and not self._found_by_sentinels:
                 raise ValueError("expected endpoints, at least one, or a service")
         elif self.endpoints:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Callable, Optional, Sequence
 from twisted.internet.defer import Deferred, DeferredList
 
 from twisted_mesh.interfaces import Env
+from twisted_mesh.model.cluster import has_labels
 from twisted_mesh.upstream.discovered import Discovered
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.names import NameWatch, at
@@ -58,8 +59,9 @@ class Members:
         self._known: dict[str, Endpoint] = {}
         self._held: set[Endpoint] = set()
         self._running = False
-        literal = [each for each in config.endpoints if each.address.family is not None]
-        self._named = {str(each.address): each for each in config.endpoints if each.address.family is None}
+        wanted = [each for each in config.endpoints if has_labels(each, config.subset)]
+        literal = [each for each in wanted if each.address.family is not None]
+        self._named = {str(each.address): each for each in wanted if each.address.family is None}
         self._groups: dict[str, Sequence[Endpoint]] = {STATIC: [_endpoint(each) for each in literal]}
         self._watches: dict[str, NameWatch] = {}
         for key, each in self._named.items():

@@ -12,6 +12,7 @@ from twisted_mesh.policy.balance import BALANCES, pick_random
 from twisted_mesh.policy.ewma import peak_ewma
 from twisted_mesh.policy.locality import Zones, among
 from twisted_mesh.policy.slow_start import SlowStart
+from twisted_mesh.upstream.affinity import Affinity
 from twisted_mesh.upstream.conducts import Conducts
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.keyed import Keyed
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 class Picks:
     """The picking of one cluster: the balance among those that are usable, and what goes before it.
 
-    Before it go the switch that operators have, the endpoint that belongs to the call's key, and one call for each of
-    `trials`, the endpoints that are to be found out about.
+    Before it go the switch that operators have, the endpoint of the call's session, the endpoint that belongs to the
+    call's key, and one call for each of `trials`, the endpoints that are to be found out about.
 
     :param nobody: raises what says why there is no endpoint.
     :param zone: gives the sidecar's own, "" if it has none.
@@ -55,8 +56,9 @@ class Picks:
         self._keyed: Optional[Keyed] = None
         if config.balance in KEYED:
             self._keyed = Keyed(config.balance, config.hash, env)
+        self.affinity = None if config.affinity is None else Affinity(config.affinity, name)
         # Says that picking is not for the balance alone.
-        self._special = self._keyed is not None
+        self._special = self._keyed is not None or self.affinity is not None
         self._next: Callable[[], Endpoint] = nobody
         self._resting = Resting(env.clock, self._choose)
         near, slow = config.locality, config.slow_start
@@ -91,13 +93,14 @@ class Picks:
     def _pick_other(self, call: Call) -> Endpoint:
         if self._switch.on:
             self._switch.check()
-        if self._keyed is not None:
+        owner = None if self.affinity is None else self.affinity.pick(call)
+        if owner is None and self._keyed is not None:
             owner = self._keyed.pick(call)
-            if owner is not None:
-                self._panic_picks.value += self._panicking
-                if owner in self.trials:
-                    self._conducts.probe(owner, call)
-                return owner
+        if owner is not None:
+            self._panic_picks.value += self._panicking
+            if owner in self.trials:
+                self._conducts.probe(owner, call)
+            return owner
         for each in self.trials:
             if each not in call.tried:
                 self._conducts.probe(each, call)
@@ -176,7 +179,10 @@ class Picks:
         chosen = self._resting.awake(self._usable)
         if self._keyed is not None:
             self._keyed.use(self._endpoints, [*chosen, *self.trials])
-        self._special = self._keyed is not None or bool(self.trials) or self._switch.on
+        if self.affinity is not None:
+            self.affinity.use(self._endpoints, [*chosen, *self.trials], self._usable)
+        owned = self._keyed is not None or self.affinity is not None
+        self._special = owned or bool(self.trials) or self._switch.on
         self._shown = {}
         pick = self._spread(chosen) if chosen else self._nobody
         self._next = self._counted(pick) if self._panicking else pick

@@ -110,7 +110,7 @@ def test_all_problems_are_said_at_once_with_their_places() -> None:
         "f.yaml:12:9: listeners.edge.routes[3]: expected exactly one of to, redirect and reply",
         'f.yaml:13:37: listeners.edge.routes[4].retry.attempts: expected a whole number, got "3"',
         "f.yaml:13:54: listeners.edge.routes[4].retry.when[1]: expected connect_failed, reset, 5xx, gateway_error, "
-        "retriable_4xx or a status from 400 to 599, got 600",
+        "retriable_4xx, loading, busy, cluster_down, master_down, try_again, read_only or a status from 400 to 599, got 600",
         'f.yaml:13:70: listeners.edge.routes[4].upgrade: expected true or false, got "on"',
         "f.yaml:15:35: listeners.edge.filters[0].headers.request.set.content-length: content-length belongs to the "
         "connection and to the framing of messages; it cannot be set",

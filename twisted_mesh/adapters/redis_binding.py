@@ -70,7 +70,7 @@ class Binding:
         session = self.session
         self._now = (found, data)
         if row is None or row.code == REFUSED:
-            self._spoil("a command was refused")
+            self.spoil("a command was refused")
             return self._ordinary()
         name = row.command.name
         if session.subscribed and self._client.resp == 2 and name not in _WHILE_LISTENING:
@@ -129,12 +129,13 @@ class Binding:
         self._begin(row)
         return Turn.TAKEN
 
-    def _spoil(self, why: str) -> None:
+    def spoil(self, why: str) -> None:
+        """Something within a transaction was refused: it will not be executed."""
         if self.session.multi:
             self.session.spoilt = self.session.spoilt or why
 
     def _refuse_queued(self, name: str) -> Turn:
-        self._spoil(f"{name} was refused")
+        self.spoil(f"{name} was refused")
         shown = name.lower().replace("|", " ")
         return self._answer(error("ERR", f"'{shown}' command is not supported within transaction"))
 

@@ -100,6 +100,8 @@ class Commands(Answering):
             if rows:
                 self._call(rows, before, data)
             self.adapter.denied(self, row.command.name, refused)
+            if self.binding is not None:
+                self.binding.spoil("a command was denied")
             self._refuse(refused, row)
         return refused
 
@@ -128,6 +130,8 @@ class Commands(Answering):
     ) -> Exchange:
         call.caller = self
         call.started = self.active_at
+        if self.guard is not None:
+            call.identity = self.user
         if self.db:
             call.db = self.db
         if self.resp != 2:

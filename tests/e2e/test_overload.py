@@ -176,7 +176,7 @@ def test_calls_in_flight_are_limited_by_what_latency_says(mesh: Start, http_upst
             return [each.result(30.0).status for each in [pool.submit(request, port) for _ in range(count)]]
 
         until(lambda: 503 in some(64), "calls that are refused")
-        assert 1 <= running.metric("twisted_mesh_filter_adaptive_limit") < 16
+        assert 1 <= running.metric("twisted_mesh_filter_adaptive_limit") < 64
     assert request(port).status == 200
 
 

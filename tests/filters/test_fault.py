@@ -303,3 +303,26 @@ def test_of_commands_that_travel_together_one_may_delay_all() -> None:
 def test_commands_do_not_ask_for_faults() -> None:
     world, upstream = World(delay={"time": "1s"}, abort={}, by_caller=True), Echo()
     assert lines(Run(compose([world.filter], upstream), several("GET a", "SET b 1")).reply) == ["+GET a", "+SET b 1"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "verdict", "why"),
+    [
+        ({"delay": {"time": "2s"}}, "wait", "2s late (100 %)"),
+        ({"abort": {"percent": 5}}, "maybe", "failed with 503 (5 %)"),
+        ({"abort": {}, "bandwidth": {"rate": "1KiB"}}, "maybe", "failed with 503 (100 %), slowed to 1KiB/s (100 %)"),
+        ({"bandwidth": {"rate": "1KiB"}}, "change", "slowed to 1KiB/s (100 %)"),
+        ({"abort": {}, "method": ["POST"]}, "pass", "it is not meant"),
+        ({"abort": {}, "by_caller": True}, "maybe", "if it asks for it: failed with 503 (100 %)"),
+    ],
+)
+def test_it_says_what_it_would_do(settings: Any, verdict: str, why: str) -> None:
+    world: Any = World(**settings)
+    assert world.filter.explain(a_call()) == (verdict, why)
+    assert world.count("abort") == 0
+
+
+def test_it_says_that_it_would_do_nothing_more() -> None:
+    world: Any = World(delay={"time": "1s"}, max_active=1)
+    world.run()
+    assert world.filter.explain(a_call()) == ("pass", "1 calls are held up already")

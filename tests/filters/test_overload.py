@@ -252,3 +252,37 @@ def test_redis_commands_that_wait_pass_it_by() -> None:
         waits.append(world.chain.call(call).waiting)
     assert waits == [True] * 5
     assert world.counts() == (0, 0)
+
+
+# --- what they would do
+
+
+def explained(filter: Any, call: Any = None) -> tuple[str, str]:
+    return tuple(filter.explain(call or http_call()))  # type: ignore[return-value]
+
+
+def test_what_admission_would_do() -> None:
+    env = Env()
+    filter: Any = env.build("admission")
+    assert explained(filter) == ("pass", "0 of the last 0 calls went well")
+    Chain([filter], FakeUpstream(Reply(500)), env).call(http_call())
+    assert explained(filter) == ("maybe", "refused with 50 %: 0 of the last 1 calls went well")
+
+
+def test_what_adaptive_would_do() -> None:
+    env = Env()
+    filter: Any = env.build("adaptive", least=1)
+    assert explained(filter) == ("pass", "0 in flight, 1 may be while measuring")
+    Chain([filter], FakeUpstream(HANG), env).call(http_call())
+    assert explained(filter) == ("refuse", "1 in flight, 1 may be while measuring")
+
+
+def test_what_shed_would_do() -> None:
+    world = World("shed", Reply(200))
+    filter: Any = world.env.build("shed")
+    assert explained(filter)[0] == "pass"
+    late(world, 0.15)
+    verdict, why = explained(filter)
+    assert verdict == "maybe" and why.startswith("refused with 50 % by lag: 150 ms late, ")
+    assert explained(filter, prioritised(-1))[0] == "refuse"
+    assert world.counts() == (0, 0)

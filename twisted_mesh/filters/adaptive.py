@@ -12,7 +12,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.families import Families
 from twisted_mesh.filters.overload import FAILED, cells, overloaded
-from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.units import Interval
 from twisted_mesh.policy.gradient import Gradient, GradientRule
 
@@ -86,6 +86,12 @@ class Adaptive:
         # How long such a command takes is not the server's doing, and says nothing of it.
         waits = call.protocol == "redis" and getattr(call, "session", None) is not None
         return proceed(call) if waits else self._limited(call, proceed)
+
+    def explain(self, call: Call) -> Explanation:
+        """Say whether there is room for the call."""
+        gradient = self._gradient
+        seen = f"{self._active} in flight, {gradient.limit} may be" + (" while measuring" if gradient.measuring else "")
+        return Explanation("pass" if self._active < gradient.limit else "refuse", seen)
 
     async def _limited(self, call: Call, proceed: Proceed) -> Reply:
         gradient = self._gradient

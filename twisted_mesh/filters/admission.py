@@ -11,7 +11,7 @@ from zope.interface import implementer
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.filters.overload import FAILED, cells, overloaded
-from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.units import Interval
 from twisted_mesh.policy.admission import Admission, AdmissionRule
 
@@ -59,6 +59,15 @@ class AdmissionControl:
 
     def __repr__(self) -> str:
         return f"<AdmissionControl {self._admission!r}>"
+
+    def explain(self, call: Call) -> Explanation:
+        """Say with what odds the call would be refused."""
+        admission = self._admission
+        chance = admission.chance(self._now())
+        went = f"{admission.good} of the last {admission.calls} calls went well"
+        return (
+            Explanation("maybe", f"refused with {100 * chance:.0f} %: {went}") if chance else Explanation("pass", went)
+        )
 
     async def __call__(self, call: Call, proceed: Proceed) -> Reply:
         admission = self._admission

@@ -12,9 +12,9 @@ from twisted_mesh.call import Body, Call, Reply
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.families import Families
 from twisted_mesh.filters.fault_pace import Paced
-from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.fields import HeaderName, HeaderValue
-from twisted_mesh.model.units import Interval, Size, parse_duration
+from twisted_mesh.model.units import Interval, Size, duration_text, parse_duration, size_text
 from twisted_mesh.policy.share import share
 from twisted_mesh.stream import ByteStream
 
@@ -114,6 +114,7 @@ class Fault:
         "_held",
         "_methods",
         "_most",
+        "_settings",
         "_skipped",
         "_slow_cell",
         "_slows",
@@ -129,6 +130,7 @@ class Fault:
         self._status = 0 if abort is None else abort.status
         self._slows = share(0.0 if slow is None else slow.percent, dice)
         self._bandwidth = slow
+        self._settings = settings
         self._asked = settings.by_caller
         self._fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in settings.header.items()]
         self._methods = frozenset(each.upper() for each in settings.method)
@@ -154,6 +156,25 @@ class Fault:
             self._skipped.value += 1
             return proceed(call)
         return self._held_up(call, proceed, delay, slow)
+
+    def explain(self, call: Call) -> Explanation:
+        """Say which faults the call is in for."""
+        if not self._concerns(call):
+            return Explanation("pass", "it is not meant")
+        if len(self._held) >= self._most:
+            return Explanation("pass", f"{len(self._held)} calls are held up already")
+        parts, settings = [], self._settings
+        if settings.delay is not None:
+            parts.append(("wait", settings.delay.percent, f"{duration_text(settings.delay.time)} late"))
+        if settings.abort is not None:
+            parts.append(("refuse", settings.abort.percent, f"failed with {settings.abort.status}"))
+        if settings.bandwidth is not None:
+            parts.append(("change", settings.bandwidth.percent, f"slowed to {size_text(settings.bandwidth.rate)}/s"))
+        why = ", ".join(f"{what} ({percent:g} %)" for _, percent, what in parts)
+        if self._asked:
+            return Explanation("maybe", f"if it asks for it: {why}")
+        sure = parts[0][0] if len(parts) == 1 and parts[0][1] >= 100.0 else "maybe"
+        return Explanation(sure, why)  # type: ignore[arg-type]  # one of those above
 
     def _delay(self, call: Call) -> float:
         """Return the seconds that the call has to wait."""

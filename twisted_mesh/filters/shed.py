@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.filters.overload import cells, overloaded
-from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.units import Interval, Size
 from twisted_mesh.policy.shedding import PRIORITIES, Limits, refused
 
@@ -70,6 +70,17 @@ class Shed:
             raise overloaded(self._why[call.priority], self._status)
         self._admitted.value += call.count
         return proceed(call)
+
+    def explain(self, call: Call) -> Explanation:
+        """Say with what odds the call would be refused, by what was measured last."""
+        strain = self._strain
+        share, limit = refused(call.priority, strain.lag, strain.memory, self._limits)
+        seen = f"{strain.lag * 1e3:.0f} ms late, {strain.memory >> 20} MiB in use"
+        if not share:
+            return Explanation("pass", seen)
+        return Explanation(
+            "refuse" if share >= 1.0 else "maybe", f"refused with {100 * share:.0f} % by {limit}: {seen}"
+        )
 
     def _look(self) -> None:
         strain = self._strain

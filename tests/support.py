@@ -22,7 +22,7 @@ from typing import Any, Callable, Optional, Sequence, TypeVar, Union
 
 ROOT = Path(__file__).resolve().parent.parent
 # Long enough for a machine that is busy with other things; nothing waits that long when all is well.
-PATIENCE = 15.0
+PATIENCE = 30.0
 
 T = TypeVar("T")
 

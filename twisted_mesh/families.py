@@ -274,6 +274,16 @@ class Families:
         self.overridden = registry.gauge(
             start + "overridden", "Endpoints that an admin override is in force for.", ("cluster",)
         )
+        self.redis_followed = registry.counter(
+            start + "redis_followed_total",
+            "Redis commands that were sent again for what a server said: moved, asked, later, to_primary.",
+            ("cluster", "why"),
+        )
+        self.redis_asked = registry.counter(
+            start + "redis_asked_total",
+            "Times that Redis servers were asked for slots or roles, by result: known, unknown.",
+            ("cluster", "result"),
+        )
 
     def _process(self, registry: Registry) -> None:
         start = "twisted_mesh_"

@@ -8,6 +8,7 @@ from twisted_mesh.codec.redis_facts import (
     Redirection,
     Role,
     Shard,
+    names,
     redirection,
     role,
     shards,
@@ -31,6 +32,15 @@ def test_shards_are_gathered_from_their_ranges() -> None:
         Shard(("", 30002), (("", 30005),), ((5463, 10922),)),
     ]
     assert shards([]) == []
+
+
+def test_nodes_that_are_called_by_names() -> None:
+    reply = [
+        [0, 5, [b"one.example", 30001, NODE, [b"ip", b"10.0.0.1"]], [b"10.0.0.2", 30001, NODE, []]],
+        [6, 9, [b"10.0.0.3", 30001, NODE, [b"hostname", b"three.example"]]],
+    ]
+    assert [each.primary for each in shards(reply)] == [("10.0.0.1", 30001), ("10.0.0.3", 30001)]
+    assert names(reply) == {("one.example", 30001): ("10.0.0.1", 30001)}
 
 
 @pytest.mark.parametrize(

@@ -360,13 +360,18 @@ def test_a_failover_is_followed(replicas: Replicas) -> None:
     with Conversation(ports["primary"]) as link:
         until(lambda: _works(link), "the new primary by ROLE")
     old.start()
-    # It calls itself a primary until a Sentinel has told it otherwise; the other one has a replica.
-    new = next(each for each in watched.servers if each is not old and each("ROLE")[0] == b"master")
-    with Conversation(ports["primary"]) as link:
+    # It calls itself a primary until a Sentinel has told it otherwise.
+    with Conversation(ports["sentinel"]) as link:
         for turn in range(15):
-            assert link("SET", "turn", turn) == b"OK"
-            assert new("GET", "turn") == b"%d" % turn
+            until(lambda turn=turn: _reached(watched, link, turn), "a write reaches whom the Sentinels name")  # type: ignore[misc]
+            assert old("GET", "turn") is None or old("ROLE")[0] == b"slave"
             time.sleep(0.1)
+
+
+def _reached(watched: Watched, link: Conversation, turn: int) -> bool:
+    assert link("SET", "turn", turn) == b"OK"
+    port = int(watched.sentinels[0]("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")[1])
+    return any(each.port == port and each("GET", "turn") == b"%d" % turn for each in watched.servers)
 
 
 def _works(link: Conversation) -> bool:

@@ -55,12 +55,19 @@ def shards(reply: Any) -> list[Shard]:
         for first, last, primary, *others in reply:
             if not 0 <= first <= last < SLOTS:
                 raise ValueError(f"slots {first} to {last}")
-            place = _place(primary[0], primary[1])
+            place = _node(primary)
             ranges.setdefault(place, []).append((first, last))
-            replicas[place] = [_place(each[0], each[1]) for each in others]
+            replicas[place] = list(map(_node, others))
     except (TypeError, IndexError, ValueError) as wrong:
         raise ValueError(f"not a reply to CLUSTER SLOTS: {wrong}") from None
     return [Shard(place, tuple(replicas[place]), tuple(sorted(ranges[place]))) for place in ranges]
+
+
+def names(reply: Any) -> dict[Place, Place]:
+    """Return what CLUSTER SLOTS says of nodes that are to be called by names: where these are."""
+    nodes = [node for _, _, *nodes in reply for node in nodes]
+    found = {_place(node[0], node[1]): _node(node) for node in nodes}
+    return {name: place for name, place in found.items() if name != place}
 
 
 def redirection(reply: bytes) -> Optional[Redirection]:
@@ -128,6 +135,12 @@ def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     if isinstance(flat, dict):
         return flat
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _node(entry: Any) -> Place:
+    """Return where a node is: by its IP address, also where it wants to be called by a name."""
+    told = _pairs(entry[3]) if len(entry) > 3 else {}
+    return _place(told.get(b"ip") or entry[0], entry[1])
 
 
 def _place(host: Any, port: Any) -> Place:

@@ -113,13 +113,17 @@ class Errand:
     def go_on(self, places: Sequence[int]) -> None:
         """More is known now: send these again."""
         if self._sent >= SEND_LIMIT:
-            why = self._topology.trouble or "it moves all the time"
-            error = MeshError(Kind.NO_ENDPOINT, f"cluster {self._topology.cluster.name}: {why}", origin=Origin.UPSTREAM)
-            for place in places:
-                self._settle(place, error)
-            self._end()
+            self.give_up(places)
         else:
             self.send(places)
+
+    def give_up(self, places: Sequence[int]) -> None:
+        """Nothing more will be known: these fail."""
+        why = self._topology.trouble or "who has what changes all the time"
+        error = MeshError(Kind.NO_ENDPOINT, f"cluster {self._topology.cluster.name}: {why}", origin=Origin.UPSTREAM)
+        for place in places:
+            self._settle(place, error)
+        self._end()
 
     def send(self, places: Sequence[int]) -> None:
         """Send these commands to where they belong: those for one server together."""
@@ -244,14 +248,17 @@ class Errand:
             if target is None:
                 return False
             elsewhere.setdefault((target, told.once), []).append(place)
+            topology.followed("asked" if told.once else "moved")
             return True
         if reply.startswith(_LATER):
+            topology.followed("later")
             topology.later(self, place)
             return True
         if reply.startswith(_NOT_NOW) and not self._write:
             group = topology.any_group() if item.key is None else topology.group(item.key)
             primary = None if group is None else group.primary
             if primary is not None and primary is not endpoint:
+                topology.followed("to_primary")
                 topology.doubt(endpoint)
                 elsewhere.setdefault((primary, False), []).append(place)
                 return True

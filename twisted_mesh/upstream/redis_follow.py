@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Hashable, Optional, Sequence
 from twisted.internet.interfaces import IDelayedCall
 
 from twisted_mesh.codec.redis_facts import Place
+from twisted_mesh.families import Families
 from twisted_mesh.model.address import Address
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.probe import Probe
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 # The group of the endpoints that servers tell of; no address looks like that.
 TOLD = "redis"
-# Seconds between two times of asking, however much speaks for a change; the first is asked for at once.
+# Seconds between two times of asking, however much speaks for a change; the first is asked for at once.  Twice as many
+# after each time that brought nothing new, up to the most.
 GAP = 0.1
+MOST_GAP = 1.0
 # Seconds for an answer.
 ASK_TIMEOUT = 2.0
 # The share of the interval by which it varies, so that many sidecars do not ask together.
@@ -52,11 +55,14 @@ class Following(Topology):
         self._asking: list[Probe] = []
         self._running = False
         self._asked_at = -1e9
+        self._gap = GAP
         self._again = False
         # Commands that wait until more is known, in the order in which they came.
         self._waiting: list[tuple[Errand, int]] = []
         self._barriers: dict[Hashable, Barrier] = {}
         self._strangers: dict[str, Endpoint] = {}
+        self._stopped = False
+        self._asked_total = Families(self._env.metrics).redis_asked
         self.trouble = "not asked yet"
 
     # --- its life
@@ -68,6 +74,7 @@ class Following(Topology):
     def stop(self) -> None:
         super().stop()
         self._running = False
+        self._stopped = True
         self._cancel()
         for each in self._asking:
             each.cancel()
@@ -76,7 +83,7 @@ class Following(Topology):
             self._lift(barrier)
         waiting, self._waiting = self._waiting, []
         for errand, places in _gathered(waiting):
-            errand.go_on(places)
+            errand.give_up(places)
 
     def doubt(self, endpoint: Optional[Endpoint]) -> None:
         """Ask soon."""
@@ -85,7 +92,11 @@ class Following(Topology):
         if self._asking:
             self._again = True
         else:
-            self._plan(max(0.0, self._asked_at + GAP - self._env.now()))
+            self._plan(max(0.0, self._asked_at + self._gap - self._env.now()))
+
+    def news(self) -> None:
+        """Something has changed: more may."""
+        self._gap = GAP
 
     def _plan(self, wait: float) -> None:
         timer = self._timer
@@ -102,7 +113,9 @@ class Following(Topology):
 
     def _due(self) -> None:
         self._timer = None
-        self._asked_at = self._env.now()
+        now = self._env.now()
+        self._gap = GAP if now - self._asked_at > MOST_GAP else min(2 * self._gap, MOST_GAP)
+        self._asked_at = now
         self._again = False
         self.ask()
 
@@ -154,6 +167,7 @@ class Following(Topology):
         if self.trouble:
             self._env.log.info("cluster {cluster}: {shape}", cluster=self.cluster.name, shape=repr(self))
         self.trouble = ""
+        self._asked_total.labels(self.cluster.name, "known").value += 1
         self._asked()
 
     def nothing_told(self, why: str) -> None:
@@ -163,13 +177,14 @@ class Following(Topology):
                 "cluster {cluster}: cannot find out who has what: {why}", cluster=self.cluster.name, why=why
             )
         self.trouble = why
+        self._asked_total.labels(self.cluster.name, "unknown").value += 1
         self._asked()
 
     def _asked(self) -> None:
         if not self._running:
             return
         interval = self.config.refresh * (1 + _JITTER * (self._env.random.random() - 0.5))
-        self._plan(GAP if self._again or self.trouble else interval)
+        self._plan(self._gap if self._again or self.trouble else interval)
         waiting, self._waiting = self._waiting, []
         for errand, places in _gathered(waiting):
             errand.go_on(places)
@@ -218,8 +233,14 @@ class Following(Topology):
     # --- commands that wait
 
     def later(self, errand: Errand, place: int) -> None:
+        if self._stopped:
+            errand.give_up([place])
+            return
         self._waiting.append((errand, place))
-        self.doubt(None)
+        if self._asking:
+            self._again = True
+        elif self._running:
+            self._plan(max(0.0, self._asked_at + GAP - self._env.now()))
 
     def barred(self, errand: Errand, place: int, key: bytes) -> bool:
         if not self._barriers:

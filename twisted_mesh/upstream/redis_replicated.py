@@ -126,6 +126,7 @@ class Replicated(Following):
                 new=None if primary is None else primary.address,
                 old="unknown" if old is None else old.address,
             )
+            self.news()
             self.bar([None], old)
         group.have(primary, [each for each in replicas if each is not primary])
 

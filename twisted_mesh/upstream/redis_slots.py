@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Hashable, Optional, Sequence
 
 import hiredis
 
-from twisted_mesh.codec.redis_facts import Place, Redirection, Shard, shards
+from twisted_mesh.codec.redis_facts import Place, Redirection, Shard, names, shards
 from twisted_mesh.codec.slots import SLOTS, hash_tag, slot
 from twisted_mesh.policy.slot_map import SlotMap
 from twisted_mesh.upstream.redis_follow import Following
@@ -30,6 +30,8 @@ class Slots(Following):
     def __init__(self, cluster: Cluster, config: RedisServers, zone: Zone, connector: Connector) -> None:
         self._map: SlotMap[Group] = SlotMap()
         self._groups: dict[str, Group] = {}
+        # Where nodes are that are called by names.
+        self._names: dict[Place, Place] = {}
         super().__init__(cluster, config, zone, connector)
         self.read_only = config.read != "primary"
 
@@ -69,6 +71,7 @@ class Slots(Following):
                 found = shards(replies[0])
                 if not found:
                     raise ValueError("it knows of no slot that anybody has")
+                self._names = names(replies[0])
             except ValueError as wrong:
                 failed(str(replies[0]) if isinstance(replies[0], hiredis.ReplyError) else str(wrong))
                 return
@@ -92,12 +95,15 @@ class Slots(Following):
         self._groups = groups
         before = self._map.owners
         lanes: dict[Group, list[int]] = {}
-        for changed in self._map.assign(told):
+        changes = self._map.assign(told)
+        if changes:
+            self.news()
+        for changed in changes:
             owner = before[changed]
             if owner is not None:
                 lanes.setdefault(owner, []).append(changed)
-        for owner, changes in lanes.items():
-            self.bar(changes, owner.primary)
+        for owner, moved in lanes.items():
+            self.bar(moved, owner.primary)
 
     def _group_of(self, primary: Place, by: str) -> Group:
         name = self.endpoint_of(primary, by).address
@@ -106,7 +112,7 @@ class Slots(Following):
     # --- what servers say
 
     def moved(self, told: Redirection, by: Endpoint) -> Optional[Endpoint]:
-        endpoint = self.stranger(told.place, by.target.host)
+        endpoint = self.stranger(self._names.get(told.place, told.place), by.target.host)
         if endpoint is None:
             return None
         if told.once:
@@ -119,6 +125,7 @@ class Slots(Following):
         # A replica that does not serve reads sends them to its own primary, which is no news.
         if self._map.move(told.slot, group):
             self.bar([told.slot], None if owner is None else owner.primary)
+            self.news()
             self.doubt(by)
         return endpoint
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Hashable, Optional, Sequence
 
 from twisted_mesh.codec.redis_facts import Redirection
+from twisted_mesh.families import Families
 from twisted_mesh.policy.key_hash import KEY_HASHES
 from twisted_mesh.policy.ring import Maglev
 from twisted_mesh.policy.shards import Ketama, Modulo, ketama_name, tag_of
@@ -43,6 +44,7 @@ class Topology:
         self.cluster = cluster
         self.config = config
         self._zone = zone
+        self._followed = Families(cluster.env.metrics).redis_followed
         cluster.on_change.append(self._changed)
 
     def start(self) -> None:
@@ -77,9 +79,13 @@ class Topology:
     def doubt(self, endpoint: Optional[Endpoint]) -> None:
         """Something speaks for a change: of this server, or in general."""
 
+    def followed(self, why: str) -> None:
+        """A command is sent again for what a server said: count it."""
+        self._followed.labels(self.cluster.name, why).value += 1
+
     def later(self, errand: Errand, place: int) -> None:
         """Have a command of an errand sent again once more is known."""
-        raise NotImplementedError
+        errand.give_up([place])
 
     def moved(self, told: Redirection, by: Endpoint) -> Optional[Endpoint]:
         """A server has sent a command elsewhere; return where, None if that cannot be followed."""

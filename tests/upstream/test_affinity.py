@@ -88,6 +88,18 @@ def test_a_session_moves_when_its_endpoint_is_out_and_is_told_so() -> None:
     cluster.stop()
 
 
+def test_no_session_moves_because_its_endpoint_waits_for_its_first_check() -> None:
+    cluster = a_cluster({"cookie": "at", "strict": True}, health_check={"tcp": True})
+    one, two, *others = cluster.endpoints
+    for each in (two, *others):
+        each.checked = each.healthy = True
+    one.checked, one.healthy = False, True
+    cluster.refresh()
+    assert A not in {cluster.pick(a_call()).address for _ in range(50)}
+    assert cluster.pick(a_session(token(A))) is one
+    cluster.stop()
+
+
 def test_another_try_goes_elsewhere() -> None:
     cluster = a_cluster({"cookie": "at"})
     one = cluster.endpoints[0]

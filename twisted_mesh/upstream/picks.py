@@ -59,7 +59,11 @@ class Picks:
         self.affinity = None if config.affinity is None else Affinity(config.affinity, name)
         # Says that picking is not for the balance alone.
         self._special = self._keyed is not None or self.affinity is not None
+        # What picks, and the same without counting.
         self._next: Callable[[], Endpoint] = nobody
+        self._plain: Callable[[], Endpoint] = nobody
+        # Whether the next turn is known already, as somebody has looked.
+        self._put_back = False
         self._resting = Resting(env.clock, self._choose)
         near, slow = config.locality, config.slow_start
         self._zone = zone
@@ -93,23 +97,68 @@ class Picks:
     def _pick_other(self, call: Call) -> Endpoint:
         if self._switch.on:
             self._switch.check()
-        owner = None if self.affinity is None else self.affinity.pick(call)
-        if owner is None and self._keyed is not None:
-            owner = self._keyed.pick(call)
-        if owner is not None:
-            self._panic_picks.value += self._panicking
-            if owner in self.trials:
-                self._conducts.probe(owner, call)
-            return owner
-        for each in self.trials:
-            if each not in call.tried:
-                self._conducts.probe(each, call)
-                return each
+        wanted, _ = self._wanted(call)
+        if wanted is not None:
+            if wanted in self.trials:
+                self._conducts.probe(wanted, call)
+            else:
+                self._panic_picks.value += self._panicking
+            return wanted
         picked = self._next()
         if picked not in call.tried:
             return picked
         rest = self._resting.awake([each for each in self._usable if each not in call.tried])
         return self._spread(rest)() if rest else picked
+
+    def _wanted(self, call: Call) -> tuple[Optional[Endpoint], str]:
+        """Return the endpoint that takes this call and no other, and why; None where the balance decides."""
+        owner = None if self.affinity is None else self.affinity.pick(call)
+        if owner is not None:
+            return owner, "the call's session is there"
+        owner = None if self._keyed is None else self._keyed.pick(call)
+        if owner is not None:
+            return owner, "the call's key belongs there"
+        for each in self.trials:
+            if each not in call.tried:
+                return each, "a call is to find out whether it is well again"
+        return None, ""
+
+    def peek(self, call: Call) -> tuple[Endpoint, str]:
+        """Return the endpoint that the first try of `call` would go to if it came now, and why; nothing changes.
+
+        :raises MeshError: as `pick`.
+        """
+        self._switch.check_closed()
+        wanted, why = self._wanted(call)
+        if wanted is not None:
+            return wanted, why
+        found = self._plain()
+        if self._balance == "round_robin" and not self._put_back:
+            # It has its turn when a call comes, or there are other turns by then.
+            self._keep_turn(found)
+        return found, f"by {self._balance}"
+
+    def _keep_turn(self, found: Endpoint) -> None:
+        after, pick = self._next, self._plain
+
+        def first() -> Endpoint:
+            self._next, self._plain, self._put_back = after, pick, False
+            self._panic_picks.value += self._panicking
+            return found
+
+        self._next, self._plain, self._put_back = first, lambda: found, True
+
+    def score(self, endpoint: Endpoint) -> Optional[float]:
+        """Return what the balance compares by, where less is better; None if it compares nothing."""
+        weights = None if self._warming is None or self._panicking else self._warming.weights([endpoint])
+        weight = endpoint.weight if weights is None else weights[0]
+        if self._balance == "peak_ewma":
+            return self._conducts.latencies([endpoint])[0].cost(endpoint.active, weight, self._env.now())
+        return endpoint.active / weight if self._balance == "least_request" and weight else None
+
+    def resting(self, endpoint: Endpoint) -> bool:
+        """Whether it could not be connected to a moment ago."""
+        return self._resting.has(endpoint)
 
     def _counted(self, pick: Callable[[], Endpoint]) -> Callable[[], Endpoint]:
         def counted() -> Endpoint:
@@ -180,12 +229,20 @@ class Picks:
         if self._keyed is not None:
             self._keyed.use(self._endpoints, [*chosen, *self.trials])
         if self.affinity is not None:
-            self.affinity.use(self._endpoints, [*chosen, *self.trials], self._usable)
+            self.affinity.use(self._endpoints, [*chosen, *self.trials, *self._unasked()], self._usable)
         owned = self._keyed is not None or self.affinity is not None
         self._special = owned or bool(self.trials) or self._switch.on
         self._shown = {}
-        pick = self._spread(chosen) if chosen else self._nobody
+        pick = self._plain = self._spread(chosen) if chosen else self._nobody
+        self._put_back = False
         self._next = self._counted(pick) if self._panicking else pick
+
+    def _unasked(self) -> list[Endpoint]:
+        """Return those that only wait for their first check; at the start no session must move because of that."""
+        if not any(each.checked for each in self._usable):
+            return []
+        waiting = [each for each in self._endpoints if not each.checked and not each.out]
+        return [each for each in waiting if each.conduct is None or not (each.conduct.shut or each.conduct.ejected)]
 
     def _spread(self, endpoints: Sequence[Endpoint]) -> Callable[[], Endpoint]:
         """Return a function that picks among these by the cluster's balance, and by zones where it asks for that."""

@@ -13,13 +13,16 @@ from twisted_mesh.upstream.endpoint import Endpoint
 # In so many steps a share grows, but for steps of less than this; seconds.
 STEPS = 20
 SHORTEST = 0.1
+# Seconds after the start of a cluster in which nobody is new, or back from where calls have put it.
+BEGINNING = 10.0
 
 
 class Warming:
     """Those of one cluster; `changed()` is called when their shares have grown.
 
-    Who is there when the cluster begins, or comes within one window of that, has its whole share: otherwise a sidecar
-    that starts would send nearly everything to what it has found first.  Nobody is new because of a reload.
+    Who is there when the cluster begins, or comes within `BEGINNING` of that, has its whole share: otherwise a sidecar
+    that starts would send nearly everything to what it has found first, or to what was checked first.  Nobody is new
+    because of a reload.
     """
 
     def __init__(self, rule: SlowStart, env: Env, changed: Callable[[], None]) -> None:
@@ -62,9 +65,9 @@ class Warming:
         """There are these, and these can be used."""
         now = self._env.now()
         met, used = set(endpoints), set(usable)
-        if self._began is not None and now - self._began >= self._rule.window:
+        if self._began is not None and now - self._began >= BEGINNING:
             self._cold |= met - self._met
-        self._cold |= self._used - used
+            self._cold |= self._used - used
         self._cold.update(each for each in endpoints if each.checked and not each.healthy)
         self._cold &= met
         for each in used & self._cold:

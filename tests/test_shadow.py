@@ -154,7 +154,9 @@ def test_a_decision_stands_in_the_log_line_of_its_call() -> None:
     second = World(replying)
     second.call = world.call
     second.run()
-    assert world.call.context["log"]["shadow"] == {"probe": "refuse", "probe#2": "reply"}
+    decisions = world.call.context["log"]["shadow"]
+    assert decisions == {"probe": "refuse", "probe#2": "reply"}
+    assert str(decisions) == "probe:refuse,probe#2:reply"
 
 
 def test_redis_commands_are_shadowed_too() -> None:

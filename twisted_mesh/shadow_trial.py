@@ -155,13 +155,20 @@ _RESULTS = (
 )
 
 
+class _Decisions(dict[str, str]):
+    """Decisions by filter; as text they are one word."""
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}:{decision}" for name, decision in self.items())
+
+
 def _note(call: Call, name: str, decision: str) -> None:
     """Have a decision stand in the access log line of the call."""
     left = call.context.setdefault("log", {})
     if not isinstance(left, dict):
         # A filter wants something else logged; the metric has the decision.
         return
-    decisions = left["shadow"] = dict(left.get("shadow") or {})
+    decisions = left["shadow"] = _Decisions(left.get("shadow") or {})
     nth, key = 1, name
     while key in decisions:
         nth += 1

@@ -25,10 +25,11 @@ LOG_EVERY = 1.0
 class Sampled:
     """Enforces a filter for a percentage of the calls; the others pass it by."""
 
-    __slots__ = ("_chosen", "inner")
+    __slots__ = ("_chosen", "inner", "percent")
 
     def __init__(self, inner: Filter, percent: float, env: Env) -> None:
         self.inner = inner
+        self.percent = percent
         self._chosen = share(percent, env.random.random)
 
     def __repr__(self) -> str:
@@ -75,6 +76,7 @@ class Shadow:
     def __init__(self, inner: Filter, name: str, percent: float, env: Env) -> None:
         self.inner = inner
         self.name = name
+        self.percent = percent
         self.env = env
         self.active = 0
         self._families = Families(env.metrics)

@@ -72,6 +72,9 @@ class Chain(NamedTuple):
     observers: Sequence[Filter]
     # Begins to time the filters of an adapter that has this chain.
     watch: Callable[[Any], None] = lambda adapter: None
+    # Its filters by name, and the routes inside them; for who explains what becomes of a call.
+    layers: Sequence[tuple[str, Filter]] = ()
+    table: Table = Table()
 
 
 class _Made(NamedTuple):
@@ -120,8 +123,10 @@ class Chains:
             (inside if getattr(self._find(use.name), "after_routing", False) else filters).append(each)
         table = yield from self._table(name, config, inside)
         layers = [*observers, *filters]
-        timed = partial(self._timings.listener, self._named(layers), table.proceed)
-        return Chain(compose(layers, table.proceed), observers, partial(self._timings.watch, make=timed))
+        named = self._named(layers)
+        timed = partial(self._timings.listener, named, table.proceed)
+        watch = partial(self._timings.watch, make=timed)
+        return Chain(compose(layers, table.proceed), observers, watch, named, table)
 
     def let_go(self, after: Chains) -> Iterator[None]:
         """Let go of everything that was made, a little at a time; filters that `after` has no more are told so."""
@@ -245,6 +250,7 @@ class Chains:
         within = copy.copy(route)
         within.proceed = compose(layers, inner)
         named = self._named(layers)
+        within.layers = [*named, *route.layers]
         within.timed = lambda: self._timings.compose(named, inner if timed is None else timed())
         return within
 
@@ -275,10 +281,13 @@ class Chains:
         elif config.timeout is not None:
             layers.append(timeout)
         innermost = _innermost(config, clusters, protocol)
+        named = self._named(layers)
         return Route(
             place.name,
             compose(layers, innermost),
-            timed=partial(self._timings.compose, self._named(layers), innermost) if layers else None,
+            layers=named,
+            innermost=innermost,
+            timed=partial(self._timings.compose, named, innermost) if layers else None,
             priority=PRIORITIES[config.priority],
             matches=compile_match(asked, self._env.random.random),
             conditions=asked,

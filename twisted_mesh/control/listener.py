@@ -38,13 +38,15 @@ class ListenerAdapter(Adapter, Protocol):
 
 
 class LiveListener:
-    """One listener.  `ports` are its sockets, by the address as the configuration gives it."""
+    """One listener.  `ports` are its sockets, by the address as the configuration gives it; `chain` is what its calls
+    run through."""
 
     def __init__(self, name: str, config: model.Listener, adapter: ListenerAdapter, env: Env) -> None:
         self.name = name
         self.config = config
         self.adapter = adapter
         self.ports: dict[str, Port] = {}
+        self.chain: Optional[Chain] = None
         self._refused = Families(env.metrics).connections_refused.labels(config.protocol, name)
 
     def __repr__(self) -> str:
@@ -69,6 +71,7 @@ class LiveListener:
                 if port.bind == bind.address:
                     port.adjust(bind.backlog, mode_of(bind))
         self.adapter.node = node or PSEUDONYM
+        self.chain = chain
         self.adapter.chain = chain.proceed
         self.adapter.observers = chain.observers
         chain.watch(self.adapter)

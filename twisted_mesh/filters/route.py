@@ -12,7 +12,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.codec.deadline import OURS, field_of
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.headers import Field, Headers
-from twisted_mesh.interfaces import ClusterLike, Proceed
+from twisted_mesh.interfaces import ClusterLike, Filter, Proceed
 from twisted_mesh.policy.index import Index
 from twisted_mesh.policy.match import Conditions, Test
 from twisted_mesh.policy.ring import key_hash
@@ -74,11 +74,14 @@ class Failover:
         picked: Reserve = call.cluster  # type: ignore[assignment]  # a route with reserves has such targets only
         if picked.ready:
             return
-        for each in self._reserves:
-            if each.ready:
-                call.cluster = each
-                self._moved(picked)
-                return
+        reserve = self.reserve()
+        if reserve is not None:
+            call.cluster = reserve
+            self._moved(picked)
+
+    def reserve(self) -> Optional[Reserve]:
+        """Return the first that has good prospects, if there is one."""
+        return next((each for each in self._reserves if each.ready), None)
 
 
 class Route:
@@ -87,11 +90,13 @@ class Route:
     `matches` is the compiled match, None for every call, and `conditions` what it was made of.  `proceed` is the
     route's own chain, whose innermost layer is `forward`, or an answer of the mesh's own.  `timeout` and the other
     limits are those of the configuration, None where it gives none.  `timed` makes the same chain with a stopwatch
-    round each layer; None where there is nothing to time.  `cells` is for filters that keep their metrics
-    cells by route.
+    round each layer; None where there is nothing to time.  `layers` are the filters of the chain by name, and
+    `innermost` is what stands inside them.  `cells` is for filters that keep their metrics cells by route.
     """
 
     __slots__ = (
+        "_failover",
+        "_split",
         "_template",
         "body_limit",
         "cells",
@@ -99,6 +104,8 @@ class Route:
         "conditions",
         "deadline",
         "idle_timeout",
+        "innermost",
+        "layers",
         "limits",
         "matches",
         "max_duration",
@@ -130,15 +137,20 @@ class Route:
         deadline: str = CALLER,
         priority: int = 0,
         timed: Optional[Callable[[], Proceed]] = None,
+        layers: Sequence[tuple[str, Filter]] = (),
+        innermost: Optional[Proceed] = None,
     ) -> None:
         self.name = name
+        self.layers = layers
+        self.innermost = innermost
         self.proceed = proceed
         self.timed = timed
         self.matches = matches
         self.conditions = conditions
         self._template: Optional[Template] = None
         self.targets = tuple(targets)
-        self.choose = _chooser(self.targets, dice, sticky)
+        self.choose = self._split = _chooser(self.targets, dice, sticky)
+        self._failover = failover
         if failover is not None and self.choose is not None:
             self.choose = _one_after_the_other(self.choose, failover)
         self.timeout = timeout
@@ -156,6 +168,21 @@ class Route:
     def __repr__(self) -> str:
         to = ", ".join(f"{each.cluster.name}:{each.weight}" for each in self.targets)
         return f"<Route {self.name} to {to or 'nobody'}>"
+
+    def aim(self, call: Call) -> Optional[ClusterLike]:
+        """Choose the cluster of an imaginary call as `choose` does, and count nothing.
+
+        Returns the cluster that it is kept from, where another stands in.
+        """
+        if self._split is None:
+            return None
+        self._split(call)
+        picked: Any = call.cluster
+        reserve = None if self._failover is None or picked.ready else self._failover.reserve()
+        if reserve is None:
+            return None
+        call.cluster = reserve
+        return picked  # type: ignore[no-any-return]  # what `choose` sets
 
     def segments(self, call: Call) -> Mapping[str, str]:
         """Return what the named segments of the route's template are in this call's path."""
@@ -258,6 +285,16 @@ class Table:
         for each in (*self._few, route):
             self._index.add(each.conditions, each.matches, each)
         self._few = []
+
+    def find(self, call: Call) -> Route:
+        """Return the route of a call, as `proceed` finds it.
+
+        :raises MeshError: `Kind.NO_ROUTE`.
+        """
+        for route in self._few:
+            if route.matches is None or route.matches(call):
+                return route
+        return self._look_up(call)
 
     def proceed(self, call: Call) -> Awaitable[Reply]:
         """Run the call through the chain of its route; the innermost `proceed` of a listener's chain.

@@ -90,7 +90,18 @@ class Switch:
         """
         if self._chosen():
             self._refused.value += 1
-            raise MeshError(Kind.MAINTENANCE, f"cluster {self._cluster}: {self.trouble}")
+            raise self._turned_away()
+
+    def check_closed(self) -> None:
+        """See whether any call may go on, and count nothing.
+
+        :raises MeshError: `Kind.MAINTENANCE`.
+        """
+        if self.closed:
+            raise self._turned_away()
+
+    def _turned_away(self) -> MeshError:
+        return MeshError(Kind.MAINTENANCE, f"cluster {self._cluster}: {self.trouble}")
 
     def describe(self) -> Optional[dict[str, object]]:
         """Everything worth showing to an operator; None while it is off."""

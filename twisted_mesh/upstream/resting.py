@@ -43,6 +43,10 @@ class Resting:
         self._timers[endpoint] = self._clock.callLater(rest, self._rested, endpoint)
         self._changed()
 
+    def has(self, endpoint: Endpoint) -> bool:
+        """Whether `endpoint` rests."""
+        return endpoint in self._timers
+
     def awake(self, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """Return those that do not rest, or all if all do."""
         if not self._timers:

@@ -17,7 +17,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.filters.call_text import Text, call_text
 from twisted_mesh.headers import Field, Headers
 from twisted_mesh.headers import field as header_field
-from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.fields import SetHeaderName, check_header_value
 
 
@@ -96,6 +96,10 @@ class RequestHeaders:
     def __init__(self, edit: _Edit) -> None:
         self._edit = edit
 
+    def explain(self, call: Call) -> Explanation:
+        """Change the imaginary call, too."""
+        return _explained(self._edit, call, "")
+
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         self._edit.make(call.headers, call)
         return proceed(call)
@@ -110,12 +114,27 @@ class BothHeaders:
         self._request = request
         self._response = response
 
+    def explain(self, call: Call) -> Explanation:
+        """Change the imaginary call, too."""
+        return _explained(self._request, call, "changes the reply")
+
     async def __call__(self, call: Call, proceed: Proceed) -> Reply:
         if self._request:
             self._request.make(call.headers, call)
         reply = await proceed(call)
         self._response.make(reply.headers, call)
         return reply
+
+
+def _explained(edit: _Edit, call: Call, reply: str) -> Explanation:
+    before = call.headers.fields
+    edit.make(call.headers, call)
+    gone = {each[0].decode("latin-1") for each in before if each not in call.headers.fields}
+    new = {each[0].decode("latin-1") for each in call.headers.fields if each not in before}
+    what = [f"sets {', '.join(sorted(new))}"] if new else []
+    what += [f"takes out {', '.join(sorted(gone - new))}"] if gone - new else []
+    what += [reply] if reply else []
+    return Explanation("change" if what else "pass", "; ".join(what))
 
 
 @implementer(IPlugin, IFilterPlugin)

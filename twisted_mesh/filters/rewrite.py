@@ -9,7 +9,7 @@ from typing import Awaitable, Optional
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.headers import Field, field
-from twisted_mesh.interfaces import Proceed
+from twisted_mesh.interfaces import Explanation, Proceed
 from twisted_mesh.policy.rewrite import Change
 
 
@@ -25,7 +25,17 @@ class Rewrite:
     def __repr__(self) -> str:
         return f"<Rewrite {self._change} {self._host}>"
 
+    def explain(self, call: Call) -> Explanation:
+        """Change the imaginary call, too."""
+        self._make(call)
+        host = "" if self._host is None else f", for {self._host[1].decode('latin-1')}"
+        return Explanation("change", f"asks for {call.target.decode('latin-1')}{host}")
+
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
+        self._make(call)
+        return proceed(call)
+
+    def _make(self, call: Call) -> None:
         # The target * of OPTIONS is no path.
         if self._change is not None and call.resource != "*":
             _, mark, query = call.target.partition(b"?")
@@ -33,4 +43,3 @@ class Rewrite:
         if self._host is not None:
             others = [each for each in call.headers.fields if each[0] != b"host"]
             call.headers.fields = [self._host, *others]
-        return proceed(call)

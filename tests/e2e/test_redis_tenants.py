@@ -1,0 +1,60 @@
+"""Two tenants on one server, each with a user and a prefix of its own."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+import redis
+
+from tests.servers import Server
+from tests.support import Mesh, free_port, start_mesh
+
+
+@pytest.fixture
+def tenants(redis_server: Server, tmp_path: Path) -> Iterator[tuple[Any, Any]]:
+    port = free_port()
+    users = [{"name": each, "passwords": f"sha256:{sha256(each.encode()).hexdigest()}"} for each in ("ann", "bob")]
+    listener = {
+        "protocol": "redis",
+        "bind": f"127.0.0.1:{port}",
+        "redis": {"users": users},
+        "filters": [{"key_prefix": {"prefix": "%IDENTITY%:"}}],
+        "routes": [{"to": "server"}],
+    }
+    config = {"listeners": {"cache": listener}, "clusters": {"server": {"endpoints": [redis_server.address]}}}
+    mesh: Mesh = start_mesh(json.dumps(config), tmp_path)
+    ann, bob = (redis.Redis("127.0.0.1", port, username=each, password=each, protocol=2) for each in ("ann", "bob"))
+    yield ann, bob
+    ann.close()
+    bob.close()
+    mesh.stop()
+
+
+def test_they_do_not_see_each_other(tenants: tuple[Any, Any], redis_server: Server) -> None:
+    ann, bob = tenants
+    for client, value in ((ann, "of ann"), (bob, "of bob")):
+        client.mset({"a": value, "b": value, "c*": value})
+        assert client.get("a") == value.encode()
+        assert sorted(client.keys("*")) == sorted(client.scan_iter(count=2)) == [b"a", b"b", b"c*"]
+        assert client.keys("c\\*") == [b"c*"]
+    assert sorted(redis_server("KEYS", "*")) == sorted(
+        f"{who}:{key}".encode() for who in ("ann", "bob") for key in ("a", "b", "c*")
+    )
+    with ann.pipeline(transaction=True) as pipe:
+        assert pipe.incr("n").get("n").execute() == [1, b"1"]
+    bob.rpush("q", "x")
+    assert ann.blpop("q", 0.1) is None
+    assert bob.blpop("q", 1) == (b"q", b"x")
+    large = b"x" * 2_000_000
+    assert ann.set("large", large)
+    assert ann.get("large") == large
+    assert redis_server("STRLEN", "ann:large") == len(large)
+    assert bob.exists("large") == 0
+    with pytest.raises(redis.ResponseError, match="FLUSHALL is for all keys"):
+        ann.flushall()
+    assert ann.delete("a", "b") == 2
+    assert bob.get("a") == b"of bob"

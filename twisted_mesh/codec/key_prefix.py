@@ -1,0 +1,121 @@
+"""Commands with a prefix put before their keys, and replies with it taken away from those that they name."""
+
+from __future__ import annotations
+
+import re
+from typing import Callable, Container, Optional
+
+from twisted_mesh.codec.command_kinds import Kind
+from twisted_mesh.codec.commands import Command
+
+# What names keys in its reply; and of all of these those that name any key, not only keys of the command.
+NAMING = frozenset(
+    [
+        "BLMPOP",
+        "BLPOP",
+        "BRPOP",
+        "BZMPOP",
+        "BZPOPMAX",
+        "BZPOPMIN",
+        "EXEC",
+        "KEYS",
+        "LMPOP",
+        "SCAN",
+        "XREAD",
+        "XREADGROUP",
+        "ZMPOP",
+    ]
+)
+ANY_KEY = frozenset(["KEYS", "SCAN"])
+# What is for all keys of a server, whoever they belong to, or looks up keys that stand in patterns.
+_BEYOND = frozenset(["RANDOMKEY", "DBSIZE", "FLUSHALL", "FLUSHDB", "SWAPDB"])
+_LINE = re.compile(rb"\$(\d+)\r\n")
+_GLOB = re.compile(rb"[*?\[\]\\^-]")
+
+
+class NotConfined(ValueError):
+    """A command that would see or change what does not begin with the prefix."""
+
+
+def prefixed(command: Command, words: list[bytes], prefix: bytes) -> list[bytes]:
+    """Return the words of a command with the prefix before each of its keys.
+
+    :raises NotConfined: the command cannot be kept to keys that begin so.
+    """
+    name = command.name
+    if name in _BEYOND or (command.kind is Kind.GATHER and command.flags & {"write"} and not command.specs):
+        raise NotConfined(f"{name} is for all keys")
+    made = list(words)
+    if name == "KEYS":
+        made[1] = _literal(prefix) + words[1]
+        return made
+    if name == "SCAN":
+        return _scanned(made, prefix)
+    if name in ("SORT", "SORT_RO") and any(word.upper() in (b"BY", b"GET") for word in words[2:]):
+        raise NotConfined(f"{name} with BY or GET looks at keys that only patterns name")
+    for place in command.keys(words):
+        made[place] = prefix + words[place]
+    return made
+
+
+def _literal(prefix: bytes) -> bytes:
+    return _GLOB.sub(lambda found: b"\\" + found[0], prefix)
+
+
+def _scanned(words: list[bytes], prefix: bytes) -> list[bytes]:
+    for place in range(2, len(words) - 1, 2):
+        if words[place].upper() == b"MATCH":
+            words[place + 1] = _literal(prefix) + words[place + 1]
+            return words
+    return [*words[:2], b"MATCH", _literal(prefix) + b"*", *words[2:]]
+
+
+def stripped(reply: bytes, prefix: bytes, keys: Optional[Container[bytes]] = None) -> bytes:
+    """Return a reply with the prefix taken away from the texts in it that begin so.
+
+    :param keys: only from these, which have the prefix; from all texts if None.
+    """
+    if prefix not in reply:
+        return reply
+    size = len(prefix)
+
+    def change(text: bytes) -> bytes:
+        return text[size:] if text.startswith(prefix) and (keys is None or text in keys) else text
+
+    return _changed(reply, change)
+
+
+def _changed(reply: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """Return a reply with every bulk string in it changed; nothing else has texts of keys."""
+    made: list[bytes] = []
+    position, size = 0, len(reply)
+    while position < size:
+        found = _LINE.match(reply, position)
+        if found is None:
+            # A line: an aggregate's head, a number, a simple text, a null.
+            end = reply.index(b"\r\n", position) + 2
+            if reply[position : position + 1] in (b"=", b"!"):
+                # A verbatim or an error of a length of its own: none of them is a key.
+                end += int(reply[position + 1 : end - 2]) + 2
+            made.append(reply[position:end])
+        else:
+            start = found.end()
+            end = start + int(found[1]) + 2
+            text = change(reply[start : end - 2])
+            made.append(b"$%d\r\n%b\r\n" % (len(text), text))
+        position = end
+    return b"".join(made)
+
+
+_HEAD = re.compile(rb"\*(\d+)\r\n\$\d+\r\n([^\r\n]+)\r\n\$(\d+)\r\n")
+
+
+def prefixed_head(data: bytes, prefix: bytes) -> bytes:
+    """Return the beginning of one large command with the prefix before its first argument, which is its key.
+
+    :raises ValueError: the key is not in it.
+    """
+    head = _HEAD.match(data)
+    if head is None or len(data) < head.end() + int(head[3]):
+        raise ValueError("the beginning of the command does not hold its key")
+    return b"%b$%d\r\n%b%b" % (data[: head.start(3) - 1], int(head[3]) + len(prefix), prefix, data[head.end() :])

@@ -1,0 +1,114 @@
+"""Keeps the clients of Redis to keys of their own: a prefix is put before each key, and nobody sees it.
+
+So several tenants share servers without knowing of each other.  What would see or change other keys is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Awaitable, Callable
+
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from twisted_mesh.call import Call, Reply
+from twisted_mesh.codec.key_prefix import ANY_KEY, NAMING, NotConfined, prefixed, prefixed_head, stripped
+from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.interfaces import Env, IFilterPlugin, Proceed
+from twisted_mesh.redis_call import RedisReply
+from twisted_mesh.stream import ByteStream
+
+_IDENTITY, _LISTENER = "%IDENTITY%", "%LISTENER%"
+
+
+@dataclass(frozen=True)
+class KeyPrefixSettings:
+    """`prefix` stands before every key; `%IDENTITY%` in it is the user's name, `%LISTENER%` the listener's."""
+
+    prefix: str
+
+    def __post_init__(self) -> None:
+        rest = self.prefix.replace(_IDENTITY, "").replace(_LISTENER, "")
+        if not self.prefix or "%" in rest:
+            raise ValueError(f"prefix is a text that may hold {_IDENTITY} and {_LISTENER}")
+
+
+class KeyPrefix:
+    """The filter.  Routes and filters further in see the keys with their prefix.
+
+    Channels have no keys and are left as they are, and so is what scripts do beyond the keys that they are given.
+    """
+
+    __slots__ = ("_by_identity", "_prefix")
+
+    def __init__(self, settings: KeyPrefixSettings, env: Env) -> None:
+        self._prefix = settings.prefix
+        self._by_identity = _IDENTITY in settings.prefix
+
+    def __repr__(self) -> str:
+        return f"<KeyPrefix {self._prefix}>"
+
+    def __call__(self, call: Any, proceed: Proceed) -> Awaitable[Reply]:
+        prefix = self._prefix_of(call)
+        if isinstance(call.body, ByteStream):
+            self._rewrite_stream(call, prefix)
+            return proceed(call)
+        words = [call.words(at) for at in range(call.count)]
+        try:
+            made = [prefixed(call.row(at), each, prefix) for at, each in enumerate(words)]
+        except NotConfined as error:
+            raise MeshError(Kind.DENIED, str(error), origin=Origin.CLIENT) from None
+        if made != words:
+            call.rewrite(made)
+        if call.key:
+            call.key = prefix + call.key
+            call._resource = None
+        if call.operation not in NAMING:
+            return proceed(call)
+        keys = None if call.operation in ANY_KEY or call.operation == "EXEC" else {key for each in made for key in each}
+        return self._strip(call, proceed, prefix, keys)
+
+    def _prefix_of(self, call: Call) -> bytes:
+        if self._by_identity and not call.identity:
+            raise MeshError(Kind.DENIED, "whose keys these are is not known", origin=Origin.CLIENT)
+        text = self._prefix.replace(_IDENTITY, call.identity or "").replace(_LISTENER, call.listener)
+        return text.encode("utf-8", "surrogateescape")
+
+    def _rewrite_stream(self, call: Any, prefix: bytes) -> None:
+        """A command whose large value is still coming: its key is in the first piece."""
+        change: list[Callable[[bytes], bytes]] = [lambda data: prefixed_head(data, prefix)]
+        call.body = call.body.map(lambda data: change.pop()(data) if change else data)
+        call.key = prefix + call.key
+        call._resource = None
+        name, first, *rest = call.commands[0]
+        call.commands = ((name, prefix + (first or b""), *rest),)
+
+    async def _strip(self, call: Any, proceed: Proceed, prefix: bytes, keys: Any) -> Reply:
+        reply = await proceed(call)
+        if isinstance(reply, RedisReply):
+            body = reply.body
+            if isinstance(body, ByteStream):
+                body = await body.collect(_LONGEST)
+            made = RedisReply(stripped(body, prefix, keys), reply.count, errors=reply.errors)
+            return made
+        return reply
+
+
+# Bytes of a reply that are put together to take prefixes away.
+_LONGEST = 64 * 1024 * 1024
+
+
+@implementer(IPlugin, IFilterPlugin)
+class KeyPrefixPlugin:
+    """Makes the filter."""
+
+    name = "key_prefix"
+    settings = KeyPrefixSettings
+    protocols = ("redis",)
+
+    def build(self, settings: KeyPrefixSettings, env: Env) -> KeyPrefix:
+        """Return a filter for one chain."""
+        return KeyPrefix(settings, env)
+
+
+plugin = KeyPrefixPlugin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import Any, Optional
 
@@ -10,6 +11,8 @@ from tests.support import PATIENCE
 
 # Commands that one client has under way at once.
 PIPELINE = 20
+# No load meets the keys of another.
+_LOADS = itertools.count()
 
 
 class Writer(threading.Thread):
@@ -91,7 +94,8 @@ class Load:
     """Several writers."""
 
     def __init__(self, port: int, clients: int = 4, keys: int = 5, kind: type[Writer] = Writer) -> None:
-        self.writers = [kind(port, f"w{each}", keys) for each in range(clients)]
+        mine = next(_LOADS)
+        self.writers = [kind(port, f"w{mine}-{each}", keys) for each in range(clients)]
 
     def __enter__(self) -> Load:
         for each in self.writers:

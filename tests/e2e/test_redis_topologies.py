@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -443,6 +444,25 @@ def test_slots_move_under_load_and_nothing_is_lost(six: tuple[Cluster, Mesh]) ->
         until(lambda: load.replies > seen + 300, "load goes on")
     assert load.wrong == []
     assert load.errors == {}
+
+
+def test_a_reload_disturbs_nobody(six: tuple[Cluster, Mesh]) -> None:
+    """The new cluster goes on with the nodes that the old one was told of, and with the connections to them."""
+    cluster, mesh = six
+    text = mesh.config.read_text()
+    with Load(mesh.ports["cluster"], 3, 4) as load:
+        for turn in range(3):
+            version = mesh.metric("twisted_mesh_config_version")
+            mesh.config.write_text(text.replace("refresh: 1s", f"refresh: {turn + 2}s"))
+            mesh.signal(signal.SIGHUP)
+            until(lambda version=version: mesh.metric("twisted_mesh_config_version") > version, "a reload")  # type: ignore[misc]
+            seen = load.replies
+            until(lambda seen=seen: load.replies > seen + 200, "load goes on")  # type: ignore[misc]
+    assert load.wrong == []
+    assert load.errors == {}
+    shown = mesh.get("/clusters").text
+    for master in cluster.masters:
+        assert f"redis cluster: primary {master.address}" in shown
 
 
 def test_a_master_that_is_killed_is_replaced(six: tuple[Cluster, Mesh]) -> None:

@@ -52,9 +52,22 @@ def clusters(described: Sequence[Mapping[str, Any]]) -> str:
         parts += [f"  {name}: {_name(about)}\n" for name, about in each["names"].items()]
         if each["registry"] is not None:
             parts += [f"  {line}\n" for line in _registry(each["registry"])]
+        if each.get("redis"):
+            parts += [f"  {line}\n" for line in _redis(each["redis"])]
         if endpoints:
             parts += [f"  {line}\n" for line in table(_endpoint_rows(endpoints)).splitlines()]
     return "".join(parts) or "no clusters"
+
+
+def _redis(described: Mapping[str, Any]) -> Iterator[str]:
+    """Say how the Redis servers of a cluster belong together."""
+    if described.get("trouble"):
+        yield f"redis {described['topology']}: {described['trouble']}"
+    for group in described["groups"]:
+        primary = group["primary"] or "none"
+        replicas = f", replicas {' '.join(group['replicas'])}" if group["replicas"] else ""
+        named = "" if group["name"] == primary else f" {group['name']}"
+        yield f"redis {described['topology']}{named}: primary {primary}{replicas}"
 
 
 def _limits(room: Optional[Mapping[str, Any]], connections: Optional[Mapping[str, Any]]) -> Iterator[str]:

@@ -59,6 +59,8 @@ class Cluster:
         self.env = env
         self.connect_timeout: float = config.connect_timeout
         self.forwards: dict[str, Proceed] = {}
+        # What else is worth showing to an operator, by name.
+        self.details: dict[str, Callable[[], object]] = {}
         self.on_change: list[Callable[[Cluster], None]] = []
         self.endpoints: tuple[Endpoint, ...] = ()
         self.usable: tuple[Endpoint, ...] = ()
@@ -208,6 +210,7 @@ class Cluster:
             "endpoints": [each.describe() for each in self.endpoints],
             **self.picks.describe(),
             **self.members.describe(),
+            **{name: say() for name, say in self.details.items()},
         }
 
     # --- the endpoints

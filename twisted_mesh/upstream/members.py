@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 STATIC = ""
 # The group of those that the registry knows; no address looks like that.
 SERVICE = "service"
+# The group of those that Redis servers told of; nor does any look like that.
+TOLD = "redis"
 
 
 class Members:
@@ -99,6 +101,8 @@ class Members:
                 self._groups[key] = self._resolved(watch)
         if self._discovered is not None and old._discovered is not None:
             self._discovered.adopt(old._discovered)
+        if TOLD in old._groups and _asks_the_same(self._config, old._config):
+            self._groups[TOLD] = old._groups[TOLD]
 
     def start(self) -> Deferred[None]:
         """Begin resolving and following.
@@ -230,6 +234,14 @@ class Members:
         """What operators say at run time has changed."""
         if self._running:
             self.settle()
+
+
+def _asks_the_same(new: ClusterConfig, old: ClusterConfig) -> bool:
+    """Whether the same servers are asked for the others."""
+    if new.redis is None or old.redis is None:
+        return False
+    who = new.endpoints, new.redis.topology, new.redis.sentinel
+    return who == (old.endpoints, old.redis.topology, old.redis.sentinel)
 
 
 def _endpoint(config: EndpointConfig, host: str = "") -> Endpoint:

@@ -39,7 +39,10 @@ class RedisForward:
         self._cells = Families(env.metrics).upstream(PROTOCOL, cluster.name)
         self._config: RedisServers = cluster.config.redis or RedisServers.model_construct()
         self.topology = topology_of(cluster, self._config, zone, connector)
-        self._scatter = None if self.topology is None else Scatter(self.topology, self.send, env.random.random)
+        self._scatter: Optional[Scatter] = None
+        if self.topology is not None:
+            self._scatter = Scatter(self.topology, self.send, env.random.random)
+            cluster.details[PROTOCOL] = self.topology.describe
 
         self._sessions: Optional[Sessions] = None
 

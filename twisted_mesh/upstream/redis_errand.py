@@ -10,12 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Callable, Optional, Sequence, Union
 
 from twisted_mesh.codec.redis_facts import redirection
-from twisted_mesh.codec.resp import BULK_LIMIT
 from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import PartOfReplies, Pending, RedisCall, RedisReply
 from twisted_mesh.redis_words import words_for
-from twisted_mesh.stream import ByteStream, Trailers
+from twisted_mesh.stream import ByteStream
+from twisted_mesh.upstream.redis_collect import Collect
 
 if TYPE_CHECKING:
     from twisted_mesh.upstream.endpoint import Endpoint
@@ -204,7 +204,11 @@ class Errand:
                 self._left = -1
                 self.pending.fire(reply)
             else:
-                _Collect(self, body, endpoint, places, asking)
+                Collect(
+                    body,
+                    lambda whole: self._collected(whole, endpoint, places, asking),
+                    lambda error: self._cut(places, error),
+                )
             return
         if not reply.errors and len(places) == len(self._items) and self._finish is in_order and not asking:
             self._left = -1
@@ -216,7 +220,13 @@ class Errand:
         answers = reply.answers[1::2] if asking else reply.answers
         self._take([body[start:end] for _, start, end in answers], endpoint, places)
 
-    def take(self, body: bytes, endpoint: Endpoint, places: Sequence[int], asking: bool) -> None:
+    def _cut(self, places: Sequence[int], error: MeshError) -> None:
+        """Replies broke off while they were collected."""
+        for place in places:
+            self._settle(place, error)
+        self._end()
+
+    def _collected(self, body: bytes, endpoint: Endpoint, places: Sequence[int], asking: bool) -> None:
         """The whole replies to some commands are here."""
         answers = ReplyReader(limit=len(body) + 1).feed(body)
         self._take([body[start:end] for _, start, end in (answers[1::2] if asking else answers)], endpoint, places)
@@ -308,41 +318,3 @@ class Errand:
         else:
             errors = int(body[0] in (ERROR, BULK_ERROR))
         self.pending.fire(RedisReply(body, self._call.count, errors=errors))
-
-
-class _Collect:
-    """Takes in large replies that have to be put between others."""
-
-    def __init__(
-        self, errand: Errand, body: ByteStream, endpoint: Endpoint, places: Sequence[int], asking: bool
-    ) -> None:
-        self._errand = errand
-        self._body = body
-        self._where = endpoint, places, asking
-        self._pieces: list[bytes] = []
-        self._size = 0
-        body.attach(self)
-
-    def body_data(self, data: bytes) -> None:
-        """Keep a piece."""
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size > BULK_LIMIT:
-            self._body.cancel()
-            self._lost(
-                MeshError(Kind.TOO_LARGE, f"replies of more than {BULK_LIMIT} bytes from one of several servers")
-            )
-
-    def body_ended(self, trailers: Trailers) -> None:
-        """All is here."""
-        endpoint, places, asking = self._where
-        self._errand.take(b"".join(self._pieces), endpoint, places, asking)
-
-    def body_failed(self, error: BaseException) -> None:
-        """It breaks off."""
-        self._lost(error if isinstance(error, MeshError) else MeshError(Kind.RESET, "the reply was cut"))
-
-    def _lost(self, error: MeshError) -> None:
-        for place in self._where[1]:
-            self._errand._settle(place, error)
-        self._errand._end()

@@ -10,6 +10,7 @@ from twisted_mesh.codec.redis_facts import Place
 from twisted_mesh.families import Families
 from twisted_mesh.model.address import Address
 from twisted_mesh.upstream.endpoint import Endpoint
+from twisted_mesh.upstream.members import TOLD
 from twisted_mesh.upstream.probe import Probe
 from twisted_mesh.upstream.redis_barrier import Barrier
 from twisted_mesh.upstream.redis_group import Zone
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from twisted_mesh.upstream.cluster import Cluster
     from twisted_mesh.upstream.redis_errand import Errand
 
-# The group of the endpoints that servers tell of; no address looks like that.
-TOLD = "redis"
 # Seconds between two times of asking, however much speaks for a change; the first is asked for at once.  Twice as many
 # after each time that brought nothing new, up to the most.
 GAP = 0.1

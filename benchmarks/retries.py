@@ -32,7 +32,7 @@ WINDOW = 10
 class Load(NamedTuple):
     """What an upstream sees, in times of what is asked for: over the whole run, and in the worst ten seconds of it.
 
-    The worst is without the retries that are free in each window.  `failed` is the share of calls that failed.
+    `failed` is the share of calls that failed.
     """
 
     whole: float
@@ -66,12 +66,11 @@ def storm(rate: float, failing: float, attempts: int, budget: Optional[BudgetRul
             failed += 1
             continue
         heapq.heappush(due, (now + full_jitter(tries + 1, 0.025, 0.25, dice.random), number, tries + 1))
-    free = 0 if budget is None else budget.least
     worst = 0.0
     for begin in range(seconds - WINDOW + 1):
         parts = range(begin, begin + WINDOW)
         offered = sum(asked[each] for each in parts)
-        worst = max(worst, (sum(sent[each] for each in parts) - free) / offered)
+        worst = max(worst, sum(sent[each] for each in parts) / offered)
     return Load(sum(sent.values()) / sum(asked.values()), worst, failed / sum(asked.values()))
 
 
@@ -130,8 +129,8 @@ def report(seconds: int, seed: int) -> Iterator[str]:
         free = storm(rate, failing, attempts, None, seconds, seed)
         kept = storm(rate, failing, attempts, BUDGET, seconds, seed)
         yield (
-            f"| {rate:,.0f} | {100 * failing:.0f} % | {attempts} | {free.whole:.2f} | {kept.whole:.3f} "
-            f"| {kept.worst:.3f} | {100 * free.failed:.1f} %, {100 * kept.failed:.1f} % |"
+            f"| {rate:,.0f} | {100 * failing:.0f} % | {attempts} | {free.whole:.2f} | {kept.whole:.2f} "
+            f"| {kept.worst:.2f} | {100 * free.failed:.1f} %, {100 * kept.failed:.1f} % |"
         )
     yield ""
     yield "| hedge | p50 | p99 | p99.9 | load |"

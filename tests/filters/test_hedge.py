@@ -207,7 +207,7 @@ def test_only_what_may_be_done_twice(method: str, more: Any, tries: int) -> None
 
 
 def test_the_budget_bounds_them() -> None:
-    world = World(budget=BudgetSettings(percent=0, least=2))
+    world = World(budget=BudgetSettings(percent=0, least=0.2))
     for _ in range(5):
         world.run()
     world.advance(1.0)

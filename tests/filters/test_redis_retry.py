@@ -132,7 +132,7 @@ def test_after_a_reset_only_what_says_that_it_may(retryable: bool, tries: int) -
 
 
 def test_the_budget_bounds_what_is_added() -> None:
-    world = World(budget=BudgetSettings(percent=0, least=1))
+    world = World(budget=BudgetSettings(percent=0, least=0.1))
     for expected in (2, 1):
         world.tries.clear()
         world.outcome = None

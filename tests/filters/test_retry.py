@@ -313,7 +313,7 @@ def test_the_plugin_builds_it() -> None:
 
 def test_the_budget_limits_what_all_calls_add() -> None:
     """And the free ones are tried again even where there are few calls."""
-    world = World(Reply(503), when=("5xx",), attempts=2, budget=BudgetSettings(percent=50.0, least=1))
+    world = World(Reply(503), when=("5xx",), attempts=2, budget=BudgetSettings(percent=50.0, least=0.1))
     for _ in range(10):
         assert world.run(a_call()).reply.status == 503
     # The first is free; after that every second call has earned one.

@@ -40,10 +40,10 @@ class BackoffSettings:
 
 @dataclass(frozen=True)
 class BudgetSettings:
-    """Retries may be `percent` of the calls within the window, and `least` of them in any case."""
+    """Retries may be `percent` of the calls within the window, and `least` a second in any case."""
 
     percent: float = 20.0
-    least: int = 3
+    least: float = 3.0
     window: Interval = 10.0
 
     def __post_init__(self) -> None:

@@ -155,7 +155,7 @@ class Budget(Model):
     """How many tries may be added to the calls of a route, so that retries do not bring down what is in trouble."""
 
     percent: float = Field(default=20.0, ge=0, le=1000, description="Retries, as a percentage of the calls of late.")
-    least: int = Field(default=3, ge=0, description="Retries within the window that are free, for quiet routes.")
+    least: float = Field(default=3.0, ge=0, description="Retries a second that are free, for quiet routes.")
     window: Interval = Field(default=10.0, description="What is of late.")
 
 
@@ -215,8 +215,8 @@ class Retry(Model):
     )
     per_try_timeout: Optional[Interval] = Field(
         default=None,
-        description="How long one try may take to the head of its reply, connecting included, from when the request is "
-        "there whole; one that takes longer is tried again if it may be sent twice. The timeout holds for all together.",
+        description="How long one try may take to the head of its reply, connecting included, once the request "
+        "is whole; one that takes longer is tried again if it may be sent twice. The timeout holds for all together.",
     )
     hedge: Annotated[Optional[Hedge], Short(_hedge, {"type": "string", "description": "after"})] = Field(
         default=None, description="When another try begins beside one that takes long: DURATION or {after, percentile}."

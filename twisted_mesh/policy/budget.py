@@ -1,7 +1,8 @@
 """How many tries may be added to what callers ask for, so that retries do not bring down what is in trouble already.
 
-Finagle's RetryBudget: retries are a share of the calls of late, and a few more so that those of a quiet route are tried
-again too.  A share of what is in flight, as Envoy has it, would grow with the trouble: calls that fail slowly are many.
+Finagle's RetryBudget: retries are a share of the calls of late, and a few a second more, so that a quiet route does not
+fail for want of calls.  A share of what is in flight, as Envoy has it, would grow with the trouble: calls that fail
+slowly are many.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ _PARTS = 10
 
 
 class BudgetRule(NamedTuple):
-    """Retries may be `percent` of the calls of the last `window` seconds, and `least` of them in any case."""
+    """Retries may be `percent` of the calls of the last `window` seconds, and `least` a second in any case."""
 
     percent: float = 20.0
-    least: int = 3
+    least: float = 3.0
     window: float = 10.0
 
 
@@ -31,7 +32,7 @@ class RetryBudget:
 
     def __init__(self, rule: BudgetRule) -> None:
         self._share = rule.percent / 100.0
-        self._least = rule.least
+        self._least = rule.least * rule.window
         self._part = rule.window / _PARTS
         # The calls of the newest part, and when it ends; then those of the parts before it, and the retries of all.
         self.calls = 0

@@ -101,7 +101,7 @@ def test_connections_of_tcp_are_limited_too(mesh: Start, tcp_upstream: Any) -> N
         with RawClient(port) as second:
             second.send(b"later")
             until(lambda: '"waiting": 1' in running.get("/clusters?format=json").text, "one that waits")
-            with RawClient(port) as third, contextlib.suppress(ConnectionResetError):
+            with contextlib.suppress(ConnectionResetError), RawClient(port) as third:
                 assert third.read_to_end() == b""
             first.close()
             assert second.read_exactly(5) == b"later"
@@ -360,7 +360,7 @@ def test_a_cluster_under_maintenance_is_left_alone_by_all_sidecars(
     refused = request(edges[0])
     assert "cluster api: under maintenance by ann: a new disk (flag MM" in refused.text
     assert [request(each, "/safe").text for each in edges] == ["reserve /safe", "reserve /safe"]
-    with RawClient(ports[1]) as client, contextlib.suppress(ConnectionResetError):
+    with contextlib.suppress(ConnectionResetError), RawClient(ports[1]) as client:
         assert client.read_to_end() == b""
     assert running[0].ready()
     assert "under maintenance by ann: a new disk" in running[0].get("/clusters").text

@@ -25,6 +25,8 @@ class Caller(Protocol):
 
     peer: str
     client: str
+    #: When it last wrote something; -inf if it never has.
+    wrote_at: float
 
     @property
     def call_id(self) -> str: ...

@@ -285,6 +285,7 @@ class Replicas:
             replica=replicated("replica"),
             prefer_replica=replicated("prefer_replica"),
             any=replicated("any"),
+            pinned=replicated("replica, read_your_writes: 60s"),
             sentinel=f"{{redis: {{topology: sentinel, refresh: 500ms, password: secret, read: prefer_replica, "
             f"sentinel: {{name: main, addresses: {sentinels}}}}}}}",
         )
@@ -323,6 +324,20 @@ def test_reads_go_by_policy_and_writes_to_the_primary(replicas: Replicas, name: 
         assert [at for at, count in enumerate(counts) if count] == who
         assert link("RENAME", name, f"{name}2") == b"OK"
         assert link("ROLE")[0] == b"master" if name == "primary" else True
+
+
+def test_who_has_written_reads_at_the_primary(replicas: Replicas) -> None:
+    servers = replicas.watched.servers
+    port = replicas.mesh.ports["pinned"]
+    with Conversation(port) as link, Conversation(port) as other:
+        before = [gets(each) for each in servers]
+        link("GET", "pinned")
+        for number in range(20):
+            assert link("SET", "pinned", number) == b"OK"
+            assert link("GET", "pinned") == b"%d" % number
+            other("GET", "pinned")
+        counts = [gets(each) - count for each, count in zip(servers, before)]
+        assert (counts[0], sum(counts)) == (20, 41)
 
 
 def test_wait_waits_for_what_was_written_over_connections_that_are_shared(replicas: Replicas) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted_mesh.adapters.redis_auth import guard_for
@@ -33,6 +34,7 @@ class Client:
         "name",
         "peer",
         "resp",
+        "wrote_at",
     )
 
     def __init__(self, adapter: RedisAdapter, number: int, peer: str, client: str) -> None:
@@ -41,6 +43,8 @@ class Client:
         self.peer = peer
         self.client = client
         self.made_at = self.active_at = adapter.now()
+        # The upstream's: reads that must see a write follow it.
+        self.wrote_at = -inf
         # What stands between it and its commands, where the listener has users.
         self.guard = guard_for(adapter.users)
         # Most say the same.

@@ -9,7 +9,7 @@ from typing_extensions import Self
 
 from twisted_mesh.model.base import ONE_OR_LIST, Model, NotEmpty, one_of
 from twisted_mesh.model.text import expected
-from twisted_mesh.model.units import Address, Interval
+from twisted_mesh.model.units import Address, Duration, Interval
 from twisted_mesh.policy.key_hash import KEY_HASHES
 
 TOPOLOGIES = ("single", "replicated", "sharded", "cluster", "sentinel")
@@ -80,6 +80,11 @@ class RedisServers(Model):
         description="Who answers reads, where there are replicas; prefer_ goes to the other kind if there is none of "
         "this one; nearest is one in the sidecar's own zone if there is any.",
     )
+    read_your_writes: Duration = Field(
+        default=0.0,
+        description="For how long after a write the reads of the same client connection go to the primary, whatever "
+        "read says, so that it sees what it wrote; 0 is not at all.",
+    )
     shards: Optional[Shards] = Field(default=None, description="For sharded; {} with the defaults if not given.")
     sentinel: Optional[SentinelGroup] = Field(default=None, description="For sentinel.")
     refresh: Interval = Field(
@@ -111,6 +116,8 @@ class RedisServers(Model):
             raise ValueError("shards is for topology: sharded")
         if self.read != "primary" and self.topology in ("single", "sharded"):
             raise ValueError(f"read is for topologies with replicas, and {self.topology} has none")
+        if self.read_your_writes and self.read == "primary":
+            raise ValueError("read_your_writes is for reads that replicas answer, and read is primary")
         if self.db and self.topology == "cluster":
             raise ValueError("a Redis Cluster has database 0 alone")
         return self

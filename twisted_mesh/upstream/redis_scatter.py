@@ -33,6 +33,9 @@ class Scatter:
         self._topology = topology
         self._send = send
         self._draw = draw
+        self._now: Callable[[], float] = topology.cluster.env.now
+        # Seconds for which a client's reads follow its writes to the primary.
+        self._pinned: float = topology.config.read_your_writes
 
     def __call__(self, call: RedisCall) -> Pending:
         """Begin a call.
@@ -159,7 +162,13 @@ class Scatter:
         return Errand(call, self._topology, self._send, items, write=write, finish=finish).begin()
 
     def _for_primary(self, call: RedisCall) -> bool:
-        return call.write or not call.command.read_only
+        """Whether only a primary can take it: it writes, or its client has written a moment ago and is to see that."""
+        pinned, caller = self._pinned, call.caller
+        if call.write or not call.command.read_only:
+            if pinned and caller is not None:
+                caller.wrote_at = self._now()
+            return True
+        return bool(pinned) and caller is not None and self._now() - caller.wrote_at < pinned
 
     def _whole(self, call: RedisCall) -> bytes:
         body = call.body

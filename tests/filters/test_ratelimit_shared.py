@@ -100,8 +100,8 @@ def test_what_is_over_the_limit_is_refused() -> None:
     assert world.statuses(12) == [200] * 10 + [429] * 2
     assert world.calls() == (10, 2)
     assert repr(world.filter) == "<SharedRateLimit api 1 keys>"
-    world.advance(0.5)
-    assert world.statuses(6) == [200] * 5 + [429]
+    world.advance(1.0)
+    assert world.statuses(12) == [200] * 10 + [429] * 2
 
 
 def test_most_calls_ask_nobody() -> None:

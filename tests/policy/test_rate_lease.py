@@ -59,15 +59,19 @@ def test_the_next_ones_last_for_some_calls() -> None:
     ("count", "sidecars", "calls", "want"),
     [
         (100, 1, 0, 1),
-        # As many as come in 2 s.
-        (100, 1, 3, 6),
+        # As many as come in 3 s.
+        (100, 1, 3, 9),
         (100, 1, 50, CALLS),
         # As many as come in 0.1 s.
         (10_000, 1, 5_000, 500),
-        # All sidecars together never have more than four fifths of the burst.
-        (100, 8, 50, 10),
-        (10, 4, 5, 2),
-        (10, 16, 5, 1),
+        (1000, 1, 500, 50),
+        # The more there are, the less each has, but enough for some calls.
+        (10_000, 40, 5_000, 200),
+        (100, 40, 50, CALLS),
+        # No more than a third of what is left.
+        (30, 1, 50, 9),
+        (10, 4, 5, 3),
+        (5, 4, 5, 1),
     ],
 )
 def test_how_much_is_asked_for(count: int, sidecars: int, calls: int, want: int) -> None:
@@ -76,6 +80,24 @@ def test_how_much_is_asked_for(count: int, sidecars: int, calls: int, want: int)
     one.round()
     one.now += 1.0
     assert one.ask(calls=calls).want == want
+
+
+def test_the_last_units_are_leased_one_by_one_unless_there_was_too_little_of_late() -> None:
+    one = Asking(100, 100)
+    one.round()
+    wanted = []
+    for _ in range(60):
+        one.now += 0.001
+        wanted.append(one.round(calls=1).want)
+        one.lease.tokens = 0
+    assert wanted[:4] == [CALLS, CALLS, CALLS, CALLS]
+    assert 1 in wanted
+    # Now there was too little.
+    assert wanted[-1] == CALLS
+    one.now += LIFE
+    one.round(calls=1)
+    one.now += LIFE
+    assert one.round(calls=1).want <= one.lease.left
 
 
 def test_what_came_long_ago_says_nothing() -> None:
@@ -94,12 +116,14 @@ def test_more_is_asked_for_before_there_is_none() -> None:
     one.now += 0.1
     one.round(calls=20)
     assert one.lease.low == CALLS // 4
+    some = Asking(100, 30)
+    some.round()
+    some.now += 0.1
+    assert some.round(calls=20).want == 9
+    assert some.lease.low == 2
+    # To have something of little at hand all the time would keep it from the others.
     few = Asking(100, 10)
     few.round()
-    few.now += 0.1
-    few.round(calls=20)
-    assert one.lease.tokens and few.lease.low == CALLS // 4 - 2
-    few.sidecars = 4
     few.now += 0.1
     few.round(calls=20)
     assert few.lease.low == -1
@@ -109,12 +133,12 @@ def test_who_gets_too_little_waits_for_some_calls() -> None:
     one = Asking(100, 10)
     one.round(10)
     one.now += 0.05
-    assert not one.answer(one.ask(1, calls=20))
+    one.lease.tokens = 0
+    assert not one.answer(one.ask(8, calls=20))
     # Sixteen calls at 400 a second.
     assert one.lease.pause_until - one.now == pytest.approx(0.04)
-    one.now += 0.05
-    one.lease.give_back()
-    assert not one.answer(one.ask(1, calls=2))
+    one.now += 0.01
+    assert not one.answer(one.ask(8, calls=2))
     # No longer than it takes to fill half of the burst.
     assert one.lease.pause_until - one.now == pytest.approx(0.05)
     assert one.lease.verdict(False, one.now).retry_after == pytest.approx(0.05)

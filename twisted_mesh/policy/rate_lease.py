@@ -1,7 +1,7 @@
 """One key of a rate limit that many sidecars share: what this sidecar has of it, and when it asks for more.
 
 The count itself is elsewhere (a `Gcra` at Redis).  Asking it for each call would cost each call a round trip, so units
-are leased: some at a time, as many as the calls of the last moments suggest, and never more than a share of the burst.
+are leased: some at a time, as many as the calls of the last moments suggest, and no more than a part of what is left.
 What a lease leaves unused goes back.  While nobody answers, a share of the limit is admitted without asking, and it is
 made up for afterwards.
 """
@@ -19,9 +19,12 @@ CALLS = 16
 # Seconds that it is to last for at least, where calls come so fast that these are more.
 LEAST = 0.1
 # Seconds after which units that nobody used go back; a lease is never for longer.
-LIFE = 2.0
-# The share of the burst that all sidecars together may have in leases.
+LIFE = 3.0
+# The share of the burst that all sidecars together have in leases, where that is enough for `CALLS`.
 LEASED = 0.8
+# A lease is no more than this part of what is left, so that the last units go to whoever comes; but where there was too
+# little of late everything is used at once.
+PART = 3
 # Units below which a lease is used up before there is another.
 FEW = 8
 # Seconds between two questions at most where there was too little: whoever finds nothing tries again so soon.
@@ -51,6 +54,7 @@ class RateLease:
         "_interval",
         "_rate",
         "_remaining",
+        "_scarce_until",
         "_wanted",
         "asked_at",
         "asking",
@@ -78,6 +82,7 @@ class RateLease:
         self._remaining = gcra.burst
         # When nothing of the limit is used any more, as far as is known here.
         self._full_at = now
+        self._scarce_until = 0.0
         self._alone = False
         self._arrival = 0.0
         self._interval = gcra.interval
@@ -96,8 +101,11 @@ class RateLease:
         :param sidecars: how many share the limit.
         """
         self._measure(now)
-        most = self.gcra.burst * LEASED / max(1, sidecars)
-        usual = min(max(CALLS * calls_cost, self._rate * LEAST), self._rate * LIFE, most)
+        burst, calls = self.gcra.burst, CALLS * calls_cost
+        most = max(burst * LEASED / max(1, sidecars), min(burst / PART, calls))
+        if now >= self._scarce_until:
+            most = min(most, self._remaining / PART)
+        usual = min(max(calls, self._rate * LEAST), self._rate * LIFE, most)
         least = max(1, first - self.tokens)
         self._wanted = max(least, units - self.tokens, int(usual))
         self.asking = True
@@ -135,6 +143,7 @@ class RateLease:
         self.low = self._wanted // 4 if self._wanted >= FEW else -1
         whole = grant.granted >= self._wanted
         if not whole:
+            self._scarce_until = now + LIFE
             fills = self.gcra.tolerance
             pause = CALLS * calls_cost / self._rate if self._rate else PAUSE
             pause = min(max(pause, min(LEAST / 2, fills / 4)), PAUSE, fills / 2)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Words = list[bytes]
 
 # Flags of a key, by how it is used.
-_ACCESS = {"r": ("RO", "access"), "w": ("RW", "update"), "c": ("RO", "not_key")}
+_ACCESS = {"r": ("RO", "access"), "w": ("OW", "update"), "rw": ("RW", "access", "update"), "c": ("not_key",)}
 
 
 def offered(command: Command) -> bool:

@@ -65,6 +65,7 @@ class RedisPool:
         "_in_flight",
         "_late",
         "_servers",
+        "_shared",
         "_watched",
         "cells",
         "connect_timeout",
@@ -117,6 +118,7 @@ class RedisPool:
         self.options = options
         self.silence = options.silence
         self._in_flight = options.in_flight
+        self._shared = options.connections
         self.connect_timeout = cluster.connect_timeout
         self.idle_timeout = pool.idle_timeout
         self.limit = pool.max_connections
@@ -147,7 +149,7 @@ class RedisPool:
         pending.began = call.connected = self.now()
         self.endpoint.active += 1
         servers = self._servers.get(call.db << 2 | call.resp)
-        if servers and len(servers) == 1 and not servers[0].held and not servers[0].taken and type(call.body) is bytes:
+        if servers and len(servers) == self._shared == 1 and not servers[0].held and not servers[0].taken and type(call.body) is bytes:
             server = servers[0]
             if server.commands + call.count <= self._in_flight:
                 if not self._watched:

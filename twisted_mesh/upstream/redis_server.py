@@ -313,9 +313,9 @@ class RedisServer:
     def fail(self, error: MeshError) -> None:
         """End the connection for this reason."""
         if not self.lost:
+            self._give_up(error)
             if self._transport is not None:
                 self._transport.abortConnection()
-            self._give_up(error)
 
     def _give_up(self, error: MeshError) -> None:
         self.lost = True

@@ -1,0 +1,47 @@
+"""CLIENT, among the clients of one listener."""
+
+from __future__ import annotations
+
+from tests.adapters.redis_client import Client
+from tests.adapters.test_redis_local import said
+
+
+def test_info_and_list_tell_of_clients() -> None:
+    client = Client()
+    other, _ = client.connect()
+    client.send(
+        ("CLIENT", "SETNAME", "me"), ("CLIENT", "SETINFO", "LIB-NAME", "lib"), ("CLIENT", "SETINFO", "lib-ver", "1.0")
+    )
+    client.env.time.advance(3)
+    _ = client.heard
+    info = said(client, "CLIENT", "INFO").decode()
+    assert info.endswith("\n")
+    facts = dict(each.split("=", 1) for each in info.split())
+    assert facts["id"] == "1"
+    assert facts["addr"] == "192.0.2.1:5"
+    assert (facts["name"], facts["lib-name"], facts["lib-ver"]) == ("me", "lib", "1.0")
+    assert (facts["age"], facts["idle"], facts["cmd"], facts["user"]) == ("3", "0", "client|info", "default")
+    lines = said(client, "CLIENT", "LIST").decode().splitlines()
+    assert [line.split()[0] for line in lines] == ["id=1", "id=2"]
+    assert said(client, "CLIENT", "LIST", "ID", "2").decode().startswith("id=2 ")
+    assert said(client, "CLIENT", "LIST", "TYPE", "pubsub") == b""
+    assert said(client, "CLIENT", "ID") == 1
+    assert other.id == 2
+
+
+def test_kill_ends_others_at_once_and_oneself_behind_the_answer() -> None:
+    client = Client()
+    other, _ = client.connect()
+    assert said(client, "CLIENT", "KILL", "ID", "2") == 1
+    assert other.gone
+    assert said(client, "CLIENT", "KILL", "USER", "default") == 0
+    assert said(client, "CLIENT", "KILL", "USER", "default", "SKIPME", "no") == 1
+    assert client.transport.finished
+
+
+def test_kill_by_age() -> None:
+    client = Client()
+    client.env.time.advance(100)
+    other, _ = client.connect()
+    assert said(client, "CLIENT", "KILL", "MAXAGE", "50", "SKIPME", "no") == 1
+    assert not other.gone

@@ -1,0 +1,33 @@
+"""Which server gets which command, where all are alike."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.upstream.redis_servers import Upstream
+from twisted_mesh.errors import Kind, MeshError
+
+
+def test_a_call_goes_to_an_endpoint_of_the_cluster() -> None:
+    upstream = Upstream()
+    pending = upstream.send("GET a")
+    assert pending.call.endpoint is upstream.endpoint
+    assert pending.call.attempts == 1
+    assert upstream.endpoint.active == 1
+
+
+def test_without_an_endpoint_there_is_an_error() -> None:
+    upstream = Upstream()
+    upstream.cluster.replace("", [])
+    with pytest.raises(MeshError) as caught:
+        upstream.send("GET a")
+    assert caught.value.kind is Kind.NO_ENDPOINT
+
+
+def test_the_waiter_of_a_call_is_what_its_first_try_returns() -> None:
+    upstream = Upstream()
+    first = upstream.send("GET a")
+    call = first.call
+    call.waiter = first
+    assert upstream.give(call) is first
+    assert upstream.give(call) is not first

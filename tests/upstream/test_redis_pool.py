@@ -1,0 +1,107 @@
+"""The connections to one server: as few as will do."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.upstream.redis_servers import ADDRESS, Upstream
+from tests.upstream.test_redis_server import body, failure
+from twisted_mesh.errors import Kind, MeshError
+
+
+def test_databases_and_versions_have_connections_of_their_own() -> None:
+    upstream = Upstream()
+    for fields in ({}, {"db": 3}, {"resp": 3}, {"db": 3}, {}):
+        upstream.send("GET a", **fields)
+    assert len(upstream.connector.protocols) == 3
+    assert b"SELECT\r\n$1\r\n3" in upstream.seen(1)
+    assert b"HELLO" in upstream.seen(2)
+
+
+def test_as_many_connections_are_shared_as_are_configured() -> None:
+    upstream = Upstream(connections=2)
+    calls = [upstream.send(f"GET {at}") for at in range(4)]
+    assert len(upstream.connector.protocols) == 2
+    for number in range(2):
+        upstream.introduced(number)
+        upstream.say(b"+1\r\n" * upstream.seen(number).count(b"GET"), number)
+    assert [body(each) for each in calls] == [b"+1\r\n"] * 4
+
+
+def test_what_comes_while_connecting_waits_and_goes_out_in_order() -> None:
+    upstream = Upstream()
+    upstream.connector.answer[ADDRESS] = "later"
+    calls = [upstream.send("GET a"), upstream.send("GET b")]
+    assert len(upstream.connector.asked) == 1
+    upstream.connector.let()
+    upstream.introduced()
+    assert upstream.seen() == b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$1\r\nb\r\n"
+    upstream.say(b"+a\r\n+b\r\n")
+    assert [body(each) for each in calls] == [b"+a\r\n", b"+b\r\n"]
+
+
+def test_a_refused_connection_fails_at_once_and_the_next_call_tries_again() -> None:
+    upstream = Upstream()
+    upstream.connector.answer[ADDRESS] = "refuse"
+    with pytest.raises(MeshError, match="connection refused") as caught:
+        upstream.send("GET a")
+    assert caught.value.retryable
+    assert upstream.endpoint.active == 0
+    assert upstream.endpoint.failures == 1
+    assert upstream.env.count("upstream_connect_failures_total", "redis", "main") == 1
+    del upstream.connector.answer[ADDRESS]
+    upstream.send("GET a")
+    assert len(upstream.connector.protocols) == 1
+
+
+def test_too_much_in_flight_is_refused() -> None:
+    upstream = Upstream(in_flight=3)
+    upstream.send("GET a", "GET b")
+    with pytest.raises(MeshError) as caught:
+        upstream.send("GET c", "GET d")
+    assert caught.value.kind is Kind.OVERFLOW
+    assert upstream.endpoint.failures == 0
+    assert upstream.endpoint.active == 1
+    assert upstream.env.count("upstream_overflows_total", "redis", "main") == 1
+
+
+def test_idle_connections_are_closed_and_busy_ones_are_not() -> None:
+    upstream = Upstream()
+    busy, idle = upstream.send("GET a", timeout=None), upstream.send("GET b", db=1)
+    for number in range(2):
+        upstream.introduced(number)
+    upstream.say(b"+b\r\n", 1)
+    assert body(idle) == b"+b\r\n"
+    for _ in range(10):
+        upstream.env.clock.advance(1.0)
+    assert upstream.pool.open == 2
+    for _ in range(60):
+        # It has not gone silent: that would be another matter.
+        upstream.server(0)._heard_at = upstream.env.now()
+        upstream.env.clock.advance(1.0)
+    assert upstream.pool.open == 1
+    assert not busy.done
+
+
+def test_a_pool_that_drains_closes_what_is_idle_and_answers_what_is_in_flight() -> None:
+    upstream = Upstream()
+    call = upstream.send("GET a")
+    upstream.introduced()
+    upstream.pool.drain()
+    assert upstream.pool.open == 1
+    upstream.say(b"+1\r\n")
+    assert body(call) == b"+1\r\n"
+    upstream.env.clock.advance(1.0)
+    assert upstream.pool.open == 0
+
+
+def test_tries_are_counted_by_commands() -> None:
+    upstream = Upstream()
+    calls = upstream.send("GET a", "GET b"), upstream.send("GET c")
+    upstream.introduced()
+    upstream.say(b"+1\r\n+2\r\n")
+    upstream.pool.abort(MeshError(Kind.CLOSED, "enough"))
+    assert failure(calls[1]).kind is Kind.CLOSED
+    assert upstream.endpoint.successes == 2
+    assert upstream.env.count("upstream_calls_total", "redis", "main", "-", "-") == 2
+    assert upstream.env.count("upstream_calls_total", "redis", "main", "-", "UC") == 1

@@ -116,6 +116,24 @@ listeners:
     ]
 
 
+def test_what_is_tried_again_after_is_a_matter_of_the_protocol() -> None:
+    text = (
+        CLUSTER
+        + """\
+listeners:
+  web: {bind: "127.0.0.1:2", routes: [{to: web, retry: {when: [reset, 5xx, 429, loading]}}]}
+  db: {protocol: tcp, bind: "127.0.0.1:3", routes: [{to: web, deadline: always, retry: {when: [429, reset]}}]}
+  cache: {protocol: redis, bind: "127.0.0.1:4", routes: [{to: web, retry: {when: [reset, read_only, 5xx]}}]}
+"""
+    )
+    assert [each.partition(": ")[2] for each in problems_of(text)] == [
+        "listeners.web.routes[0].retry.when[3]: loading means nothing for http listeners",
+        "listeners.db.routes[0].deadline: means nothing for tcp listeners",
+        "listeners.db.routes[0].retry.when[0]: 429 means nothing for tcp listeners",
+        "listeners.cache.routes[0].retry.when[2]: 5xx means nothing for redis listeners",
+    ]
+
+
 def test_routes_of_other_listeners_of_a_table_may_be_of_another_protocol() -> None:
     load_text(
         CLUSTER

@@ -5,7 +5,6 @@ What one cluster cannot take must not use up what the others need: connections, 
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Awaitable, Mapping, NamedTuple, Optional, Union
 
 from twisted_mesh.call import Call, Reply
@@ -14,6 +13,7 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Proceed
 from twisted_mesh.metrics import Cell
 from twisted_mesh.park import Parked
+from twisted_mesh.policy.line import Line
 from twisted_mesh.policy.shedding import PRIORITIES
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Room:
     ) -> None:
         families = Families(env.metrics)
         self.held: set[Call] = set()
-        self.waiting: deque[_Waiting] = deque()
+        self.waiting: Line[_Waiting] = Line()
         self.others: dict[int, Room] = {}
         self._name = cluster
         self._env = env
@@ -94,11 +94,16 @@ class Room:
         :raises MeshError: `Kind.OVERFLOW`: too many wait already, or it took too long.
         """
         limits = self._limits
-        if len(self.waiting) >= limits.waiting and not self._displaced(call):
-            overflows.value += 1
-            raise self._full()
         entry = _Waiting(call, Parked(), overflows)
-        self._line_up(entry)
+        full = self._full()
+        place = self.waiting.join(entry, call.priority, limits.waiting)
+        if not place.waits:
+            overflows.value += 1
+            raise full
+        if place.displaced is not None:
+            place.displaced.overflows.value += 1
+            place.displaced.parked.fail(full)
+        self._queued.value = len(self.waiting)
         timer = self._env.clock.callLater(limits.wait, self._waited_too_long, entry, limits.wait)
         try:
             await entry.parked
@@ -124,25 +129,6 @@ class Room:
         detail = f"cluster {self._name} has {len(self.held)} calls, and {len(self.waiting)} wait"
         return MeshError(Kind.OVERFLOW, detail)
 
-    def _displaced(self, call: Call) -> bool:
-        """Refuse the last that waits and matters less than this call; returns whether there was any."""
-        last = self.waiting[-1] if self.waiting else None
-        if last is None or last.call.priority >= call.priority:
-            return False
-        error = self._full()
-        self._forget(last)
-        last.overflows.value += 1
-        last.parked.fail(error)
-        return True
-
-    def _line_up(self, entry: _Waiting) -> None:
-        waiting, priority = self.waiting, entry.call.priority
-        at = len(waiting)
-        while at and waiting[at - 1].call.priority < priority:
-            at -= 1
-        waiting.insert(at, entry)
-        self._queued.value = len(waiting)
-
     def _enter(self, call: Call) -> None:
         self.held.add(call)
         self._active.value = len(self.held)
@@ -156,17 +142,15 @@ class Room:
 
     def _next(self) -> None:
         while self.waiting and len(self.held) < self._limits.calls:
-            entry = self.waiting.popleft()
+            entry = self.waiting.first()
             self._queued.value = len(self.waiting)
             self._enter(entry.call)
             entry.parked.fire(None)
 
     def _forget(self, entry: _Waiting) -> bool:
-        if entry not in self.waiting:
-            return False
-        self.waiting.remove(entry)
+        waited = self.waiting.leave(entry, entry.call.priority)
         self._queued.value = len(self.waiting)
-        return True
+        return waited
 
     def _waited_too_long(self, entry: _Waiting, longest: float) -> None:
         if self._forget(entry):

@@ -3,7 +3,7 @@
     python benchmarks/balance.py [--seconds 20] [--seed 1]
 
 The policies are the sidecar's own, the time is virtual, so that the same seed gives the same figures on any machine;
-only the last column of the first table is measured.  Ten endpoints serve four calls at once each, in 10 ms on average
+only the last columns of the first table are measured.  Ten endpoints serve four calls at once each, in 10 ms on average
 (exponential), and get half of what they can take.  Prints Markdown; docs/performance.md holds what it printed.
 """
 
@@ -13,6 +13,7 @@ import argparse
 import heapq
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence
@@ -23,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 from twisted_mesh.policy.balance import BALANCES  # noqa: E402
 from twisted_mesh.policy.budget import BudgetRule, RetryBudget  # noqa: E402
 from twisted_mesh.policy.ewma import REFUSED, PeakEwma, peak_ewma  # noqa: E402
-from twisted_mesh.policy.ring import RING_LEAST, RING_MOST, HashRing, Maglev, even_size, key_hash  # noqa: E402
+from twisted_mesh.policy.ring import RING_KEPT, RING_LEAST, HashRing, Maglev, even_size, key_hash  # noqa: E402
 
 NAMES = ("round_robin", "random", "least_request", "peak_ewma", "ring_hash", "maglev")
 ENDPOINTS = 10
@@ -31,6 +32,7 @@ WORKERS = 4
 MEAN = 0.010
 RATE = 0.5 * ENDPOINTS * WORKERS / MEAN
 KEYS = 10_000
+COUNTS = (10, 100, 1000)
 
 Pick = Callable[[], "Server"]
 
@@ -89,10 +91,13 @@ def picker(name: str, servers: Sequence[Server], dice: Random, now: Callable[[],
 
 def table(name: str, servers: Sequence[Server]) -> Any:
     """Return a table of a balance that hashes."""
-    names, weights = [each.name for each in servers], [1] * len(servers)
+    names, weights = [each.name for each in servers], [each.weight for each in servers]
     if name == "maglev":
         return Maglev(servers, names, weights)
-    return HashRing(servers, names, weights, least=even_size(weights, RING_LEAST, RING_MOST))
+    if name != "ring_hash":
+        return HashRing(servers, names, weights)
+    most = max(RING_KEPT, len(servers))
+    return HashRing(servers, names, weights, least=even_size(weights, RING_LEAST, most), most=most)
 
 
 def run(name: str, servers: Sequence[Server], seconds: float, seed: int) -> Outcome:
@@ -125,23 +130,33 @@ def run(name: str, servers: Sequence[Server], seconds: float, seed: int) -> Outc
 
 
 def servers_of(slow: float = 1.0, failing: bool = False) -> list[Server]:
-    """Return ten endpoints, of which the fourth is so many times slower, or fails."""
-    return [Server(each, MEAN * (slow if each == 3 else 1.0), failing and each == 3) for each in range(ENDPOINTS)]
+    """Return ten endpoints, of which the fourth is so many times slower, and the seventh fails."""
+    return [Server(each, MEAN * (slow if each == 3 else 1.0), failing and each == 6) for each in range(ENDPOINTS)]
 
 
 def moved(name: str, count: int) -> float:
     """Return the share of the keys that move when one of `count` endpoints leaves, in times of those that have to."""
     servers = [Server(each, MEAN) for each in range(count)]
-    hashes = [key_hash(f"user-{each}") for each in range(KEYS * 5)]
+    hashes = [key_hash(f"user-{each}") for each in range(KEYS * 20)]
     before, after = table(name, servers), table(name, servers[:-1])
     gone = servers[-1]
     owners = [(before.pick(each), after.pick(each)) for each in hashes]
     return sum(one is not other for one, other in owners) / max(1, sum(one is gone for one, _ in owners))
 
 
-def cost(name: str, count: int) -> float:
-    """Return the microseconds of one pick among so many endpoints."""
-    pick = picker(name, [Server(each, MEAN) for each in range(count)], Random(1), time.monotonic)
+def keys(name: str, count: int) -> float:
+    """Return the keys of the endpoint that has most, of many more keys than endpoints, in means."""
+    owners = table(name, [Server(each, MEAN) for each in range(count)])
+    counted = Counter(owners.pick(key_hash(f"user-{each}")).name for each in range(KEYS * 20))
+    return max(counted.values()) * count / (KEYS * 20)
+
+
+def cost(name: str, count: int, weighted: bool = False) -> float:
+    """Return the microseconds of one pick among so many endpoints, of the same weight or of as many weights."""
+    servers = [Server(each, MEAN) for each in range(count)]
+    for at, each in enumerate(servers):
+        each.weight = 1 + at if weighted else 1
+    pick = picker(name, servers, Random(1), time.monotonic)
     rounds, best = 20_000, float("inf")
     for _ in range(5):
         began = time.perf_counter()
@@ -171,22 +186,34 @@ def storm(failing: float, budget: Optional[BudgetRule], attempts: int, seed: int
 
 def report(seconds: float, seed: int) -> Iterator[str]:
     """Yield the lines of the tables."""
-    columns = ("balance", "most calls / mean", "p99 of ten equal", "p99, one 10 times slower", "failed, one failing")
-    yield f"| {' | '.join(columns)} | us a pick of 1,000 |"
-    yield "|---|---|---|---|---|---|"
+    columns = (
+        "balance",
+        "most calls / mean",
+        "p99 of ten equal",
+        "p99, one 10 times slower",
+        "failed, one failing",
+        "p99, one slower and one failing",
+        "us a pick of 1,000",
+        "with 1,000 weights",
+    )
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'---|' * len(columns)}"
     for name in NAMES:
         equal = run(name, servers_of(), seconds, seed)
         slow = run(name, servers_of(slow=10.0), seconds, seed)
         failing = run(name, servers_of(failing=True), seconds, seed)
+        both = run(name, servers_of(slow=10.0, failing=True), seconds, seed)
         yield (
             f"| `{name}` | {equal.spread:.2f} | {equal.percentile(0.99):.0f} ms | {slow.percentile(0.99):,.0f} ms "
-            f"| {100 * failing.failed:.1f} % | {cost(name, 1000):.2f} |"
+            f"| {100 * failing.failed:.1f} % | {both.percentile(0.99):,.0f} ms, {100 * both.failed:.1f} % failed "
+            f"| {cost(name, 1000):.2f} | {cost(name, 1000, weighted=True):.2f} |"
         )
     yield ""
-    yield "| balance | keys moved when one of 10 leaves | of 100 | of 1,000 |"
-    yield "|---|---|---|---|"
-    for name in ("ring_hash", "maglev"):
-        yield f"| `{name}` | " + " | ".join(f"{moved(name, each):.2f}" for each in (10, 100, 1000)) + " |"
+    yield "| balance | keys moved when one leaves, of 10 | 100 | 1,000 | most keys / mean, of 10 | 100 | 1,000 |"
+    yield f"|{'---|' * 7}"
+    for name in ("ring_hash", "ring_hash by Envoy's rule", "maglev"):
+        figures = [f"{moved(name, each):.2f}" for each in COUNTS] + [f"{keys(name, each):.2f}" for each in COUNTS]
+        yield f"| `{name}` | {' | '.join(figures)} |"
     yield ""
     yield "| upstream fails | load without a budget, 3 tries | with the budget |"
     yield "|---|---|---|"

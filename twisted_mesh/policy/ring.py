@@ -21,6 +21,8 @@ import xxhash
 # Points of a ring at the least; more where weights ask for it, up to the most.
 RING_LEAST = 1024
 RING_MOST = 1 << 23
+# Weights are kept exactly up to so many points in a cluster; a ring of more would take too long to make.
+RING_KEPT = 16_384
 # A prime; the paper's own small table.
 MAGLEV_SIZE = 65_537
 MAGLEV_MOST = 5_000_011

@@ -9,15 +9,13 @@ from twisted.internet.interfaces import IDelayedCall
 
 from twisted_mesh.call import Call
 from twisted_mesh.interfaces import Env
-from twisted_mesh.policy.ring import HashRing, Maglev, bound, even_size
+from twisted_mesh.policy.ring import RING_KEPT, HashRing, Maglev, bound, even_size
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.hash_key import hashed
 
 if TYPE_CHECKING:
     from twisted_mesh.model.hashing import Hashing
 
-# Weights are kept exactly up to so many points; a ring of more would take too long to make.
-_RING_MOST = 16_384
 # Entries of the table that serves while the first whole one is being filled: about a millisecond's work.
 _FIRST_SIZE = 1009
 
@@ -118,7 +116,7 @@ class Keyed:
         names = [each.address for each in endpoints]
         weights = [each.weight for each in endpoints]
         if not self._maglev:
-            most = max(_RING_MOST, self._config.ring_size, len(endpoints))
+            most = max(RING_KEPT, self._config.ring_size, len(endpoints))
             least = even_size(weights, self._config.ring_size, most)
             self._table = HashRing(endpoints, names, weights, least=least, most=most)
             return

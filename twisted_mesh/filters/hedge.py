@@ -8,7 +8,6 @@ A call of a route with hedges costs 6 us more than without, as its tries run in 
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Awaitable, Optional
@@ -226,11 +225,9 @@ _RESULTS = ("cluster", "endpoint", "connected", "_context")
 
 
 def _copied(call: Call) -> Call:
-    copied = copy.copy(call)
-    if call.protocol != "redis":
-        copied.headers = call.headers.copy()
-    copied._context = None if call._context is None else dict(call._context)
-    copied._completions = None
+    copied = call.twin()
+    # Of a TCP call: it is not touched before one of the tries is connected.
+    copied.body = call.body
     copied.on_interim = None
     return copied
 

@@ -6,24 +6,23 @@ Nothing is ever queued for later: while there is no connection a command fails a
 from __future__ import annotations
 
 import hashlib
-import random as _random
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from twisted_mesh.bus.dial import Dialer
 from twisted_mesh.bus.errors import BusError
-from twisted_mesh.bus.find import finder
+from twisted_mesh.bus.kept_link import KeptLink
 from twisted_mesh.bus.subscriber import Subscriber
-from twisted_mesh.bus.upkeep import Upkeep, call_all
-from twisted_mesh.families import Families
-from twisted_mesh.metrics import Registry
+from twisted_mesh.bus.upkeep import call_all
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from twisted_mesh.bus.dial import Link
+    from twisted_mesh.bus.kept_link import Around
     from twisted_mesh.model.redis import Redis as Settings
 
 # Commands that may wait for their answers.  Redis answers 100,000 a second: past this it has stopped.
@@ -54,54 +53,16 @@ class Script:
         return f"<Script {self.name} {self.sha[:8]}>"
 
 
-class Redis:
-    """The connection for commands, kept as long as it runs.
+class Redis(KeptLink):
+    """The connection for commands, kept as long as it runs; `up` says when there is one."""
 
-    :param now: monotonic seconds.
-    :param mesh: the name of the mesh; in a Redis Cluster the node of its slot is used.
-    :ivar on_up: called each time there is a connection again.
-    :ivar on_down: called each time it is lost.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        reactor: Any,
-        random: _random.Random,
-        metrics: Registry,
-        now: Callable[[], float],
-        mesh: str = "default",
-    ) -> None:
-        self.settings = settings
-        self.on_up: list[Callable[[], None]] = []
-        self.on_down: list[Callable[[], None]] = []
-        self._reactor = reactor
-        self._now = now
-        self._cells = Families(metrics).bus("commands")
+    def __init__(self, settings: Settings, **around: Unpack[Around]) -> None:
+        super().__init__(settings, "bus", "commands", around)
         self._waiting: list[Deferred[None]] = []
-        self._finder = finder(Dialer(settings, reactor), mesh, reactor=reactor, random=random, metrics=metrics, now=now)
-        self._upkeep = Upkeep(
-            "bus",
-            self._finder.find,
-            reactor=reactor,
-            random=random,
-            timeout=settings.timeout,
-            opened=self._opened,
-            closed=self._closed,
-            failed=self._cells.failed,
-            alive=lambda: None,
-        )
-        self._finder.on_moved = self._upkeep.look_again
 
     def __repr__(self) -> str:
         link = self._upkeep.link
         return f"<Redis {self.settings.url.shown} {'at ' + link.server if link is not None else self.trouble}>"
-
-    def start(self) -> None:
-        """Begin to connect; `up` says when there is a connection."""
-        self._finder.start()
-        self._upkeep.start()
 
     async def _stop(self) -> None:
         self._upkeep.stop()
@@ -123,11 +84,6 @@ class Redis:
     def trouble(self) -> str:
         """Why there is no connection, in one line; "" while there is one."""
         return self._upkeep.trouble
-
-    @property
-    def server(self) -> str:
-        """The address of the server in use, "" while there is none."""
-        return self._upkeep.link.server if self._upkeep.link is not None else ""
 
     def up(self, timeout: float = UP_TIMEOUT) -> Deferred[None]:
         """Return what fires when there is a connection.
@@ -218,7 +174,7 @@ class Redis:
     # --- what becomes of the connection
 
     def _opened(self, link: Link) -> None:
-        self._cells.connects.value += 1
+        super()._opened(link)
         self._cells.connected.value = 1
         waiting, self._waiting = self._waiting, []
         for each in waiting:
@@ -226,5 +182,5 @@ class Redis:
         call_all(self.on_up)
 
     def _closed(self, why: BusError) -> None:
-        self._cells.connected.value = 0
+        super()._closed(why)
         call_all(self.on_down)

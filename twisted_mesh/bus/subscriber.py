@@ -6,22 +6,22 @@ only when all channels are known to be subscribed before: `Subscriber.on_up` say
 
 from __future__ import annotations
 
-import random as _random
 from collections import deque
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from twisted_mesh.bus.dial import Dialer
 from twisted_mesh.bus.errors import BusError
-from twisted_mesh.bus.find import finder
-from twisted_mesh.bus.upkeep import Upkeep, call_all
+from twisted_mesh.bus.kept_link import KeptLink
+from twisted_mesh.bus.upkeep import call_all
 from twisted_mesh.families import Families
-from twisted_mesh.metrics import Registry
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from twisted_mesh.bus.dial import Link
+    from twisted_mesh.bus.kept_link import Around
     from twisted_mesh.model.redis import Redis as Settings
 
 log = Logger("twisted_mesh.bus")
@@ -43,33 +43,17 @@ class _Channel:
         self.refused = False
 
 
-class Subscriber:
+class Subscriber(KeptLink):
     """The connection for messages, kept as long as it runs.
 
-    :param now: monotonic seconds.
-    :param mesh: the name of the mesh; in a Redis Cluster the node of its slot is used.
-    :param link: what the metrics call it.
+    :param link: what log and metrics call it.
     :ivar on_up: called after every connect, once all channels are acknowledged: now read everything.
-    :ivar on_down: called each time the connection is lost.
     :ivar last_message: when the last message or other sign of life came, by `now`.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        reactor: Any,
-        random: _random.Random,
-        metrics: Registry,
-        now: Callable[[], float],
-        mesh: str = "default",
-        link: str = "messages",
-    ) -> None:
-        self.settings = settings
-        self.on_up: list[Callable[[], None]] = []
-        self.on_down: list[Callable[[], None]] = []
-        self.last_message = now()
-        self._now = now
+    def __init__(self, settings: Settings, link: str = "messages", **around: Unpack[Around]) -> None:
+        super().__init__(settings, link, link, around, self._deliver)
+        self.last_message = self._now()
         self._channels: dict[bytes, _Channel] = {}
         # What the connection is subscribed to.
         self._have: set[bytes] = set()
@@ -77,25 +61,9 @@ class Subscriber:
         self._open: deque[bytes] = deque()
         self._ready = False
         self._syncing = False
-        families = Families(metrics)
-        self._cells = families.bus(link)
-        self._age = families.bus_message_age.labels() if link == "messages" else None
-        self._metrics = metrics
+        self._metrics = around["metrics"]
+        self._age = Families(self._metrics).bus_message_age.labels() if link == "messages" else None
         self._unhook: Optional[Callable[[], None]] = None
-        dialer = Dialer(settings, reactor, self._deliver)
-        self._finder = finder(dialer, mesh, reactor=reactor, random=random, metrics=metrics, now=now)
-        self._upkeep = Upkeep(
-            link,
-            self._find,
-            reactor=reactor,
-            random=random,
-            timeout=settings.timeout,
-            opened=self._opened,
-            closed=self._closed,
-            failed=self._cells.failed,
-            alive=self._alive,
-        )
-        self._finder.on_moved = self._upkeep.look_again
 
     def __repr__(self) -> str:
         state = f"at {self._upkeep.link.server}" if self._upkeep.link is not None else self.trouble
@@ -105,8 +73,7 @@ class Subscriber:
         """Begin to connect."""
         if self._age is not None and self._unhook is None:
             self._unhook = self._metrics.on_collect(self._show)
-        self._finder.start()
-        self._upkeep.start()
+        super().start()
 
     def stop(self) -> Deferred[None]:
         """End; no message is delivered after it."""
@@ -134,11 +101,6 @@ class Subscriber:
             return self._upkeep.trouble
         refused = [name.decode("utf-8", "replace") for name, each in self._channels.items() if each.refused]
         return f"redis {self.server} refuses the channel {refused[0]}" if refused else ""
-
-    @property
-    def server(self) -> str:
-        """The address of the server in use, "" while there is none."""
-        return self._upkeep.link.server if self._upkeep.link is not None else ""
 
     def subscribe(self, channel: str, on_message: OnMessage) -> Deferred[None]:
         """Have `on_message` called with each message of a channel, from the acknowledgement on, which fires the result.
@@ -247,18 +209,15 @@ class Subscriber:
 
     # --- what becomes of the connection
 
-    def _find(self) -> Awaitable[Link]:
-        return self._finder.find()
-
     def _opened(self, link: Link) -> None:
-        self._cells.connects.value += 1
+        super()._opened(link)
         self._alive()
         self._open.clear()
         self._sync(*self._channels)
 
     def _closed(self, why: BusError) -> None:
         was_ready, self._ready = self._ready, False
-        self._cells.connected.value = 0
+        super()._closed(why)
         self._have.clear()
         for each in self._channels.values():
             each.refused = False

@@ -137,7 +137,7 @@ class Errand:
                 group = topology.any_group() if key is None else topology.group(key)
                 if key is not None and topology.barred(self, place, key):
                     continue
-                if group is None:
+                if group is None or (self._write and group.primary is None):
                     topology.later(self, place)
                     continue
                 try:

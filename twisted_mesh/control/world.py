@@ -17,6 +17,7 @@ from twisted_mesh.net.accept import Port
 from twisted_mesh.net.connect import Connector
 from twisted_mesh.upstream.affinity import Marking
 from twisted_mesh.upstream.cluster import Cluster
+from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.room import Limited
 
 if TYPE_CHECKING:
@@ -195,6 +196,19 @@ class World:
         for each in self.clusters.values():
             if each.config.locality is not None:
                 each.refresh(True)
+
+    def peek(self, cluster: Cluster, call: Call) -> tuple[Endpoint, str]:
+        """Return the endpoint that a call to this cluster would go to if it came now, and why; nothing changes.
+
+        :raises MeshError: it would go nowhere.
+        """
+        for each in self._forwards.get(cluster, ()):
+            topology = getattr(each, "topology", None)
+            if topology is not None and call.protocol == "redis":
+                cluster.switch.check_closed()
+                found: tuple[Endpoint, str] = topology.peek(call)
+                return found
+        return cluster.picks.peek(call)
 
     def take_over(self, cluster: Cluster) -> None:
         """A new cluster takes calls from now on."""

@@ -20,17 +20,17 @@ _PORTS = {"http": "443", "https": "80"}
 class FixedReply:
     """Answers every call alike; the body is text unless a header says otherwise."""
 
-    __slots__ = ("_body", "_fields", "_status")
+    __slots__ = ("_body", "_fields", "status")
 
     def __init__(self, status: int, body: str = "", headers: Iterable[tuple[str, str]] = ()) -> None:
-        self._status = status
+        self.status = status
         self._body = body.encode()
         self._fields: list[Field] = [field(*each) for each in headers]
         if self._body and not any(each[0] == b"content-type" for each in self._fields):
             self._fields.append(_PLAIN_TEXT)
 
     def __repr__(self) -> str:
-        return f"<FixedReply {self._status} {len(self._body)} bytes>"
+        return f"<FixedReply {self.status} {len(self._body)} bytes>"
 
     async def __call__(self, call: Call) -> Reply:
         """Return the reply; it is a new one each time, as filters may change it.
@@ -38,7 +38,7 @@ class FixedReply:
         :raises MeshError: `Kind.TOO_LARGE`.
         """
         call.check_body()
-        return Reply(self._status, Headers(self._fields.copy()), self._body, local=True)
+        return Reply(self.status, Headers(self._fields.copy()), self._body, local=True)
 
 
 class Redirect:
@@ -49,7 +49,7 @@ class Redirect:
     which holds behind anything that ends TLS or changes the port.
     """
 
-    __slots__ = ("_change", "_host", "_scheme", "_status", "_url")
+    __slots__ = ("_change", "_host", "_scheme", "_url", "status")
 
     def __init__(
         self,
@@ -60,14 +60,14 @@ class Redirect:
         host: Optional[str] = None,
         change: Optional[Change] = None,
     ) -> None:
-        self._status = status
+        self.status = status
         self._url = url
         self._scheme = scheme
         self._host = host
         self._change = change
 
     def __repr__(self) -> str:
-        return f"<Redirect {self._status} {self._url or (self._scheme, self._host, self._change)}>"
+        return f"<Redirect {self.status} {self._url or (self._scheme, self._host, self._change)}>"
 
     async def __call__(self, call: Call) -> Reply:
         """Return the redirect.
@@ -76,7 +76,7 @@ class Redirect:
             `Kind.TOO_LARGE`.
         """
         call.check_body()
-        return Reply(self._status, Headers([field("location", self.location(call))]), local=True)
+        return Reply(self.status, Headers([field("location", self.location(call))]), local=True)
 
     def location(self, call: Call) -> str:
         """Return where this call is sent to."""

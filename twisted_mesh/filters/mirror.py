@@ -14,7 +14,7 @@ from twisted_mesh.errors import MeshError
 from twisted_mesh.families import NONE, Families
 from twisted_mesh.filters.mirrored import Heard, Mirrored
 from twisted_mesh.filters.timeout import timeout
-from twisted_mesh.interfaces import Env, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Proceed
 from twisted_mesh.policy.compare import differences
 from twisted_mesh.policy.share import share
 from twisted_mesh.sweep import Sweep
@@ -60,6 +60,7 @@ class Mirror:
         self._status = status
         self._headers = tuple(headers)
         self._body = body
+        self._percent = percent
         self._belongs = share(percent, env.random.random)
         self.proceed = compose([timeout], forward)
         self._sweep = Sweep(env.clock)
@@ -72,6 +73,13 @@ class Mirror:
 
     def __repr__(self) -> str:
         return f"<Mirror to {self.name}, {len(self._open)} under way>"
+
+    def explain(self, call: Call) -> Explanation:
+        """Say what would be copied."""
+        obstacle = self._obstacle(call)
+        if obstacle:
+            return Explanation("pass", f"no copy to {self.name}: {obstacle.replace('_', ' ')}")
+        return Explanation("pass", f"a copy of {self._percent:g} % of the calls goes to {self.name}")
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         return self._both(call, proceed) if self._belongs() else proceed(call)

@@ -14,7 +14,7 @@ from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.resp_reply import Answer
 from twisted_mesh.errors import MeshError
 from twisted_mesh.families import NONE, Families
-from twisted_mesh.interfaces import Env, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Proceed
 from twisted_mesh.policy.share import share
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
 from twisted_mesh.stream import ByteStream
@@ -58,6 +58,7 @@ class RedisMirror:
         self._limit = limit
         self._most = most
         self._compare = compare
+        self._percent = percent
         self._belongs = share(percent, env.random.random)
         self._active = 0
         families = Families(env.metrics)
@@ -66,6 +67,12 @@ class RedisMirror:
 
     def __repr__(self) -> str:
         return f"<RedisMirror to {self.name}, {self._active} under way>"
+
+    def explain(self, call: Call) -> Explanation:
+        """Say what would be copied."""
+        if self._operations is not None and call.operation not in self._operations:
+            return Explanation("pass", f"{call.operation} is not copied to {self.name}")
+        return Explanation("pass", f"a copy of {self._percent:g} % of the calls goes to {self.name}")
 
     def __call__(self, call: Any, proceed: Proceed) -> Awaitable[Reply]:
         if not self._belongs():

@@ -24,7 +24,7 @@ from twisted_mesh.control.world import World
 from twisted_mesh.exposition import CONTENT_TYPE
 from twisted_mesh.headers import Headers
 from twisted_mesh.metrics import Registry
-from twisted_mesh.server import texts
+from twisted_mesh.server import explain, explain_text, texts
 from twisted_mesh.server.levels import EVERYTHING, Levels
 from twisted_mesh.server.pieces import Pieces
 from twisted_mesh.server.secrets import Secrets
@@ -88,6 +88,12 @@ class Pages:
             "/metrics": _Entry(READ, "metrics in the Prometheus text format", self._metrics),
             "/config": _Entry(READ, "the configuration that is in force, without its secrets", self._config),
             "/clusters": _Entry(READ, "clusters and the state of each endpoint", self._clusters),
+            "/explain": _Entry(
+                READ, "what would become of ?method=GET&target=URL, or KEY; nothing is sent", self._explain
+            ),
+            "/explain/endpoint": _Entry(
+                READ, "why endpoints are in or out; of ?cluster=NAME, at ?address=HOST:PORT", self._explain_endpoint
+            ),
             "/listeners": _Entry(READ, "listeners, their addresses and connections", self._listeners),
             "/drain": _Entry(("POST",), "end gently: finish what is in flight, then stop the process", self._drain),
             "/logging": _Entry(
@@ -163,6 +169,24 @@ class Pages:
         world = self._shown.world
         listeners = [{**each.describe(), "leaving": each in world.leaving} for each in world.everyone]
         return as_json({"listeners": listeners}) if asked.json else as_text(texts.listeners(listeners))
+
+    async def _explain(self, asked: Asked) -> Reply:
+        return self._explained(explain.call, explain_text.call, asked)
+
+    async def _explain_endpoint(self, asked: Asked) -> Reply:
+        return self._explained(explain.endpoint, explain_text.endpoint, asked)
+
+    def _explained(
+        self,
+        explained: Callable[[World, Mapping[str, str]], Mapping[str, Any]],
+        text: Callable[[Mapping[str, Any]], str],
+        asked: Asked,
+    ) -> Reply:
+        try:
+            found = explained(self._shown.world, asked.parameters)
+        except ValueError as error:
+            return said(400, str(error), asked)
+        return as_json(found) if asked.json else as_text(text(found))
 
     # --- changing
 

@@ -80,6 +80,42 @@ class Group:
             return pick()
         return self._reader(call)
 
+    def peek(self, write: bool) -> Endpoint:
+        """Return the server that the first try of a command would go to if it came now; nothing changes.
+
+        :raises MeshError: as `choose`.
+        """
+        if write:
+            primary = self.primary
+            if primary is None:
+                raise self._none("no primary is known")
+            if primary not in self._cluster.usable and primary not in self._cluster.trials:
+                raise self._none(f"the primary {primary.address} takes no commands")
+            return primary
+        for tier in self._tiers():
+            waits = next((each for each in tier if each in self._cluster.trials), None)
+            if waits is not None:
+                return waits
+            if any(each in self._cluster.usable for each in tier):
+                return self._peeked()
+        raise self._none("no server that answers reads takes commands")
+
+    def _peeked(self) -> Endpoint:
+        pick = self._pick
+        assert pick is not None, "it is there while a reader can be used and none is to be tried"
+        found = pick()
+        after = self._pick
+
+        def first() -> Endpoint:
+            # It has its turn when a command comes, or there are other turns by then.
+            if self._pick is first:
+                self._pick = after
+            return found
+
+        if self._cluster.config.balance == "round_robin":
+            self._pick = first
+        return found
+
     def _primary(self, call: Call) -> Endpoint:
         primary = self.primary
         if primary is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Hashable, Optional, Sequence
 
 from twisted_mesh.codec.redis_facts import Redirection
+from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.families import Families
 from twisted_mesh.policy.key_hash import KEY_HASHES
 from twisted_mesh.policy.ring import Maglev
@@ -16,6 +17,7 @@ from twisted_mesh.upstream.redis_group import Group, Zone
 
 if TYPE_CHECKING:
     from twisted_mesh.model.redis_servers import RedisServers
+    from twisted_mesh.redis_call import RedisCall
     from twisted_mesh.upstream.cluster import Cluster
     from twisted_mesh.upstream.endpoint import Endpoint
     from twisted_mesh.upstream.redis_errand import Errand
@@ -78,6 +80,21 @@ class Topology:
 
     def doubt(self, endpoint: Optional[Endpoint]) -> None:
         """Something speaks for a change: of this server, or in general."""
+
+    def peek(self, call: RedisCall) -> tuple[Endpoint, str]:
+        """Return the server that a command would go to if it came now, of several the first, and why.
+
+        :raises MeshError: `Kind.NO_ENDPOINT`.
+        """
+        group = self.group(call.key) if call.key else next(iter(self.groups()), None)
+        if group is None:
+            why = self.trouble or "not every server is known"
+            raise MeshError(Kind.NO_ENDPOINT, f"cluster {self.cluster.name}: {why}", origin=Origin.UPSTREAM)
+        if not call.key and self.spread:
+            what = f"a command without a key goes to any server or all, {group.name} among them"
+        else:
+            what = f"the key belongs to {group.name}" if call.key else f"of {group.name}"
+        return group.peek(call.write or not call.command.read_only), what
 
     def followed(self, why: str) -> None:
         """A command is sent again for what a server said: count it."""

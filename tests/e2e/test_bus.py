@@ -6,12 +6,12 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import pytest
 
 from tests.e2e.bus import Operator, kept_file, says, state
-from tests.servers import Live, Server
+from tests.servers import Server
 from tests.support import Mesh, environment, free_port, free_ports, request, until
 
 
@@ -19,13 +19,6 @@ from tests.support import Mesh, environment, free_port, free_ports, request, unt
 def redis_server(redis_servers: Callable[..., Server]) -> Server:
     """A server that has its data again after a restart."""
     return redis_servers("--appendonly", "yes", "--appendfsync", "always")
-
-
-@pytest.fixture
-def operator(live: Live, redis_server: Server) -> Iterator[Operator]:
-    one = Operator(live, redis_server)
-    yield one
-    one.stop()
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
 from tests.e2e.bus import Operator
-from tests.servers import Live, Server
+from tests.servers import Server
 from tests.support import Mesh, free_port, free_ports, request, until
 from twisted_mesh.bus.resource import Draft
 from twisted_mesh.bus.store import Trial
@@ -16,13 +16,6 @@ from twisted_mesh.policy.canary import place
 
 # The first is the canary of two.
 NODES = sorted(["web-1", "web-2"], key=place)
-
-
-@pytest.fixture
-def operator(live: Live, redis_server: Server) -> Iterator[Operator]:
-    one = Operator(live, redis_server)
-    yield one
-    one.stop()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from tests.e2e.bus import Operator
-from tests.servers import Live, Server
+from tests.servers import Server
 from tests.support import PATIENCE, HttpUpstream, Mesh, environment, free_ports, request, until
 
 StartMesh = Callable[..., Mesh]
@@ -111,13 +111,6 @@ class App:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(PATIENCE)
-
-
-@pytest.fixture
-def operator(live: Live, redis_server: Server) -> Iterator[Operator]:
-    one = Operator(live, redis_server)
-    yield one
-    one.stop()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Optional, Protocol, Union
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.families import NONE, Families
-from twisted_mesh.interfaces import Env
+from twisted_mesh.interfaces import Env, Explanation
 from twisted_mesh.policy.backoff import full_jitter
 from twisted_mesh.policy.budget import BudgetRule, RetryBudget
 from twisted_mesh.policy.retry import UNSENT, RetryRule
@@ -63,6 +63,14 @@ class Again:
         self.statuses = self.rule.statuses
         self._env = env
         self._families = Families(env.metrics)
+
+    def explain(self, call: Call) -> Explanation:
+        """Say which further tries there may be of a call."""
+        if not whole(call):
+            return Explanation("pass", "no retries: the request is not kept")
+        safe = "may be sent twice" if call.idempotent else "is only tried again where it has reached nobody"
+        budget = "" if self.budget is None else f"; {self.budget!r}".replace("<RetryBudget ", "").rstrip(">")
+        return Explanation("pass", f"up to {self._attempts} tries; it {safe}{budget}")
 
     def permit(self, call: Call, outcome: Outcome, tries: int) -> Optional[Permit]:
         """Return leave for another try after this outcome of the last of so many; None if there is none."""

@@ -18,7 +18,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.families import Families
 from twisted_mesh.filters.attempt import Attempt
-from twisted_mesh.interfaces import Env, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Proceed
 from twisted_mesh.model.units import Interval
 from twisted_mesh.park import Parked
 from twisted_mesh.policy.quantile import Quantile
@@ -59,6 +59,13 @@ class Hedge:
         self._after = settings.after or 0.0
         self._latency = None if settings.percentile is None else Quantile(settings.percentile / 100.0)
         self._hedges = Families(env.metrics).upstream_hedges
+
+    def explain(self, call: Call) -> Explanation:
+        """Say when another try would begin beside the first."""
+        delay = self._delay()
+        if delay is None or not _may_run_twice(call):
+            return Explanation("pass", "no try beside the first")
+        return Explanation("pass", f"another try begins beside one that takes {delay:.3g} s")
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         delay = self._delay()

@@ -11,7 +11,7 @@ from typing import Awaitable
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.filters.attempt import Attempt
-from twisted_mesh.interfaces import Env, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Proceed
 from twisted_mesh.sweep import Sweep
 
 
@@ -33,6 +33,10 @@ class PerTry:
 
     def __repr__(self) -> str:
         return f"<PerTry {self._limit:g} s, {len(self._open)} under way>"
+
+    def explain(self, call: Call) -> Explanation:
+        """Say how long a try may take."""
+        return Explanation("pass", f"a try may take {self._limit:g} s")
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         return self._within(call, proceed)

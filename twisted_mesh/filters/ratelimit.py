@@ -16,10 +16,10 @@ from zope.interface import implementer
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.families import Families
-from twisted_mesh.filters.ratelimit_answer import Fields, left, refusal, telling
+from twisted_mesh.filters.ratelimit_answer import Fields, explained, left, refusal, telling
 from twisted_mesh.filters.ratelimit_key import check_part, key_of, keys_of
 from twisted_mesh.filters.ratelimit_shared import NEAR, Applied, SharedRateLimit
-from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.base import check_name
 from twisted_mesh.model.units import Interval, Rate
 from twisted_mesh.policy.buckets import Buckets
@@ -125,6 +125,11 @@ class RateLimit:
             cell = self._near if ahead >= self._near_ahead else self._admitted
             cell.value += 1
         return proceed(call)
+
+    def explain(self, call: Call) -> Explanation:
+        """Say how much of the limit there is for a call like this."""
+        verdict = self._buckets.look(self._key(call), self._now(), self._cost * call.count)
+        return explained(verdict, self._buckets.gcra.burst)
 
     def _each(self, call: RedisCall, proceed: Proceed) -> Awaitable[Reply]:
         """Decide for each of several commands."""

@@ -7,7 +7,7 @@ from typing import Sequence
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.interfaces import Proceed
+from twisted_mesh.interfaces import Explanation, Proceed
 from twisted_mesh.policy.gcra import Verdict
 
 Fields = Sequence[tuple[str, str]]
@@ -19,6 +19,16 @@ def left(burst: int, verdict: Verdict) -> Fields:
         ("RateLimit-Limit", str(burst)),
         ("RateLimit-Remaining", str(verdict.remaining)),
         ("RateLimit-Reset", str(ceil(verdict.reset_after))),
+    )
+
+
+def explained(verdict: Verdict, burst: int) -> Explanation:
+    """Return what a verdict means for who asks before."""
+    if verdict.admitted:
+        return Explanation("pass", f"{verdict.remaining} of {burst} would be left")
+    wait = "never" if verdict.retry_after < 0 else f"in {verdict.retry_after:.1f} s"
+    return Explanation(
+        "refuse", f"over the rate limit, {verdict.remaining} of {burst} are left; {wait} there are enough"
     )
 
 

@@ -14,11 +14,11 @@ from weakref import ref
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.families import Families
 from twisted_mesh.filters.ratelimit_alone import Alone
-from twisted_mesh.filters.ratelimit_answer import left, refusal, telling
+from twisted_mesh.filters.ratelimit_answer import explained, left, refusal, telling
 from twisted_mesh.filters.ratelimit_key import key_of, keys_of, name_of
 from twisted_mesh.filters.ratelimit_questions import RESULTS, Questions, Waiter
 from twisted_mesh.filters.ratelimit_several import Several
-from twisted_mesh.interfaces import Env, Proceed, SharedLimitLike
+from twisted_mesh.interfaces import Env, Explanation, Proceed, SharedLimitLike
 from twisted_mesh.policy.gcra import Gcra, Verdict
 from twisted_mesh.policy.rate_lease import RateLease
 from twisted_mesh.sweep import Sweep
@@ -105,6 +105,20 @@ class SharedRateLimit:
         if self._tells:
             return telling(call, proceed, left(self._gcra.burst, lease.verdict(True, self._now())))
         return proceed(call)
+
+    def explain(self, call: Call) -> Explanation:
+        """Say whether units are at hand for a call like this, or who would decide."""
+        units, lease = self._cost * call.count, self._leases.get(self._key(call))
+        if units > self._gcra.burst:
+            return Explanation("refuse", f"it costs {units}, and there are never more than {self._gcra.burst}")
+        if lease is not None and lease.tokens >= units:
+            return Explanation("pass", f"{lease.tokens} leased units are at hand")
+        if not self._questions.answers():
+            return Explanation("maybe", f"Redis is away or late: one part in {self._limit.sidecars} is admitted here")
+        now = self._now()
+        if lease is not None and now < lease.pause_until:
+            return explained(lease.verdict(False, now), self._gcra.burst)
+        return Explanation("maybe", "no leased units are at hand: Redis is asked")
 
     def _without(self, call: Call, proceed: Proceed, key: Hashable, lease: RateLease, units: int) -> Awaitable[Reply]:
         """There are not enough units for a call."""

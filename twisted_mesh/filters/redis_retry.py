@@ -13,7 +13,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.filters.again import Again, Outcome, Permit, note_tried
 from twisted_mesh.filters.retry import RetrySettings, side_layers
-from twisted_mesh.interfaces import Env, Filter, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Filter, Proceed
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply, Rescue
 
 
@@ -35,6 +35,10 @@ class RedisRetry:
         # What a first try has for its `rescue`; one for all of a chain.
         self._proceed: Optional[Proceed] = None
         self._first: Optional[Rescue] = None
+
+    def explain(self, call: Call) -> Explanation:
+        """Say which further tries there may be."""
+        return self._more.explain(call)
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         budget = self._budget

@@ -19,7 +19,7 @@ from twisted_mesh.filters.again import Again, Outcome, note_tried
 from twisted_mesh.filters.hedge import Hedge, HedgeSettings
 from twisted_mesh.filters.per_try import PerTry
 from twisted_mesh.filters.timeout import LATE, timed_out
-from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.base import OrOff
 from twisted_mesh.model.units import Duration, Interval
 from twisted_mesh.policy.retry import RetryRule
@@ -85,6 +85,10 @@ class Retry:
         self._budget = self._again.budget
         self._statuses = self._again.statuses
         self._env = env
+
+    def explain(self, call: Call) -> Explanation:
+        """Say which further tries there may be."""
+        return self._again.explain(call)
 
     async def __call__(self, call: Call, proceed: Proceed) -> Reply:
         budget = self._budget

@@ -38,6 +38,10 @@ class Buckets:
             arrivals[key] = arrival
         return verdict
 
+    def look(self, key: Hashable, now: float, units: int = 1) -> Verdict:
+        """Return what `take` would, and take nothing."""
+        return self.gcra.take(self._arrivals.get(key, 0.0), now, units)[1]
+
     def admit(self, key: Hashable, now: float, units: int = 1) -> float:
         """Take units of a key; returns how far ahead of now that leaves it, in seconds; less than 0 if they are not
         there, and nothing is taken.  `take` says more and does the same; this is for calls that are admitted."""

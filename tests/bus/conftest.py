@@ -7,10 +7,13 @@ import time
 from typing import Any, Callable, Iterator, Union
 
 import pytest
+from twisted.internet.task import Clock
 
+from tests.bus.at_once import AtOnce
 from tests.bus.by_hand import KEYS, ByHand
 from tests.servers import Live, Server
 from twisted_mesh.bus.client import Redis, Subscriber
+from twisted_mesh.bus.store import ConfigStore
 from twisted_mesh.bus.store_keys import store_channel
 from twisted_mesh.metrics import Registry
 from twisted_mesh.model.redis import Redis as Settings
@@ -81,3 +84,16 @@ def writer(server: Server) -> Iterator[ByHand]:
     one = ByHand(server, store_channel(KEYS))
     yield one
     one.close()
+
+
+@pytest.fixture
+def direct(server: Server) -> AtOnce:
+    """An empty server whose scripts run at once, and whose replies can be lost."""
+    server("FLUSHALL")
+    return AtOnce(server)
+
+
+@pytest.fixture
+def store(direct: AtOnce) -> ConfigStore:
+    """The configuration store there."""
+    return ConfigStore(direct, KEYS, clock=Clock())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import pytest
-from twisted.internet.task import Clock
 
 from tests.bus.at_once import AtOnce
 from tests.bus.direct import result_of as result
@@ -48,17 +47,6 @@ class Sidecar:
     def report(self) -> Heard:
         heard: Heard = result(self.reporter.send())
         return heard
-
-
-@pytest.fixture
-def direct(server: Server) -> AtOnce:
-    server("FLUSHALL")
-    return AtOnce(server)
-
-
-@pytest.fixture
-def store(direct: AtOnce) -> ConfigStore:
-    return ConfigStore(direct, KEYS, clock=Clock())
 
 
 def apply(store: ConfigStore, canary: Optional[Trial] = None, force: bool = False, **values: Any) -> Stored:

@@ -25,17 +25,6 @@ BOB = {"author": "bob", "reason": "because"}
 KEYS = Keys("shop")
 
 
-@pytest.fixture
-def direct(server: Server) -> AtOnce:
-    server("FLUSHALL")
-    return AtOnce(server)
-
-
-@pytest.fixture
-def store(direct: AtOnce) -> ConfigStore:
-    return ConfigStore(direct, KEYS, clock=Clock())
-
-
 def values(store: ConfigStore) -> dict[str, Any]:
     return {name: each.value for name, each in result(store.read()).resources.items()}
 

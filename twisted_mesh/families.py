@@ -98,6 +98,9 @@ class Families:
         self.redis_duration = registry.histogram(
             start + "duration_seconds", "From the first byte of a command to its reply.", command
         )
+        self.redis_coalesced = registry.counter(
+            start + "coalesced_total", "Reads that were answered by one that was under way already.", ("chain",)
+        )
         self.redis_protocol_errors = registry.counter(
             start + "protocol_errors_total", "Clients that sent what is no command.", ("listener",)
         )

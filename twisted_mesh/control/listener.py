@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional, Protocol, Sequence
 
+from twisted_mesh.chain import compose
 from twisted_mesh.families import Families
-from twisted_mesh.interfaces import Adapter, Env, Filter, Proceed
+from twisted_mesh.interfaces import Adapter, Env, Filter, Observer, Proceed
 from twisted_mesh.net.accept import Accepted, Port
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class LiveListener:
         self.adapter = adapter
         self.ports: dict[str, Port] = {}
         self.chain: Optional[Chain] = None
+        self._taps: list[Observer] = []
         self._refused = Families(env.metrics).connections_refused.labels(config.protocol, name)
 
     def __repr__(self) -> str:
@@ -72,9 +74,28 @@ class LiveListener:
                     port.adjust(bind.backlog, mode_of(bind))
         self.adapter.node = node or PSEUDONYM
         self.chain = chain
-        self.adapter.chain = chain.proceed
-        self.adapter.observers = chain.observers
-        chain.watch(self.adapter)
+        self._run(chain)
+
+    def _run(self, chain: Chain) -> None:
+        self.adapter.observers = [*self._taps, *chain.observers] if self._taps else chain.observers
+        if self._taps:
+            self.adapter.chain = compose(self._taps, chain.proceed)
+        else:
+            self.adapter.chain = chain.proceed
+            chain.watch(self.adapter)
+
+    def tap(self, tap: Observer) -> None:
+        """Have somebody see each call from now on, when it has ended."""
+        self._taps.append(tap)
+        if self.chain is not None:
+            self._run(self.chain)
+
+    def untap(self, tap: Observer) -> None:
+        """They have seen enough."""
+        if tap in self._taps:
+            self._taps.remove(tap)
+            if self.chain is not None:
+                self._run(self.chain)
 
     def accepted(self, accepted: Accepted) -> None:
         """Take a new connection, unless there are too many."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import time
 from itertools import chain
 from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Optional, Protocol, Sequence
 from urllib.parse import parse_qsl
@@ -81,6 +82,8 @@ class Pages:
         self._levels = levels
         self._clock = clock
         self._loop = loop
+        # How many are open.
+        self._taps = 0
         self._pages = {
             "/": _Entry(READ, "this list", self._index),
             "/ready": _Entry(READ, "200 if calls should be sent here, else 503 and why not", self._ready),
@@ -94,6 +97,7 @@ class Pages:
             "/explain/endpoint": _Entry(
                 READ, "why endpoints are in or out; of ?cluster=NAME, at ?address=HOST:PORT", self._explain_endpoint
             ),
+            "/tap": _Entry(("GET",), "calls as they end, as JSON lines; ?status=5xx and others", self._tap),
             "/listeners": _Entry(READ, "listeners, their addresses and connections", self._listeners),
             "/drain": _Entry(("POST",), "end gently: finish what is in flight, then stop the process", self._drain),
             "/logging": _Entry(
@@ -164,6 +168,31 @@ class Pages:
     async def _clusters(self, asked: Asked) -> Reply:
         clusters = [each.describe() for each in self._shown.world.clusters.values()]
         return as_json({"clusters": clusters}) if asked.json else as_text(texts.clusters(clusters))
+
+    async def _tap(self, asked: Asked) -> Reply:
+        # Imported when somebody looks: it brings what makes lines of the log.
+        from twisted_mesh.server import tapping
+
+        try:
+            wanted = tapping.read(asked.parameters)
+        except ValueError as error:
+            return said(400, str(error), asked)
+        tapped = [each for each in self._shown.world.everyone if wanted.listener in ("", each.name)]
+        if not tapped:
+            return said(404, f"there is no listener {wanted.listener}", asked)
+        if self._taps >= tapping.MOST:
+            return said(503, f"{self._taps} taps are open already", asked)
+
+        def ended(tap: tapping.Tap) -> None:
+            self._taps -= 1
+            for each in tapped:
+                each.untap(tap)
+
+        tap = tapping.Tap(wanted, self._clock, time.time() - time.monotonic(), ended)
+        self._taps += 1
+        for each in tapped:
+            each.tap(tap)
+        return Reply(200, _headers("application/x-ndjson"), tap.stream, local=True)
 
     async def _listeners(self, asked: Asked) -> Reply:
         world = self._shown.world

@@ -101,6 +101,9 @@ class Families:
         self.redis_coalesced = registry.counter(
             start + "coalesced_total", "Reads that were answered by one that was under way already.", ("chain",)
         )
+        self.redis_cached = registry.counter(
+            start + "cached_total", "Reads that a cache answered, or could have.", ("chain", "result")
+        )
         self.redis_protocol_errors = registry.counter(
             start + "protocol_errors_total", "Clients that sent what is no command.", ("listener",)
         )
@@ -301,6 +304,19 @@ class Families:
         self.rate_limited = registry.counter(
             start + "filter_ratelimit_calls_total",
             "Calls by what a rate limit made of them: admitted, near (a fifth or less is left), refused.",
+            ("filter", "result"),
+        )
+        self.cache_calls = registry.counter(
+            start + "filter_cache_calls_total",
+            "Calls by what a cache made of them (hit, miss, bypass), and replies (kept, unkept, dropped).",
+            ("filter", "result"),
+        )
+        self.cache_bytes = registry.gauge(
+            start + "filter_cache_bytes", "Memory that kept replies take, by estimate.", ("filter",)
+        )
+        self.coalesced = registry.counter(
+            start + "filter_coalesce_calls_total",
+            "Calls by what became of them: led (it was sent), joined (it got the reply of one that was), alone.",
             ("filter", "result"),
         )
         self.rate_limit_dropped = registry.counter(

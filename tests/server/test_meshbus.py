@@ -39,7 +39,7 @@ class Life:
         self.acknowledged: list[tuple[int, list[Nack]]] = []
         follower: Any = self.bus.follower
         follower.acknowledge = lambda stored, nacks: self.acknowledged.append((stored.version, list(nacks)))
-        self.source.first(Files(path, ((path, text),)), self.bus.kept_good)
+        self.source.first(Files(path, ((path, text),)), self.bus.remembered.good)
         self.source.accepted()
 
     def _noted(self) -> None:

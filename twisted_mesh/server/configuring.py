@@ -84,7 +84,7 @@ class Configuring:
         bus = self.bus
         if bus is not None:
             bus.start()
-            self.waiting.begin(lambda: bus.trouble, hold=not bus.has_kept)
+            self.waiting.begin(lambda: bus.trouble, hold=not bus.remembered)
 
     def hold_still(self) -> None:
         """The process is ending: apply nothing from now on."""
@@ -128,7 +128,7 @@ class Configuring:
             return config
         bus = self._connect(config)
         try:
-            return self._over(self.source.first(files, bus.kept_good))
+            return self._over(self.source.first(files, bus.remembered.good))
         except ConfigError as error:
             if not lacks_only(files, os.environ, error):
                 raise

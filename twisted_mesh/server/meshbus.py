@@ -7,7 +7,7 @@ import re
 import socket
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -16,8 +16,8 @@ from twisted_mesh import __version__
 from twisted_mesh.bus.access import Access
 from twisted_mesh.bus.client import Redis, Subscriber
 from twisted_mesh.bus.config_follow import ConfigFollower
-from twisted_mesh.bus.disk import Disk, DiskError, Kept
-from twisted_mesh.bus.instance import Instance, decode
+from twisted_mesh.bus.disk import Disk
+from twisted_mesh.bus.instance import Instance
 from twisted_mesh.bus.keys import Keys
 from twisted_mesh.bus.leases import Guard
 from twisted_mesh.bus.limits import Limits
@@ -34,6 +34,7 @@ from twisted_mesh.server.embedded import Embedded, EmbeddedError, default_direct
 from twisted_mesh.server.keeper import Keeper, State
 from twisted_mesh.server.own_instance import address_towards, app_of, instance_of
 from twisted_mesh.server.registration import Registration
+from twisted_mesh.server.remembered import Remembered
 
 if TYPE_CHECKING:
     from twisted_mesh import model
@@ -50,6 +51,7 @@ class MeshBus:
 
     :param config: says where Redis is, which mesh it is, and who this is.
     :param news: called when the store has something new; `source` has it then.
+    :ivar remembered: what it had when it ran last.
     :ivar behind: why the store is not followed, or the connection is missing; "" if all is well.
     """
 
@@ -70,18 +72,20 @@ class MeshBus:
         self._source = source
         self._news = news
         self._reactor = reactor
-        self._stored: Stored = EMPTY
+        directory = config.state or os.path.dirname(default_directory(self.mesh))
+        self._disk = Disk(os.path.join(directory, f"{_file_name(self.who.node, path)}.kept"))
+        self.remembered = Remembered(self._disk, self.mesh, env.wall)
+        self._stored = self.remembered.stored
         # What of it the source was told last, and is to be acknowledged.
         self._offered: Optional[Stored] = None
         self._unfit: tuple[Nack, ...] = ()
         self._changed_at = env.now()
         self._running = False
-        directory = config.state or os.path.dirname(default_directory(self.mesh))
-        self._disk = Disk(os.path.join(directory, f"{_file_name(self.who.node, path)}.kept"))
         if self.settings.url.scheme == "embedded":
             self.embedded = Embedded(reactor, self.settings, os.path.join(directory, "redis"))
-        self._kept: Optional[Kept] = None
-        self._load()
+        if self.remembered:
+            for _ in self.offering():
+                continue
         self._make(config)
         self._age = Families(env.metrics).bus_config_age.labels()
         env.metrics.on_collect(self._show)
@@ -96,7 +100,7 @@ class MeshBus:
             self.redis, self.subscriber, keys, env.clock, env.random, env.wall, env.metrics, config.registry.poll
         )
         guard = Guard(config.registry.mass_expiry, config.registry.suspects_for)
-        self.registry = ServiceRegistry(access, guard, self._recall)
+        self.registry = ServiceRegistry(access, guard, self.remembered.instances)
         self.overrides = Overrides(access)
         run = f"{self.who.node}/{env.random.getrandbits(64):016x}"
         self.limits = Limits(self.redis, keys, run, clock=env.clock, random=env.random)
@@ -126,55 +130,7 @@ class MeshBus:
     def __repr__(self) -> str:
         return f"<MeshBus {self.mesh} {self.redis!r} {self.follower!r}>"
 
-    # --- what was kept
-
-    def _load(self) -> None:
-        try:
-            self._kept = kept = self._disk.load(self.mesh)
-        except DiskError as error:
-            log.error("nothing is taken from disk: {error}", error=error)
-            return
-        if kept is None:
-            return
-        try:
-            self._stored = Stored.load(kept.store)
-        except ValueError as error:
-            log.error("{path}: the configuration there cannot be used: {error}", path=self._disk.path, error=error)
-        for _ in self.offering():
-            continue
-        log.info(
-            "until Redis is read, version {version} of the configuration holds, as kept in {path}: "
-            "{good} resources, {services} services, written {age:.0f} s ago",
-            version=self._stored.version,
-            path=self._disk.path,
-            good=len(kept.good),
-            services=len(kept.services),
-            age=self._env.wall() - kept.at,
-        )
-
-    @property
-    def has_kept(self) -> bool:
-        """Whether anything was kept from an earlier life."""
-        return self._kept is not None
-
-    @property
-    def kept_good(self) -> dict[str, Offer]:
-        """The resources that were in force when the process ran last."""
-        if self._kept is None:
-            return {}
-        return {each.name: Offer(each.name, each.version, each.body.encode()) for each in self._kept.good}
-
-    def _recall(self, service: str) -> Mapping[str, Instance]:
-        """Return the instances of a service that were known when the process ran last."""
-        found = {}
-        for text in self._kept.services.get(service, ()) if self._kept is not None else ():
-            try:
-                instance = decode(text.encode())
-            except ValueError as error:
-                log.error("{path}: an instance of {name}: {error}", path=self._disk.path, name=service, error=error)
-            else:
-                found[instance.id] = instance
-        return found
+    # --- what is kept
 
     def _state(self) -> State:
         services = {each.service: each.instances for each in self.registry.views() if each.known or each.records}
@@ -290,7 +246,7 @@ class MeshBus:
             offers[name] = Offer(name, each.version, each.body)
             yield
         # Whom these are for cannot be told any more, so whoever has their last good keeps it.
-        good = self._source.good if self.was_read else self.kept_good
+        good = self._source.good if self.was_read else self.remembered.good
         unfit = {base_name(each.name) for each in effective.refused}
         offers.update({name: good[name] for name in unfit if name in good and name not in offers})
         self._offered, self._unfit = stored, effective.refused
@@ -328,7 +284,7 @@ class MeshBus:
             "connected": self.redis.connected and self.subscriber.connected,
             "trouble": self.trouble,
             "version": self._stored.version,
-            "source": "redis" if self.was_read else "disk" if self._kept is not None else "nothing yet",
+            "source": "redis" if self.was_read else "disk" if self.remembered else "nothing yet",
             "refused": [str(each) for each in self._source.refused]
             + [f"{each.name}: {each.reason}" for each in self._unfit],
             "registration": None if self.registration is None else self.registration.describe(),

@@ -183,7 +183,7 @@ def test_a_shard_that_is_away_fails_alone(tmp_path: Path) -> None:
     mesh = mesh_of(
         tmp_path,
         shards=f"{{endpoints: {addresses(servers)}, redis: {{topology: sharded, shards: {{hash: md5}}}}}}",
-        cache=f"{{endpoints: {addresses(servers)}, health_check: {{redis: true, interval: 100ms, unhealthy: 1}}, "
+        cache=f"{{endpoints: {addresses(servers)}, health_check: {{redis: {{key: out}}, interval: 100ms, unhealthy: 1}}, "
         "panic_threshold: 0, redis: {topology: sharded, shards: {hash: md5, eject: true}}}",
     )
     try:
@@ -217,6 +217,14 @@ def test_a_shard_that_is_away_fails_alone(tmp_path: Path) -> None:
             servers[1].start()
             until(lambda: mesh.metric("twisted_mesh_cluster_endpoints_healthy", cluster="cache") == 2, "it is back")
             until(lambda: link("DBSIZE") > 0, "it is used again")
+            servers[1]("SET", "out", "for maintenance")
+            until(
+                lambda: mesh.metric("twisted_mesh_cluster_endpoints_healthy", cluster="cache") == 1,
+                "a key takes it out",
+            )
+            assert b"maintenance: EXISTS out answered 1" in mesh.get("/clusters").body
+            servers[1]("DEL", "out")
+            until(lambda: mesh.metric("twisted_mesh_cluster_endpoints_healthy", cluster="cache") == 2, "and back in")
     finally:
         mesh.stop()
         for server in servers:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.upstream.redis_world import RedisWorld, address, slots_reply
+from twisted_mesh import model
 from twisted_mesh.codec.resp import array, bulk, integer
 from twisted_mesh.codec.slots import SLOTS, slot
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import PartOfReplies
+from twisted_mesh.upstream.endpoint import Endpoint
+from twisted_mesh.upstream.redis_topology import _instances
 
 OK = b"+OK\r\n"
+REPLICA = array([bulk(b"slave"), bulk(b"10.0.0.1"), integer(6379), bulk(b"connected"), integer(1)])
 LOST = MeshError(Kind.RESET, "it was lost", origin=Origin.UPSTREAM)
 
 
@@ -142,6 +146,29 @@ def test_channels_are_where_keys_of_their_names_are(shards: RedisWorld) -> None:
     shards.call("SET k1 x")
     first, second = shards.take()
     assert first.number == second.number
+
+
+def test_instances_of_a_service_are_shards() -> None:
+    """By their label, or by what they are called; the order in which they register does not matter."""
+    target = model.Address.parse
+    known = [
+        Endpoint(target("10.0.0.3:6379"), instance="c"),
+        Endpoint(target("10.0.0.2:6379"), instance="b", labels={"shard": "zero"}, weight=2),
+        Endpoint(target("10.0.0.1:6379"), instance="a"),
+    ]
+    shards = _instances(known)
+    assert [(name, weight) for name, _, weight in shards] == [("a", 1), ("c", 1), ("zero", 2)]
+    assert shards == _instances(known[::-1])
+
+
+def test_a_batch_for_replicas_stays_together() -> None:
+    world = RedisWorld(3, topology="replicated", read="any")
+    world.start()
+    for each in (1, 2, 3):
+        world.tell(array([bulk(b"master"), integer(1), array([])]) if each == 1 else REPLICA, each)
+    for _ in range(10):
+        world.call(*(f"GET k{each}" for each in range(8)))
+        assert len(world.take()) == 1
 
 
 # --- slots

@@ -19,6 +19,7 @@ from twisted_mesh.upstream.redis_collect import Collect
 
 if TYPE_CHECKING:
     from twisted_mesh.upstream.endpoint import Endpoint
+    from twisted_mesh.upstream.redis_group import Group
     from twisted_mesh.upstream.redis_topology import Topology
 
 # How often one call's commands are sent again at most because of what servers said.
@@ -128,24 +129,37 @@ class Errand:
     def send(self, places: Sequence[int]) -> None:
         """Send these commands to where they belong: those for one server together."""
         self._sent += 1
-        topology, call = self._topology, self._call
+        topology, items = self._topology, self._items
+        groups: dict[Group, list[int]] = {}
         targets: dict[Endpoint, list[int]] = {}
         for place in places:
-            item = self._items[place]
-            endpoint, key = item.endpoint, item.key
-            if endpoint is None:
-                group = topology.any_group() if key is None else topology.group(key)
-                if key is not None and topology.barred(self, place, key):
-                    continue
-                if group is None or (self._write and group.primary is None):
-                    topology.later(self, place)
-                    continue
-                try:
-                    endpoint = group.choose(call, self._write)
-                except MeshError as error:
+            item = items[place]
+            key = item.key
+            if item.endpoint is not None:
+                targets.setdefault(item.endpoint, []).append(place)
+                continue
+            if key is None:
+                group = topology.any_group()
+            elif topology.barriers and topology.barred(self, place, key):
+                continue
+            else:
+                group = topology.group(key)
+            if group is None or (self._write and group.primary is None):
+                topology.later(self, place)
+            elif group in groups:
+                groups[group].append(place)
+            else:
+                groups[group] = [place]
+        for group, mine in groups.items():
+            # One server for all of a group's: what came together stays together.
+            try:
+                endpoint = group.choose(self._call, self._write)
+            except MeshError as error:
+                for place in mine:
                     self._settle(place, error)
-                    continue
-            targets.setdefault(endpoint, []).append(place)
+                continue
+            known = targets.get(endpoint)
+            targets[endpoint] = mine if known is None else sorted([*known, *mine])
         for endpoint, mine in targets.items():
             self._send_to(endpoint, mine)
         self._end()
@@ -215,10 +229,10 @@ class Errand:
             self.pending.fire(reply)
             return
         if len(places) == 1 and not asking:
-            self._take([body], endpoint, places)
+            self._take([body], endpoint, places, not reply.errors)
             return
         answers = reply.answers[1::2] if asking else reply.answers
-        self._take([body[start:end] for _, start, end in answers], endpoint, places)
+        self._take([body[start:end] for _, start, end in answers], endpoint, places, not reply.errors)
 
     def _cut(self, places: Sequence[int], error: MeshError) -> None:
         """Replies broke off while they were collected."""
@@ -232,10 +246,13 @@ class Errand:
         self._take([body[start:end] for _, start, end in (answers[1::2] if asking else answers)], endpoint, places)
         self._end()
 
-    def _take(self, replies: Sequence[bytes], endpoint: Endpoint, places: Sequence[int]) -> None:
-        if not self._topology.moving:
+    def _take(self, replies: Sequence[bytes], endpoint: Endpoint, places: Sequence[int], well: bool = False) -> None:
+        """Take replies; `well`: none of them is an error."""
+        if well or not self._topology.moving:
+            answers = self._answers
             for place, reply in zip(places, replies):
-                self._settle(place, reply)
+                answers[place] = reply
+            self._left -= len(replies)
             return
         elsewhere: dict[tuple[Endpoint, bool], list[int]] = {}
         for place, reply in zip(places, replies):
@@ -303,18 +320,28 @@ class Errand:
         if self._left or self.pending.done:
             return
         self._left = -1
-        failed = [each for each in self._answers if isinstance(each, MeshError)]
-        if len(failed) == len(self._answers):
-            error = failed[0]
+        failed = [each for each in self._answers if type(each) is not bytes]
+        if failed:
+            self._end_with(failed)
+        else:
+            self._fire(self._answers)  # type: ignore[arg-type]  # none is anything else
+
+    def _end_with(self, failed: Sequence[Optional[Answer]]) -> None:
+        """Some commands have no reply of a server's."""
+        errors = [each for each in failed if isinstance(each, MeshError)]
+        error = errors[0]
+        if len(errors) == len(self._answers):
             self.pending.fail(MeshError(error.kind, error.detail, origin=error.origin, retryable=error.retryable))
             return
-        replies = [words_for(each) if isinstance(each, MeshError) else each or b"" for each in self._answers]
-        for each in failed:
+        for each in errors:
             self._call.flag(each.kind)
-            self._call.details = self._call.details or each.detail
+        self._call.details = self._call.details or error.detail
+        self._fire([words_for(each) if isinstance(each, MeshError) else each or b"" for each in self._answers])
+
+    def _fire(self, replies: Sequence[bytes]) -> None:
         body = self._finish(replies)
         if self._finish is in_order:
-            errors = sum(each[0] in (ERROR, BULK_ERROR) for each in replies)
+            errors = sum([each[0] == ERROR or each[0] == BULK_ERROR for each in replies])
         else:
             errors = int(body[0] in (ERROR, BULK_ERROR))
         self.pending.fire(RedisReply(body, self._call.count, errors=errors))

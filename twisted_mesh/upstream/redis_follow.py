@@ -58,7 +58,6 @@ class Following(Topology):
         self._again = False
         # Commands that wait until more is known, in the order in which they came.
         self._waiting: list[tuple[Errand, int]] = []
-        self._barriers: dict[Hashable, Barrier] = {}
         self._strangers: dict[str, Endpoint] = {}
         self._stopped = False
         self._asked_total = Families(self._env.metrics).redis_asked
@@ -78,7 +77,7 @@ class Following(Topology):
         for each in self._asking:
             each.cancel()
         self._asking = []
-        for barrier in dict.fromkeys(self._barriers.values()):
+        for barrier in dict.fromkeys(self.barriers.values()):
             self._lift(barrier)
         waiting, self._waiting = self._waiting, []
         for errand, places in _gathered(waiting):
@@ -242,9 +241,7 @@ class Following(Topology):
             self._plan(max(0.0, self._asked_at + GAP - self._env.now()))
 
     def barred(self, errand: Errand, place: int, key: bytes) -> bool:
-        if not self._barriers:
-            return False
-        barrier = self._barriers.get(self.lane(key))
+        barrier = self.barriers.get(self.lane(key))
         if barrier is None:
             return False
         barrier.waiting.append((errand, place))
@@ -259,12 +256,12 @@ class Following(Topology):
         if old is None:
             return
         fresh = Barrier()
-        touched = {self._barriers.get(lane, fresh): None for lane in lanes}
+        touched = {self.barriers.get(lane, fresh): None for lane in lanes}
         for barrier in touched:
             barrier.wait_for(old, lambda barrier=barrier: self._passed(barrier))  # type: ignore[misc]
         if fresh.left:
-            fresh.lanes = [lane for lane in lanes if lane not in self._barriers]
-            self._barriers.update(dict.fromkeys(fresh.lanes, fresh))
+            fresh.lanes = [lane for lane in lanes if lane not in self.barriers]
+            self.barriers.update(dict.fromkeys(fresh.lanes, fresh))
             fresh.timer = self._env.clock.callLater(GRACE, self._expired, fresh, old)
 
     def _passed(self, barrier: Barrier) -> None:
@@ -286,7 +283,7 @@ class Following(Topology):
             barrier.timer.cancel()
             barrier.timer = None
         for lane in barrier.lanes:
-            self._barriers.pop(lane, None)
+            self.barriers.pop(lane, None)
         barrier.lanes = []
         waiting, barrier.waiting = barrier.waiting, []
         for errand, places in _gathered(waiting):

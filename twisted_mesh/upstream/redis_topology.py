@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from twisted_mesh.redis_call import RedisCall
     from twisted_mesh.upstream.cluster import Cluster
     from twisted_mesh.upstream.endpoint import Endpoint
+    from twisted_mesh.upstream.redis_barrier import Barrier
     from twisted_mesh.upstream.redis_errand import Errand
 
 # Keys whose server is remembered, and how long they may be.
@@ -46,6 +47,8 @@ class Topology:
         self.cluster = cluster
         self.config = config
         self._zone = zone
+        # What commands wait for, by what keeps them in order.
+        self.barriers: dict[Hashable, Barrier] = {}
         self._followed = Families(cluster.env.metrics).redis_followed
         cluster.on_change.append(self._changed)
 

@@ -6,7 +6,7 @@ import argparse
 import http.client
 import os
 import socket
-from typing import Optional
+from typing import Iterator, Optional
 
 from twisted_mesh.cli.failure import BUS, NO, USAGE, Failure
 
@@ -48,6 +48,29 @@ def _connection(address: str) -> http.client.HTTPConnection:
     if parsed.path:
         return _UnixConnection(parsed.path)
     return http.client.HTTPConnection(parsed.host, parsed.port, timeout=PATIENCE)
+
+
+def lines(arguments: argparse.Namespace, path: str) -> Iterator[bytes]:
+    """Yield the lines of a page of the admin as they come, until it ends.
+
+    :raises Failure: as `ask` does.
+    """
+    address = arguments.admin or os.environ.get(VARIABLE) or DEFAULT
+    connection = _connection(address)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        if answer.status >= 400:
+            raise Failure(answer.read().decode("utf-8", "replace").strip(), NO)
+        if connection.sock is not None:
+            # The page ends by itself, and may say nothing for long.
+            connection.sock.settimeout(None)
+        yield from answer
+    except (OSError, http.client.HTTPException) as error:
+        shown = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise Failure(f"the sidecar's admin at {address} cannot be asked: {shown}", BUS) from None
+    finally:
+        connection.close()
 
 
 def ask(arguments: argparse.Namespace, path: str, method: str = "GET", body: Optional[bytes] = None) -> bytes:

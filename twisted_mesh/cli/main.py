@@ -35,6 +35,7 @@ from twisted_mesh.cli import (
     schema,
     services,
     status,
+    tap,
 )
 from twisted_mesh.cli.failure import Failure
 from twisted_mesh.cli.output import complain, plain
@@ -55,6 +56,7 @@ COMMANDS = (
     rollback,
     promote,
     status,
+    tap,
     restore,
     services,
     endpoints,

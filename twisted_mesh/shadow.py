@@ -91,7 +91,7 @@ class Shadow:
         if not self._chosen():
             return proceed(call)
         if self.active >= MOST_TRIALS:
-            self._count("skipped")
+            self._count("skipped", call)
             return proceed(call)
         return self._beside(call, proceed)
 
@@ -108,7 +108,7 @@ class Shadow:
 
     def decided(self, call: Call, decision: str, why: str) -> None:
         """Count a decision, and log what is not a pass, though seldom."""
-        self._count(decision)
+        self._count(decision, call)
         if decision == "pass":
             return
         more = self._decisions.more()
@@ -131,5 +131,5 @@ class Shadow:
             what = "shadow: {name} failed ({more} more since the last line)"
             self.env.log.failure(what, Failure(error), name=self.name, more=more)
 
-    def _count(self, decision: str) -> None:
-        self._families.filter_decisions.labels(self.name, "shadow", decision).value += 1
+    def _count(self, decision: str, call: Call) -> None:
+        self._families.filter_decisions.labels(self.name, "shadow", decision).value += call.count

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, Iterator, NamedTuple, Optional, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Iterator, Optional, TypeVar
 
 T = TypeVar("T")
 
 
-class Place(NamedTuple, Generic[T]):
+@dataclass(frozen=True)
+class Place(Generic[T]):
     """What became of somebody who wanted to wait: whether they do, and who had to go for them."""
 
     waits: bool

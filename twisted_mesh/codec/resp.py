@@ -9,7 +9,9 @@ https://redis.io/docs/latest/develop/reference/protocol-spec/
 
 from __future__ import annotations
 
-from typing import Iterable, Optional, Union
+import re
+from functools import lru_cache
+from typing import Callable, Iterable, Optional, Union
 
 # A line that announces a length, and an inline command, with the server's own bound (PROTO_INLINE_MAX_SIZE).
 LINE_LIMIT = 64 * 1024
@@ -28,6 +30,9 @@ NULL = b"$-1\r\n"
 NULL_ARRAY = b"*-1\r\n"
 NULL_3 = b"_\r\n"
 
+# With fewer strings to come it is not worth while to look for a run of them, and with larger ones.
+RUN_LEAST = 4
+RUN_SIZE = 64 * 1024
 # Lengths as they come, so that few need ``int``: a third of the time for each.
 SMALL = {b"%d" % number: number for number in range(1024)}
 
@@ -125,6 +130,15 @@ class Unfinished:
 
     def _too_long(self) -> str:
         raise NotImplementedError
+
+
+@lru_cache(256)
+def run_of(line: bytes, size: int) -> Callable[[bytes, int], Optional[re.Match[bytes]]]:
+    """Return what matches strings of one size that follow each other, a thousand at most.
+
+    What is in them is not looked at, so many keys or values of one size take a tenth of the time.
+    """
+    return re.compile(rb"(?s:(?:%b.{%d}\r\n){1,1024})" % (re.escape(line), size)).match
 
 
 def joined(before: list[bytes], data: bytes) -> bytes:

@@ -15,10 +15,13 @@ from twisted_mesh.codec.resp import (
     DEPTH_LIMIT,
     HELD_LIMIT,
     LINE_LIMIT,
+    RUN_LEAST,
+    RUN_SIZE,
     SMALL,
     RespError,
     Unfinished,
     number_in,
+    run_of,
 )
 
 # A reply: its type, the byte that it begins with, and where it begins and ends in `ReplyReader.data`.
@@ -90,6 +93,16 @@ def flat(data: bytes, position: int, left: int, ends: Optional[list[int]] = None
             string = length is not None
             if string:
                 jump += int(length) if (number := small(length)) is None else number
+        elif string and left >= RUN_LEAST and jump <= RUN_SIZE:
+            assert isinstance(before, bytes)
+            run = run_of(before, jump - len(before))(data, position)
+            if run is not None:
+                count = min((run.end() - position) // (jump + 2), left)
+                if ends is not None:
+                    ends.extend(range(position + jump + 2, position + count * (jump + 2) + 1, jump + 2))
+                position += count * (jump + 2)
+                left -= count
+                continue
         end = position + jump
         if string:
             if not again(CRLF, end):

@@ -16,11 +16,14 @@ from twisted_mesh.codec.resp import (
     CRLF,
     HELD_LIMIT,
     LINE_LIMIT,
+    RUN_LEAST,
+    RUN_SIZE,
     SMALL,
     RespError,
     Unfinished,
     number_in,
     pack,
+    run_of,
 )
 from twisted_mesh.codec.resp_inline import split_inline
 
@@ -82,7 +85,11 @@ def scan(data: bytes, position: int, found: list[Found], shift: int = 0) -> int:
         if not again(CRLF, end):
             break
         end += 2
-        for _ in range(words - 2):
+        left = words - 2
+        if left >= RUN_LEAST:
+            end = _strings(data, end, left)
+            left = 0
+        for _ in range(left):
             if not again(length, end):
                 match = _STRING(data, end)
                 if match is None:
@@ -93,8 +100,38 @@ def scan(data: bytes, position: int, found: list[Found], shift: int = 0) -> int:
             if not again(CRLF, end):
                 return position
             end += 2
+        if end < 0:
+            return position
         found.append((name, key, words, position + shift, end + shift))
         position = end
+    return position
+
+
+def _strings(data: bytes, position: int, left: int) -> int:
+    """Return where so many strings end; -1 if they are not all there, or are none."""
+    again = data.startswith
+    length: Repeated = ()
+    jump = 0
+    while left:
+        if not again(length, position):
+            match = _STRING(data, position)
+            if match is None:
+                return -1
+            length, digits = match.group(0, 1)
+            jump = len(length) + int(digits)
+        elif left >= RUN_LEAST and jump <= RUN_SIZE:
+            assert isinstance(length, bytes)
+            run = run_of(length, jump - len(length))(data, position)
+            if run is not None:
+                count = min((run.end() - position) // (jump + 2), left)
+                position += count * (jump + 2)
+                left -= count
+                continue
+        position += jump
+        if not again(CRLF, position):
+            return -1
+        position += 2
+        left -= 1
     return position
 
 

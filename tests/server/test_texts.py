@@ -60,6 +60,25 @@ def test_a_configuration_can_be_read_back_but_for_its_secrets() -> None:
     assert again.listeners == config.listeners
 
 
+def test_clusters_show_the_shares_of_zones_and_who_warms_up() -> None:
+    described = {
+        "name": "api",
+        "ready": True,
+        "balance": "random",
+        "usable": ["a:1"],
+        "endpoints": [],
+        "panicking": False,
+        "trouble": "",
+        "names": {},
+        "registry": None,
+        "zones": {"a": 0.7, "others": 0.3},
+        "warming": {"a:1": 12.5},
+    }
+    shown = texts.clusters([described])
+    assert "zones: a 70 %, others 30 %, 1 warming up: a:1 at 12.5 %" in shown
+    assert "..." in texts.clusters([{**described, "warming": {f"a:{port}": 10.0 for port in range(12)}}])
+
+
 def test_clusters_show_what_is_declared_and_what_an_operator_said_apart() -> None:
     endpoint = {
         "address": "127.0.0.1:1",

@@ -7,13 +7,15 @@ by more than its `over`, which is at most N / `size`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from heapq import heapify, heapreplace
-from typing import Generic, Hashable, NamedTuple, TypeVar
+from typing import Generic, Hashable, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 
 
-class Counted(NamedTuple, Generic[T]):
+@dataclass(frozen=True)
+class Counted(Generic[T]):
     """A thing, how often it came at the most, and by how much that may be too much."""
 
     what: T

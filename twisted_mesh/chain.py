@@ -213,7 +213,13 @@ class Driver:
         done, self._done = self._done, _nothing
         self._coroutine = self._send = None
         self._running = False
-        done(self.call, reply, error)
+        if error is None:
+            done(self.call, reply, None)
+            return
+        # Where `done` has it raised in another driver, this frame stands behind its traceback, and must not hold it.
+        held = [error]
+        del error
+        done(self.call, reply, held.pop())
 
     # --- what is not on the hot path: other people's awaitables
 

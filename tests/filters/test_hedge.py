@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 from typing import Any, Optional
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.filters.drive import FakeEnv, Run, a_call
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.chain import compose
+from twisted_mesh.chain import Driver, compose
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.filters.hedge import HedgeSettings
 from twisted_mesh.filters.retry import BackoffSettings, BudgetSettings, RetrySettings, plugin
@@ -40,7 +41,8 @@ class World:
         env: Any = self.env
         most = more.pop("most", 1)
         settings = RetrySettings(hedge=HedgeSettings(after, percentile, most), when=("reset", "5xx"), **more)
-        self.proceed = compose([plugin.build(settings, env)], self.upstream)
+        self.filter = plugin.build(settings, env)
+        self.proceed = compose([self.filter], self.upstream)
         self.tries: list[Try] = []
         self.endpoints: list[Any] = ["one", "two", "three"]
 
@@ -298,6 +300,47 @@ def test_of_delay_and_percentile_the_longer() -> None:
     assert len(world.tries) == 1
     world.advance(0.01)
     assert len(world.tries) == 2
+
+
+@pytest.mark.parametrize("how", ["wins", "loses", "gone", "fails"])
+def test_no_call_leaves_a_cycle_behind(how: str) -> None:
+    """The garbage collector would have to find it, and stops the loop for that."""
+
+    world, tries = World(budget=None, attempts=2), []
+
+    async def upstream(call: Call) -> Reply:
+        call.attempts += 1
+        tries.append(Parked())
+        reply: Reply = await tries[-1]
+        return reply
+
+    proceed = compose([world.filter], upstream)
+
+    def once() -> None:
+        call = a_call()
+        driver = Driver(call, lambda call, reply, error: None)
+        driver.start(proceed)
+        world.advance(0.1)
+        if how == "gone":
+            driver.cancel(Cancelled(Kind.CLIENT_GONE))
+        elif how == "fails":
+            for each in tries:
+                each.fail(MeshError(Kind.BAD_REPLY))
+        else:
+            tries[how == "wins"].fire(Reply(200))
+        assert driver.finished
+        call.complete(world.env.now(), lambda each: pytest.fail(f"{each!r} failed"))
+        tries.clear()
+
+    once()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            once()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 from typing import Any, Optional
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.filters.drive import FakeEnv, Run, Script, a_call
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.chain import compose
+from twisted_mesh.chain import Driver, compose
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.filters.retry import BackoffSettings, BudgetSettings, Retry, RetrySettings, plugin
 from twisted_mesh.park import Parked
@@ -274,6 +275,43 @@ def test_a_cancelled_call_is_not_tried_again() -> None:
     assert run.result is gone
     assert world.script.tries == 1
     assert world.env.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("how", ["used up", "cancelled while it waits", "cancelled in a try"])
+def test_no_call_leaves_a_cycle_behind(how: str) -> None:
+    """The garbage collector would have to find it, and stops the loop for that."""
+    env: Any = FakeEnv()
+    waits: list[Parked[Reply]] = []
+
+    async def upstream(call: Call) -> Reply:
+        call.attempts += 1
+        if how == "cancelled in a try" and call.attempts == 2:
+            waits.append(Parked())
+            return await waits[0]
+        raise MeshError(Kind.RESET)
+
+    proceed = compose([Retry(RetrySettings(budget=None), env)], upstream)
+
+    def once() -> None:
+        call = a_call()
+        driver = Driver(call, lambda call, reply, error: None)
+        driver.start(proceed)
+        for _ in range(1 if how == "cancelled while it waits" else 4):
+            # The second failure came while it was tried again.
+            env.clock.advance(0.25)
+        driver.cancel(Cancelled(Kind.CLIENT_GONE))
+        assert driver.finished
+        waits.clear()
+
+    once()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            once()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 # --- settings

@@ -78,6 +78,8 @@ class Attempt:
 
     def _ended(self, call: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:
         self.reply, self.error = reply, error
+        # Whoever hears of it may raise it, and this frame stands behind its traceback then: do not make it a cycle.
+        del error
         then, self.then = self.then, None
         if then is None:
             self.drop()

@@ -145,8 +145,9 @@ class _Race:
             kind = cancelled.kind
             raise
         finally:
-            if self._timer is not None and self._timer.active():
-                self._timer.cancel()
+            timer, self._timer = self._timer, None
+            if timer is not None and timer.active():
+                timer.cancel()
             for each in [*self._running]:
                 self._stop(each, kind)
         self._adopt(winner)
@@ -160,6 +161,8 @@ class _Race:
     def _another(self) -> None:
         """What is under way takes long."""
         call, hedge = self._call, self._hedge
+        # It holds this, too: no call leaves a cycle behind.
+        self._timer = None
         if self._parked.done or call.attempts == self._sent:
             # It has ended, or waits for room in the cluster, which another would only fill.
             return

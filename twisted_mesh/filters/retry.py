@@ -112,27 +112,27 @@ class Retry:
 
     async def _retry(self, call: Call, proceed: Proceed, outcome: Outcome) -> Reply:
         tries = 1
-        while True:
-            # Hedges were tries too.
-            tries = max(tries, call.attempts)
-            permit = self._again.permit(call, outcome, tries)
-            if permit is None:
-                break
-            try:
-                self._let_go(call, outcome)
-                await self._env.sleep(permit.wait)
-                tries += 1
-                outcome = await proceed(call)
-            except MeshError as error:
-                outcome = error
-            finally:
-                permit.end()
-        if isinstance(outcome, Reply):
-            return outcome
         try:
+            while True:
+                # Hedges were tries too.
+                tries = max(tries, call.attempts)
+                permit = self._again.permit(call, outcome, tries)
+                if permit is None:
+                    break
+                try:
+                    self._let_go(call, outcome)
+                    await self._env.sleep(permit.wait)
+                    tries += 1
+                    outcome = await proceed(call)
+                except MeshError as error:
+                    outcome = error
+                finally:
+                    permit.end()
+            if isinstance(outcome, Reply):
+                return outcome
             raise outcome
         finally:
-            # The error's traceback holds this frame: do not make it a cycle.
+            # An error's traceback holds this frame, however that is left: do not make it a cycle.
             del outcome
 
     def _let_go(self, call: Call, outcome: Outcome) -> None:

@@ -131,8 +131,9 @@ def test_strict_sessions_fail_rather_than_move() -> None:
     cluster.stop()
 
 
-def test_what_nobody_has_said_means_nothing() -> None:
-    cluster = a_cluster({"cookie": "at"})
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_nobody_has_said_means_nothing(strict: bool) -> None:
+    cluster = a_cluster({"cookie": "at", "strict": strict})
     assert {cluster.pick(a_session("x")).address for _ in range(100)} == set(ADDRESSES)
     assert {cluster.pick(a_session("")).address for _ in range(100)} == set(ADDRESSES)
     cluster.stop()

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from twisted_mesh.model import Affinity as AffinityConfig
 
 
+# Characters of a token.
+_LENGTH = 16
+
+
 def token(address: str) -> str:
     """Return what stands for an endpoint; every sidecar says the same of one address."""
-    return f"{key_hash(address):016x}"
+    return f"{key_hash(address):0{_LENGTH}x}"
 
 
 class Affinity:
@@ -45,7 +49,8 @@ class Affinity:
         :raises MeshError: `Kind.NO_ENDPOINT`: it cannot be used, and no other may stand in.
         """
         asked = self._asked(call)
-        if not asked:
+        if len(asked) != _LENGTH:
+            # Not from a sidecar.
             return None
         endpoint = self._endpoints.get(asked)
         if endpoint is not None and endpoint in self._allowed and (self._strict or endpoint not in call.tried):

@@ -61,7 +61,7 @@ class RedisForward:
             if self.cluster.switch.on:
                 self.cluster.switch.check()
             return self._scatter(cast(RedisCall, call))
-        call.endpoint = endpoint = self.cluster.pick(call)
+        call.endpoint = endpoint = self.cluster.picks.pick(call)
         # Written out, and without casts: this is what each command runs through.
         pool: RedisPool = endpoint.pools.get(PROTOCOL) or self._new_pool(endpoint)  # type: ignore[assignment]
         return pool.send(call)  # type: ignore[arg-type]

@@ -1,100 +1,97 @@
-"""A client of a Redis listener whose chain answers as a test says."""
+"""One client of a Redis adapter whose upstream the test plays: no socket, no clock but a fake one."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
-from twisted.internet.error import ConnectionDone
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
-
+from tests.adapters.http_client import ClientTransport
 from twisted_mesh.adapters.redis import RedisAdapter
-from twisted_mesh.adapters.redis_connection import RedisConnection
-from twisted_mesh.call import Call
-from twisted_mesh.codec.resp import pack
 from twisted_mesh.model import RedisOptions
-from twisted_mesh.redis_call import Pending, RedisCall
+from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
 from twisted_mesh.testing import Env
 
 
-class Transport(StringTransport):
-    """A transport that tells its protocol of its end."""
+class Turns:
+    """A loop that does what is wanted soon when the test says so."""
 
-    protocol: Any = None
-    finished = False
+    def __init__(self) -> None:
+        self._soon: list[tuple[Any, tuple[Any, ...]]] = []
+
+    def call_soon(self, call: Any, *arguments: Any) -> None:
+        self._soon.append((call, arguments))
+
+    def turn(self) -> None:
+        while self._soon:
+            soon, self._soon = self._soon, []
+            for call, arguments in soon:
+                call(*arguments)
+
+
+class Transport(ClientTransport):
+    """A client's transport."""
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """It is."""
-
-    def finish(self) -> None:
-        self.finished = True
-
-    def abortConnection(self) -> None:
-        super().abortConnection()
-        self.protocol.connectionLost(Failure(ConnectionError("aborted")))
-
-    def taken(self) -> bytes:
-        """What was written since this was asked last."""
-        value: bytes = self.value()
-        self.clear()
-        return value
+        """Whatever is set is fine."""
 
 
 class Client:
-    """A client; `calls` are those that came to the chain, `pending` what each waits for.
+    """A client.  `calls` are those that reached the upstream and have no reply yet.
 
-    Without `then` a call waits for `answer`.
+    :param adapter: of another client of the same listener; a new one if not given.
     """
 
-    def __init__(self, then: Optional[Callable[[RedisCall], Any]] = None, **options: Any) -> None:
+    peer = "10.0.0.1:50000"
+    peer_host = "10.0.0.1"
+    port = 6380
+
+    def __init__(self, adapter: Optional[RedisAdapter] = None, **options: Any) -> None:
         self.env = Env()
-        self.adapter = RedisAdapter("cache", RedisOptions.model_validate(options), self.env)
-        self.adapter.chain = self._chain
-        self.calls: list[RedisCall] = []
-        self.ended: list[Call] = []
-        self.pending: list[Pending] = []
-        self._then = then
-        self._soon: list[Callable[[], Any]] = []
-        self.connection, self.transport = self.connect()
+        self.loop = Turns()
+        self.calls: list[tuple[RedisCall, Pending]] = []
+        self.seen: list[str] = []
+        self.adapter = adapter or RedisAdapter("cache", RedisOptions.model_validate(options), self.env)
+        self.adapter.chain = self.upstream
+        self.protocol: Any = None
+        self.transport = Transport(self._lost)
+        self.adapter.accepted(self)  # type: ignore[arg-type]
 
-    def connect(self) -> tuple[RedisConnection, Transport]:
-        """One more client of the same listener."""
-        made = RedisConnection(self.adapter, len(self.adapter.open) + 1, "192.0.2.1:5", "192.0.2.1", self._soon.append)
-        transport = Transport()
-        transport.protocol = made
-        made.makeConnection(transport)
-        return made, transport
+    def adopt(self, protocol: Any) -> None:
+        """What an accepted connection does."""
+        self.protocol = protocol
+        self.transport.protocol = protocol  # type: ignore[attr-defined]
+        protocol.makeConnection(self.transport)
 
-    def _chain(self, call: Any) -> Any:
-        self.calls.append(call)
-        call.on_complete(self.ended.append)
-        if self._then is not None:
-            return self._then(call)
-        pending = call.waiter
-        call.waiter = None
-        self.pending.append(pending)
+    def _lost(self, reason: Exception) -> None:
+        from twisted.python.failure import Failure
+
+        self.protocol.connectionLost(Failure(reason))
+
+    def upstream(self, call: Any) -> Pending:
+        """The innermost layer, and the only one."""
+        pending = Pending(call)
+        self.calls.append((call, pending))
+        if call.session is not None and call.session.multi:
+            # As the real one does, which lends it a connection.
+            call.session.main = call.session.main or object()
+        own = "own " if call.session is not None else ""
+        self.seen.append(own + " ".join(b" ".join(call.words(at)).decode() for at in range(call.count)))
         return pending
 
-    def send(self, *commands: Any) -> None:
-        """Send commands in one read: each a tuple of words, or bytes as they are."""
-        self.connection.dataReceived(b"".join(each if isinstance(each, bytes) else pack(each) for each in commands))
-        self.turn()
+    def send(self, *commands: str) -> None:
+        """Send inline commands, all at once."""
+        self.protocol.dataReceived(b"".join(each.encode() + b"\r\n" for each in commands))
+        self.loop.turn()
 
-    def answer(self, number: int, body: bytes) -> None:
-        """Give a call its replies."""
-        self.pending[number].whole(body)
-        self.turn()
+    def reply(self, *texts: bytes) -> None:
+        """Answer the oldest calls."""
+        for text in texts:
+            _, pending = self.calls.pop(0)
+            pending.fire(RedisReply(text, errors=int(text.startswith(b"-"))))
+        self.loop.turn()
 
-    def turn(self) -> None:
-        """Let a turn of the loop go by."""
-        while self._soon:
-            self._soon.pop(0)()
-
-    @property
     def heard(self) -> bytes:
-        """What was written to the client since this was asked last."""
-        return self.transport.taken()
-
-    def leave(self) -> None:
-        """The client closes."""
-        self.connection.connectionLost(Failure(ConnectionDone()))
+        """What the client was sent since the last look."""
+        self.loop.turn()
+        data: bytes = self.transport.value()
+        self.transport.clear()
+        return data

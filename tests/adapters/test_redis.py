@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.adapters.redis_client import Client
+from tests.adapters.redis_listening import Client
 from twisted_mesh.call import Call
 from twisted_mesh.interfaces import Observer
 from twisted_mesh.model import RedisOptions

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from tests.adapters.redis_client import Client
+from tests.adapters.redis_listening import Client
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import PartOfReplies, RedisReply
 from twisted_mesh.stream import ByteStream, Trailers

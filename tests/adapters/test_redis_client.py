@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.adapters.redis_client import Client
+from tests.adapters.redis_listening import Client
 
 
 def test_a_client_begins_as_nobody_and_is_that_again_after_a_reset() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.adapters.redis_client import Client
+from tests.adapters.redis_listening import Client
 from tests.adapters.test_redis_local import said
 
 

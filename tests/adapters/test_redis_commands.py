@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.adapters.redis_client import Client
+from tests.adapters.redis_listening import Client
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.redis_call import RedisCall
 

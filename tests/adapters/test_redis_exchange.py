@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.redis_client import Client
+from tests.adapters.redis_listening import Client
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.park import Parked
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply

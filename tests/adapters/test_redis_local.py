@@ -8,7 +8,7 @@ from typing import Any
 import hiredis
 import pytest
 
-from tests.adapters.redis_client import Client
+from tests.adapters.redis_listening import Client
 from twisted_mesh.adapters.redis_local import ANSWERS
 from twisted_mesh.codec.command_kinds import Kind
 from twisted_mesh.codec.commands import COMMANDS

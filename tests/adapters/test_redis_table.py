@@ -5,7 +5,7 @@ from __future__ import annotations
 import hiredis
 import pytest
 
-from tests.adapters.redis_client import Client
+from tests.adapters.redis_listening import Client
 from tests.adapters.test_redis_local import said
 from twisted_mesh.codec.commands import COMMANDS, from_server
 

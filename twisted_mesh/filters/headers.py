@@ -108,10 +108,11 @@ class RequestHeaders:
 class BothHeaders:
     """Changes requests and answers."""
 
-    __slots__ = ("_request", "_response")
+    __slots__ = ("_changes", "_request", "_response")
 
     def __init__(self, request: _Edit, response: _Edit) -> None:
         self._request = request
+        self._changes = bool(request)
         self._response = response
 
     def explain(self, call: Call) -> Explanation:
@@ -119,7 +120,7 @@ class BothHeaders:
         return _explained(self._request, call, "changes the reply")
 
     async def __call__(self, call: Call, proceed: Proceed) -> Reply:
-        if self._request:
+        if self._changes:
             self._request.make(call.headers, call)
         reply = await proceed(call)
         self._response.make(reply.headers, call)

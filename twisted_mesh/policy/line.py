@@ -21,21 +21,22 @@ class Line(Generic[T]):
     """Higher priorities first, and those of one in the order in which they came.
 
     Where too many wait, the one that came last of the lowest priority makes room for somebody with a higher one.
+    `count` is how many wait, an attribute as it is looked at for every call.
     """
 
-    __slots__ = ("_count", "_lines", "_priorities")
+    __slots__ = ("_lines", "_priorities", "count")
 
     def __init__(self) -> None:
         self._lines: dict[int, deque[T]] = {}
         # The highest first.
         self._priorities: list[int] = []
-        self._count = 0
+        self.count = 0
 
     def __repr__(self) -> str:
-        return f"<Line of {self._count}>"
+        return f"<Line of {self.count}>"
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     def __iter__(self) -> Iterator[T]:
         for priority in self._priorities:
@@ -44,18 +45,18 @@ class Line(Generic[T]):
     def join(self, who: T, priority: int, most: int) -> Place[T]:
         """Have somebody wait, where `most` may."""
         displaced = None
-        if self._count >= most:
+        if self.count >= most:
             lowest = next((each for each in reversed(self._priorities) if self._lines[each]), priority)
             if lowest >= priority:
                 return Place(False)
             displaced = self._lines[lowest].pop()
-            self._count -= 1
+            self.count -= 1
         line = self._lines.get(priority)
         if line is None:
             line = self._lines[priority] = deque()
             self._priorities = sorted(self._lines, reverse=True)
         line.append(who)
-        self._count += 1
+        self.count += 1
         return Place(True, displaced)
 
     def first(self) -> T:
@@ -65,7 +66,7 @@ class Line(Generic[T]):
         """
         for priority in self._priorities:
             if self._lines[priority]:
-                self._count -= 1
+                self.count -= 1
                 return self._lines[priority].popleft()
         raise IndexError("nobody waits")
 
@@ -76,5 +77,5 @@ class Line(Generic[T]):
             return False
         assert isinstance(line, deque)
         line.remove(who)
-        self._count -= 1
+        self.count -= 1
         return True

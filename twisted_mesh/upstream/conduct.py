@@ -13,6 +13,9 @@ from twisted_mesh.policy.ewma import REFUSED, PeakEwma
 from twisted_mesh.policy.outcome import SUCCESS, UNKNOWN, Outcome, outcome
 from twisted_mesh.policy.outlier import OutlierRule, Tally
 
+# From here on a status may be no success: 429, and 5xx.
+_SPECIAL = 429
+
 
 class Watcher(Protocol):
     """Who draws the conclusions."""
@@ -56,12 +59,16 @@ class Conduct:
         :param seconds: how long that took.
         :param headers: the reply's.
         """
-        result = outcome(status, kind)
+        result = SUCCESS if kind is None and 0 < status < _SPECIAL else outcome(status, kind)
         now = self._env.now()
         if self.latency is not None:
             _score(self.latency, result, seconds, headers, now)
-        if self.breaker is not None:
-            self._switch(self.breaker, call, result, now)
+        breaker = self.breaker
+        if breaker is not None:
+            if call is self.probe:
+                self._probed(breaker, result, now)
+            elif result is not UNKNOWN and breaker.ended(result.bad, now):
+                self.watcher.switched(self)
         tally, rule = self.tally, self.watcher.outlier
         if tally is None or rule is None or tally.ejected or result is UNKNOWN:
             return
@@ -71,14 +78,11 @@ class Conduct:
         elif tally.good + tally.bad == 1:
             self.watcher.wake()
 
-    def _switch(self, breaker: Breaker, call: Call, result: Outcome, now: float) -> None:
-        if call is self.probe:
-            self.probe = None
-            if result is not UNKNOWN:
-                breaker.probed(result.bad, now)
-            self.watcher.switched(self)
-        elif result is not UNKNOWN and breaker.ended(result.bad, now):
-            self.watcher.switched(self)
+    def _probed(self, breaker: Breaker, result: Outcome, now: float) -> None:
+        self.probe = None
+        if result is not UNKNOWN:
+            breaker.probed(result.bad, now)
+        self.watcher.switched(self)
 
     @property
     def offered(self) -> bool:

@@ -78,11 +78,15 @@ class Room:
 
     def take(self, call: Call) -> bool:
         """Take a call in if there is room and nobody waits; returns whether it is in."""
-        if call in self.held:
+        held = self.held
+        if call in held:
             return True
-        if self.waiting or len(self.held) >= self._limits.calls:
+        if self.waiting.count or len(held) >= self._limits.calls:
             return False
-        self._enter(call)
+        # As `_enter` does, without another call on everybody's way.
+        held.add(call)
+        self._active.value = len(held)
+        call.on_complete(self._leave)
         return True
 
     async def wait(self, call: Call, overflows: Cell) -> None:
@@ -137,7 +141,7 @@ class Room:
     def _leave(self, call: Call) -> None:
         self.held.discard(call)
         self._active.value = len(self.held)
-        if self.waiting:
+        if self.waiting.count:
             self._next()
 
     def _next(self) -> None:

@@ -38,7 +38,7 @@ class Mirror(Model):
         default=None,
         ge=1,
         le=100_000,
-        description="Copies that may be under way; beyond, calls are not copied. 100, or 10000 for Redis, if not given.",
+        description="Copies that may be under way; beyond, calls are not copied. If not given 100, and 10000 for Redis.",
     )
     compare: Optional[Compare] = Field(default=None, description="Compare the answers; they are not if not given.")
 

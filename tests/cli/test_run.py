@@ -228,9 +228,9 @@ def test_a_sidecar_that_is_never_ready(start: Start, notes: Path) -> None:
     config = (
         CONFIG + "clusters: {{out: {{endpoints: ['127.0.0.1:1'], health_check: {{tcp: true}}, require_ready: true}}}}\n"
     )
-    run = start(*command(notes), options=["--ready-limit", "1s"], config=config)
+    run = start(*command(notes), options=["--ready-limit", "5s"], config=config)
     assert run.wait() == 125
-    assert "meshctl: the sidecar is not ready within 1 s: cluster out: " in run.err
+    assert "meshctl: the sidecar is not ready within 5 s: cluster out: " in run.err
     assert not lines(notes)
 
 

@@ -86,7 +86,7 @@ clusters: {web: {endpoints: ["a:1", "a:1"], balance: none}}
 """
     assert problems_of(text) == [
         "f.yaml:3:13: listeners.a.bind: 127.0.0.1:80 is taken by admin (127.0.0.1:80, f.yaml:1:8)",
-        'f.yaml:3:39: listeners.a.protocol: expected http or tcp, got "ftp"',
+        'f.yaml:3:39: listeners.a.protocol: expected http, redis or tcp, got "ftp"',
         'f.yaml:3:52: listeners.a.routes: there is no routing table "shop"; there are none',
         "f.yaml:4:14: listeners.b.bind[0]: 0.0.0.0:80 is taken by admin (127.0.0.1:80, f.yaml:1:8)",
         'f.yaml:4:46: listeners.b.max_connections: expected a whole number, got "many"',

@@ -19,6 +19,8 @@ from twisted_mesh.upstream.redis import topology_of
 from twisted_mesh.upstream.redis_scatter import Scatter
 
 HOST = "10.0.0.{}"
+# What a replica of server 1 says to ROLE.
+REPLICA = array([bulk(b"slave"), bulk(b"10.0.0.1"), integer(6379), bulk(b"connected"), integer(1)])
 
 
 def address(number: int) -> str:
@@ -141,3 +143,24 @@ def slots_reply(*groups: tuple[int, int, int]) -> bytes:
         array([integer(first), integer(last), array([bulk(HOST.format(primary).encode()), integer(6379), bulk(b"id")])])
         for first, last, primary in groups
     )
+
+
+def body(pending: Pending) -> bytes:
+    """The reply; what failed is raised."""
+    assert pending.done
+    if pending.error is not None:
+        raise pending.error
+    return bytes(pending.value.body)
+
+
+def shards_world() -> RedisWorld:
+    """Three shards."""
+    return RedisWorld(3, topology="sharded", shards={"hash": "md5"})
+
+
+def slots_world() -> RedisWorld:
+    """A Redis Cluster: server 1 has the slots of `a` and `b`, server 2 the last one."""
+    world = RedisWorld(1, topology="cluster")
+    world.start()
+    world.tell(slots_reply((0, 16382, 1), (16383, 16383, 2)))
+    return world

@@ -112,7 +112,7 @@ class Following(Topology):
     def _due(self) -> None:
         self._timer = None
         now = self._env.now()
-        self._gap = GAP if now - self._asked_at > MOST_GAP else min(2 * self._gap, MOST_GAP)
+        self._gap = GAP if now - self._asked_at > 2 * MOST_GAP else min(2 * self._gap, MOST_GAP)
         self._asked_at = now
         self._again = False
         self.ask()

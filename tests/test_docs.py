@@ -14,6 +14,7 @@ import pytest
 
 from tests.servers import Server
 from tests.support import ROOT, HttpUpstream, Mesh, environment, free_port, free_ports, request, until
+from twisted_mesh.control.found import find_filter
 from twisted_mesh.control.load import load_text
 from twisted_mesh.errors import FLAGS
 from twisted_mesh.families import Families
@@ -261,3 +262,18 @@ def test_what_it_shows_of_a_mesh(
         for each in running:
             each.terminate()
         assert [each.wait(30) for each in running] == [143, 143]
+
+
+# --- docs/filters.md
+
+
+def test_the_table_says_for_which_protocol_each_filter_is() -> None:
+    names = [each.stem for each in (ROOT / "twisted_mesh/filters").glob("*.py") if "\nplugin = " in each.read_text()]
+    found: dict[str, list[bool]] = {}
+    for line in (ROOT / "docs/filters.md").read_text("utf-8").splitlines():
+        cells = [each.strip() for each in line.split("|")[1:-1]]
+        if len(cells) == 5 and cells[0].startswith("`"):
+            for name in re.findall(r"`(\w+)`", cells[0]):
+                found[name] = [each != "-" for each in cells[1:4]]
+    expected = {each: [name in find_filter(each).protocols for name in ("http", "tcp", "redis")] for each in names}
+    assert found == expected

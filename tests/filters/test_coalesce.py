@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.filters.drive import Run
-from tests.filters.redis_calls import Echo, lines, several
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.headers import Headers
-from twisted_mesh.park import Parked
 from twisted_mesh.testing import HANG, After, Chain, Env, FakeUpstream, http_call
 
 
@@ -123,28 +120,6 @@ def test_large_bodies_are_not_shared() -> None:
     made.advance(1.0)
     assert len(made.upstream.received) == 2
     assert [len(each.body) for each in calls] == [100, 100]
-
-
-def test_reads_of_redis() -> None:
-    env = Env()
-    filter_, echo = env.build("coalesce"), Echo()
-    held: list[tuple[Call, Parked[None]]] = []
-
-    async def slowly(call: Call) -> Reply:
-        held.append((call, Parked()))
-        await held[-1][1]
-        return await echo(call)
-
-    def run(*texts: str) -> Run:
-        return Run(lambda call: filter_(call, slowly), several(*texts))
-
-    reads = [run("GET a") for _ in range(3)]
-    for others in (["SET a 1"], ["GET a", "GET a"], ["GET b"], ["SET a 1"]):
-        run(*others)
-    assert len(held) == 5
-    for _, parked in held:
-        parked.fire(None)
-    assert [lines(each.reply) for each in reads] == [["+GET a"]] * 3
 
 
 def test_settings_are_checked() -> None:

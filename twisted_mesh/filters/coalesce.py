@@ -1,7 +1,7 @@
 """Identical calls at once become one: the first is sent, the others get its reply.
 
-For reads only, of HTTP and of Redis.  What a caller gets may be as old as the call that it has joined: it was sent a
-little earlier than the caller's own would have been.
+For reads of HTTP; `coalesce_reads` is for those of Redis.  What a caller gets may be as old as the call that it has
+joined: it was sent a little earlier than the caller's own would have been.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ Outcome = Union[Reply, MeshError, _Told]
 class CoalesceSettings:
     """Sends one of several identical calls that are under way at once, and gives all of them its reply.
 
-    HTTP: GET and HEAD without a body, for the same host and target, of the same identity, with the same header fields;
-    those that tell calls apart (ids, traces, user agents, the addresses that a call came by, deadlines) and those of
-    `ignore` do not count.  Redis: the same read of one key, of the same database.  Replies of more than `largest`, of
-    unknown length, that set cookies or are for one caller only are not shared: the others are then sent themselves.  No
-    more than `waiting` wait for one reply, and no more than `most` replies are waited for.
+    These are GET and HEAD without a body, for the same host and target, of the same identity, with the same header
+    fields; those that tell calls apart (ids, traces, user agents, the addresses that a call came by, deadlines) and
+    those of `ignore` do not count.  Replies of more than `largest`, of unknown length, that set cookies or are for one
+    caller only are not shared: the others are then sent themselves.  No more than `waiting` wait for one reply, and no
+    more than `most` replies are waited for.
     """
 
     largest: Size = 256 << 10
@@ -106,8 +106,6 @@ class Coalesce:
 
     def _key(self, call: Call) -> Optional[Hashable]:
         """Return what identical calls have in common; None for one that is to be sent in any case."""
-        if call.protocol == "redis":
-            return _redis_key(call)
         if call.operation not in ("GET", "HEAD") or call.body != b"" or call.upgrade:
             return None
         ignored = self._ignored
@@ -193,22 +191,11 @@ def _own(outcome: Union[Reply, MeshError]) -> Reply:
     )
 
 
-def _redis_key(call: Any) -> Optional[Hashable]:
-    # Imported when it is first needed: most sidecars speak no Redis.
-    from twisted_mesh.codec.command_kinds import BLOCKING_WORD, Kind
-
-    command = call.command
-    reads = command.kind is Kind.KEYED and command.read_only and not call.write and command.name not in BLOCKING_WORD
-    if call.count != 1 or not reads or call.session is not None or not isinstance(call.body, bytes):
-        return None
-    return call.db, call.resp, call.identity, call.body
-
-
 @implementer(IPlugin, IFilterPlugin)
 class _Plugin:
     name = "coalesce"
     settings = CoalesceSettings
-    protocols = ("http", "redis")
+    protocols = ("http",)
 
     def build(self, settings: Any, env: Env) -> Filter:
         return Coalesce(settings, env)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.upstream.redis_world import RedisWorld, address, body, shards_world, slots_reply, slots_world
+from tests.upstream.redis_told import RedisWorld, address, body, shards_world, slots_reply, slots_world
 from twisted_mesh.codec.resp import integer
 from twisted_mesh.codec.slots import SLOTS
 from twisted_mesh.errors import Kind, MeshError, Origin

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.upstream.redis_world import HOST, RedisWorld, address
+from tests.upstream.redis_told import HOST, RedisWorld, address
 from twisted_mesh.codec.redis_facts import Role
 from twisted_mesh.codec.resp import array, bulk, integer
 from twisted_mesh.errors import MeshError

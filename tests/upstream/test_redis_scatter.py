@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.upstream.redis_world import RedisWorld, body, shards_world, slots_world
+from tests.upstream.redis_told import RedisWorld, body, shards_world, slots_world
 from twisted_mesh.codec.resp import array, bulk, integer
 from twisted_mesh.errors import Kind, MeshError, Origin
 

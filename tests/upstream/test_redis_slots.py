@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.upstream.redis_world import RedisWorld, address, body, slots_reply, slots_world
+from tests.upstream.redis_told import RedisWorld, address, body, slots_reply, slots_world
 from twisted_mesh.codec.resp import bulk
 from twisted_mesh.codec.slots import SLOTS, slot
 

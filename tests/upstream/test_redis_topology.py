@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.upstream.fakes import FakeConnector, FakeEnv
-from tests.upstream.redis_world import RedisWorld, address, shards_world, slots_world
+from tests.upstream.redis_told import RedisWorld, address, shards_world, slots_world
 from twisted_mesh import model
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.upstream.cluster import Cluster

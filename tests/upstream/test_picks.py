@@ -58,6 +58,15 @@ def test_calls_stay_in_the_zone_and_go_elsewhere_as_it_fails(balance: str) -> No
     assert zones_of(cluster) == {"b": 1.0}
 
 
+def test_what_operators_take_out_is_missing_in_its_zone_too() -> None:
+    """One that is left of four must not get the calls of all."""
+    cluster = a_cluster("a", at=endpoints(a=4, b=4))
+    for each in [each for each in cluster.endpoints if each.zone == "a"][:3]:
+        each.out = "drain by somebody"
+    cluster.refresh(True)
+    assert zones_of(cluster)["a"] == pytest.approx(0.35, abs=0.05)
+
+
 def test_the_order_of_zones() -> None:
     cluster = a_cluster("a", at=endpoints(a=2, b=2, c=2, d=2), locality={"order": ["c"]})
     fail(cluster, "a", 2)

@@ -247,7 +247,7 @@ class Cluster:
         # An endpoint that is about to end still serves, and is better than none.
         wanted = wanted or [each for each in self.endpoints if each.out == DRAINING]
         well, panicking = usable(wanted, self.config.panic_threshold)
-        if panicking and self.picks.suffices(wanted):
+        if panicking and self.picks.suffices(self.endpoints, wanted):
             well, panicking = usable(wanted, 0.0)
         chosen = self._conducts.admitted(well)
         trials = self._conducts.offered(well)

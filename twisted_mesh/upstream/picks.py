@@ -217,11 +217,14 @@ class Picks:
             self._warming.look(endpoints, usable)
         self._choose()
 
-    def suffices(self, wanted: Sequence[Endpoint]) -> bool:
-        """Return whether healthy endpoints of other zones can stand in, so that there is no need for panic."""
+    def suffices(self, endpoints: Sequence[Endpoint], wanted: Sequence[Endpoint]) -> bool:
+        """Return whether healthy endpoints of other zones can stand in, so that there is no need for panic.
+
+        :param wanted: those of all `endpoints` that nobody has taken out.
+        """
         if self._zones is None:
             return False
-        return self._zones.enough(self._counts(self._zones, wanted, [each for each in wanted if each.healthy]))
+        return self._zones.enough(self._counts(self._zones, endpoints, [each for each in wanted if each.healthy]))
 
     def _choose(self) -> None:
         """Prepare the next picks."""
@@ -249,7 +252,7 @@ class Picks:
         if self._zones is None or self._panicking:
             return self._among(endpoints)
         own = self._zone()
-        counts = self._counts(self._zones, [each for each in self._endpoints if not each.out] or endpoints, endpoints)
+        counts = self._counts(self._zones, self._endpoints, endpoints)
         shares = self._zones.shares(counts)
         if shares is None:
             return self._among(endpoints)
@@ -263,13 +266,13 @@ class Picks:
         return among(picks, shares, self._env.random.random)
 
     def _counts(
-        self, zones: Zones, wanted: Sequence[Endpoint], usable: Sequence[Endpoint]
+        self, zones: Zones, endpoints: Sequence[Endpoint], usable: Sequence[Endpoint]
     ) -> dict[tuple[int, str], tuple[int, int]]:
         """Return how many endpoints of each group can be used, and how many there are; the nearest group first."""
         own = self._zone()
         all_of: dict[tuple[int, str], int] = {}
         good: dict[tuple[int, str], int] = {}
-        for each in wanted:
+        for each in endpoints:
             group = zones.group_of(each.zone, own)
             all_of[group] = all_of.get(group, 0) + 1
         for each in usable:

@@ -33,7 +33,7 @@ def test_names_are_in_base_units_and_of_known_layers() -> None:
         assert each.help.endswith(".")
         assert (each.kind == "counter") == each.name.endswith("_total")
         assert (each.kind == "histogram") == each.name.endswith("_seconds") or re.search(
-            "timestamp|_age_", each.name
+            "timestamp|_age_|_ideal_", each.name
         ) is not None
         assert set(each.label_names) <= {
             *("protocol", "listener", "route", "cluster", "code", "flag", "state", "filter", "mode", "decision"),

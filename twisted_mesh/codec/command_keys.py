@@ -18,7 +18,8 @@ class KeySpec:
     """One place where keys stand.
 
     `access` is ``r`` or ``w``, ``rw`` for what changes a key and tells of its value, or ``c`` for the channel of a
-    command that goes to where the channel lives.  It begins at `index`, or behind `word`, which is searched from `index` on (backwards from the end if that is negative).
+    command that goes to where the channel lives.  It begins at `index`, or behind `word`, which is searched from
+    `index` on (backwards from the end if that is negative).
     Either `counted` is None and keys stand up to `last` (from the first, or from the end if negative; `limit` 2 takes
     half), or a number of keys stands `counted` words on, and the first key `last` words on.
     """

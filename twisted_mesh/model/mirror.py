@@ -38,7 +38,8 @@ class Mirror(Model):
         default=None,
         ge=1,
         le=100_000,
-        description="Copies that may be under way; beyond, calls are not copied. If not given 100, and 10000 for Redis.",
+        description="Copies that may be under way; beyond, calls are not copied. 100, and 10000 for Redis, if not "
+        "given.",
     )
     compare: Optional[Compare] = Field(default=None, description="Compare the answers; they are not if not given.")
 

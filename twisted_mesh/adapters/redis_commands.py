@@ -51,11 +51,7 @@ class Commands(Answering):
         self.active_at = adapter.now()
         if len(found) == 1 and self._one(found, data):
             return
-        room = max(adapter.pipelined - self._in_flight, 1)
-        if len(found) > room:
-            self._take(found[:room], data)
-            if not self._closing:
-                self._defer(found[room:], data)
+        if len(found) > 1 and self._crowded(found, data):
             return
         known = adapter.rows.known
         first, code, size = 0, -1, 0
@@ -89,6 +85,16 @@ class Commands(Answering):
                 return
         if rows:
             self._call(rows, found[first:] if first else found, data)
+
+    def _crowded(self, found: Sequence[Found], data: bytes) -> bool:
+        """Take as many as there is room for, if there is none for all; the others wait."""
+        room = max(self.adapter.pipelined - self._in_flight, 1)
+        if len(found) <= room:
+            return False
+        self._take(found[:room], data)
+        if not self._closing:
+            self._defer(found[room:], data)
+        return True
 
     def _one(self, found: Sequence[Found], data: bytes) -> bool:
         """Take the one command of a read, if it is as most are: what `_take` and `_call` make of it, in less time."""

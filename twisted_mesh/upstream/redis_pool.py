@@ -149,7 +149,13 @@ class RedisPool:
         pending.began = call.connected = self.now()
         self.endpoint.active += 1
         servers = self._servers.get(call.db << 2 | call.resp)
-        if servers and len(servers) == self._shared == 1 and not servers[0].held and not servers[0].taken and type(call.body) is bytes:
+        if (
+            servers
+            and len(servers) == self._shared == 1
+            and not servers[0].held
+            and not servers[0].taken
+            and type(call.body) is bytes
+        ):
             server = servers[0]
             if server.commands + call.count <= self._in_flight:
                 if not self._watched:

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from twisted_mesh.call import Reply
 from twisted_mesh.families import Families
-from twisted_mesh.interfaces import Env, IFilterPlugin, Proceed
+from twisted_mesh.interfaces import Env, Explanation, IFilterPlugin, Proceed
 from twisted_mesh.park import Parked
 from twisted_mesh.redis_call import RedisReply
 
@@ -74,6 +74,15 @@ class CoalesceReads:
         if leader is not None or len(self._flights) >= self._keys:
             return proceed(call)
         return self._lead(call, key, question, proceed)
+
+    def explain(self, call: Any) -> Explanation:
+        """Say whether the call would join another."""
+        if call.write or not call.command.read_only:
+            return Explanation("pass", "it is no read")
+        leader = self._flights.get(call.key, {}).get((call.body, call.db, call.resp))
+        if leader is None:
+            return Explanation("pass", "no such read is under way")
+        return Explanation("reply", f"it joins a read that is under way, with {len(leader.followers)} others")
 
     def _written(self, call: Any) -> None:
         """What is read from now on must see this."""

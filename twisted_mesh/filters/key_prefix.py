@@ -14,7 +14,7 @@ from zope.interface import implementer
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.codec.key_prefix import ANY_KEY, NAMING, NotConfined, prefixed, prefixed_head, stripped
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.interfaces import Env, IFilterPlugin, Proceed
+from twisted_mesh.interfaces import Env, Explanation, IFilterPlugin, Proceed
 from twisted_mesh.redis_call import RedisReply
 from twisted_mesh.stream import ByteStream
 
@@ -53,6 +53,20 @@ class KeyPrefix:
         if isinstance(call.body, ByteStream):
             self._rewrite_stream(call, prefix)
             return proceed(call)
+        made = self._rewrite(call, prefix)
+        if call.operation not in NAMING:
+            return proceed(call)
+        keys = None if call.operation in ANY_KEY or call.operation == "EXEC" else {key for each in made for key in each}
+        return self._strip(call, proceed, prefix, keys)
+
+    def explain(self, call: Any) -> Explanation:
+        """Change the keys of the imaginary call, too."""
+        prefix = self._prefix_of(call)
+        self._rewrite(call, prefix)
+        return Explanation("change", f"{prefix.decode('utf-8', 'replace')} before each key")
+
+    def _rewrite(self, call: Any, prefix: bytes) -> list[list[bytes]]:
+        """Put the prefix before every key; returns the words that the commands have then."""
         words = [call.words(at) for at in range(call.count)]
         try:
             made = [prefixed(call.row(at), each, prefix) for at, each in enumerate(words)]
@@ -63,10 +77,7 @@ class KeyPrefix:
         if call.key:
             call.key = prefix + call.key
             call._resource = None
-        if call.operation not in NAMING:
-            return proceed(call)
-        keys = None if call.operation in ANY_KEY or call.operation == "EXEC" else {key for each in made for key in each}
-        return self._strip(call, proceed, prefix, keys)
+        return made
 
     def _prefix_of(self, call: Call) -> bytes:
         if self._by_identity and not call.identity:

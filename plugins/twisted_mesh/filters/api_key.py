@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, IPlugin, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, IPlugin, Proceed
 from twisted_mesh.model.fields import HeaderName
 
 
@@ -62,6 +62,17 @@ class ApiKey:
         if not self._forward:
             call.headers.remove(self._header)
         return proceed(call)
+
+    def explain(self, call: Call) -> Explanation:
+        """Say whose key it is, and count nothing."""
+        key = call.headers.get(self._header)
+        caller = None if key is None else self._callers.get(_digest(key))
+        if caller is None:
+            return Explanation("refuse", "there is no key" if key is None else "nobody has this key")
+        call.identity = caller
+        if not self._forward:
+            call.headers.remove(self._header)
+        return Explanation("change", f"the caller is {caller}")
 
     def _caller(self, key: Optional[str]) -> str:
         if key is None:

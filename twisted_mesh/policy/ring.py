@@ -11,12 +11,13 @@ Two tables of that kind, over the same 64-bit hashes (xxHash64), so that a sidec
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from itertools import chain, cycle, islice
 from math import ceil
 from typing import Callable, Generator, Generic, Iterator, Optional, Sequence, TypeVar, Union
 
 import xxhash
+
+from twisted_mesh.policy.points import Points
 
 # Points of a ring at the least; more where weights ask for it, up to the most.
 RING_LEAST = 1024
@@ -38,7 +39,7 @@ def key_hash(key: Union[str, bytes]) -> int:
     return xxhash.xxh64_intdigest(key if isinstance(key, bytes) else key.encode())
 
 
-class HashRing(Generic[T]):
+class HashRing(Points[T]):
     """A ring of points, each of one endpoint.
 
     :param names: what the points of each endpoint are hashed from, usually its address; they must differ.
@@ -61,31 +62,7 @@ class HashRing(Generic[T]):
         _check(endpoints, names, weights)
         if not 1 <= least <= most:
             raise ValueError(f"a ring of at least {least} and at most {most} points cannot be")
-        placed = list(_points(names, weights, least, most, point))
-        placed.sort()
-        self._hashes = [each[0] for each in placed]
-        self._owners = [endpoints[each[1]] for each in placed]
-
-    def __len__(self) -> int:
-        return len(self._hashes)
-
-    def points(self) -> Iterator[tuple[int, T]]:
-        """Yield (hash, endpoint) in the order of the ring."""
-        return zip(self._hashes, self._owners, strict=True)
-
-    def pick(self, hashed: int) -> T:
-        """Return the endpoint of a key, by the key's hash: that of the first point at or behind it."""
-        at = bisect_left(self._hashes, hashed)
-        return self._owners[at if at < len(self._owners) else 0]
-
-    def walk(self, hashed: int) -> Iterator[T]:
-        """Yield every endpoint once, in the order in which a key tries them."""
-        at = bisect_left(self._hashes, hashed)
-        met: set[int] = set()
-        for each in chain(islice(self._owners, at, None), islice(self._owners, at)):
-            if id(each) not in met:
-                met.add(id(each))
-                yield each
+        super().__init__(_points(names, weights, least, most, point), endpoints)
 
 
 def _points(

@@ -9,10 +9,11 @@
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left
 from hashlib import md5
 from itertools import chain, islice
 from typing import Callable, Generic, Iterator, Sequence, TypeVar
+
+from twisted_mesh.policy.points import Points, each_once
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ _NAME_LIMIT = 85
 _DEFAULT_PORT = 11_211
 
 
-class Ketama(Generic[T]):
+class Ketama(Points[T]):
     """A ring of points.
 
     :param servers: what to choose from, in the order of the configuration.
@@ -36,30 +37,12 @@ class Ketama(Generic[T]):
 
     def __init__(self, servers: Sequence[T], names: Sequence[str], weights: Sequence[int]) -> None:
         _check(servers, names, weights)
-        placed = sorted(
+        placed = (
             (point, index)
             for index, (name, weight) in enumerate(zip(names, weights, strict=True))
             for point in points(name, points_of(weight, sum(weights), len(servers)))
         )
-        self._hashes = [each[0] for each in placed]
-        self._owners = [servers[each[1]] for each in placed]
-
-    def __len__(self) -> int:
-        return len(self._hashes)
-
-    def points(self) -> Iterator[tuple[int, T]]:
-        """Yield (hash, server) in the order of the ring."""
-        return zip(self._hashes, self._owners, strict=True)
-
-    def pick(self, hashed: int) -> T:
-        """Return the server of a key, by the key's hash: that of the first point at or behind it."""
-        at = bisect_left(self._hashes, hashed)
-        return self._owners[at if at < len(self._owners) else 0]
-
-    def walk(self, hashed: int) -> Iterator[T]:
-        """Yield every server once, in the order in which a key would try them."""
-        at = bisect_left(self._hashes, hashed)
-        return _each_once(chain(islice(self._owners, at, None), islice(self._owners, at)))
+        super().__init__(placed, servers)
 
 
 class Modulo(Generic[T]):
@@ -82,7 +65,7 @@ class Modulo(Generic[T]):
     def walk(self, hashed: int) -> Iterator[T]:
         """Yield every server once, in the order in which a key would try them."""
         at = hashed % len(self._owners)
-        return _each_once(chain(islice(self._owners, at, None), islice(self._owners, at)))
+        return each_once(chain(islice(self._owners, at, None), islice(self._owners, at)))
 
 
 def points_of(weight: int, total: int, servers: int) -> int:
@@ -129,14 +112,6 @@ def _single(value: float) -> float:
     """Round to the single precision of a C `float`."""
     rounded: float = struct.unpack("f", struct.pack("f", value))[0]
     return rounded
-
-
-def _each_once(owners: Iterator[T]) -> Iterator[T]:
-    met: set[int] = set()
-    for each in owners:
-        if id(each) not in met:
-            met.add(id(each))
-            yield each
 
 
 def _check(servers: Sequence[T], names: Sequence[str], weights: Sequence[int]) -> None:

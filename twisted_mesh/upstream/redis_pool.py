@@ -15,6 +15,7 @@ from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import Pending, RedisCall
 from twisted_mesh.sweep import Sweep
 from twisted_mesh.upstream.connections import Portion
+from twisted_mesh.upstream.redis_greeting import greeting
 from twisted_mesh.upstream.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 # What says that an endpoint cannot be connected to.
 UNREACHABLE = (Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT)
-# How the mesh calls itself: what CLIENT LIST of a server shows.
-CLIENT_NAME = "twisted-mesh"
 PING: Command = find(b"PING")  # type: ignore[assignment]  # there is one
 # Seconds between two looks for connections that have been idle for too long.
 _IDLE_LOOK = 1.0
@@ -236,19 +235,7 @@ class RedisPool:
 
     def setup(self, db: int, resp: int) -> list[tuple[list[str], bool]]:
         """Return what a new connection says first, and whether it can do without."""
-        options = self.options
-        login = [options.username or "default", options.password] if options.password else []
-        commands: list[tuple[list[str], bool]] = []
-        if resp == 3:
-            commands.append((["HELLO", "3", *(["AUTH", *login] if login else [])], True))
-        elif login:
-            commands.append((["AUTH", *(login if options.username else login[1:])], True))
-        if db or options.db:
-            commands.append((["SELECT", str(db or options.db)], True))
-        if options.read_only:
-            commands.append((["READONLY"], True))
-        commands.append((["CLIENT", "SETNAME", CLIENT_NAME], False))
-        return commands
+        return greeting(self.options, db, resp)
 
     def not_connected(self, error: MeshError) -> None:
         """A connection could not be made."""

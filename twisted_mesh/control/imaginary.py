@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from twisted_mesh.call import Call
 from twisted_mesh.codec.deadline import given
 from twisted_mesh.codec.forwarded import Hop, extended, fresh
+from twisted_mesh.codec.grammar import HttpError
 from twisted_mesh.codec.lines import FORWARDED
 from twisted_mesh.codec.target import host_name
-from twisted_mesh.errors import MeshError
 from twisted_mesh.headers import Headers
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def listener_for(world: World, asked: Question) -> LiveListener:
         return live[asked.listener]
     scheme, port = _address(asked.target)
     if not scheme:
-        scheme = "http" if asked.target.startswith("/") else "redis"
+        # Of commands some have no key.
+        plain = not asked.target and any(each.config.protocol == "http" for each in live.values())
+        scheme = "http" if asked.target.startswith("/") or plain else "redis"
     found = [each for each in live.values() if each.config.protocol == SCHEMES[scheme]]
     there = [each for each in found if port is not None and any(at.endswith(f":{port}") for at in each.addresses)]
     found = there or found
@@ -112,7 +114,7 @@ def _http(listener: LiveListener, asked: Question) -> Call:
     try:
         head = "\r\n".join([f"{asked.method} {target} HTTP/1.1", *lines]).encode("latin-1")
         line, fields, host_field, _, seen, upgrade = adapter.reader.read(head)
-    except (MeshError, UnicodeEncodeError) as error:
+    except (HttpError, ValueError) as error:
         raise ValueError(f"the listener would refuse the request: {error}") from None
     call = Call("http", listener.name, line[0], Headers(fields.copy()))
     call._target = line[1]

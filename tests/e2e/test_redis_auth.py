@@ -134,7 +134,9 @@ def test_commands_keys_and_channels_are_those_of_the_user(users: Users) -> None:
     reader = users.client("reader", "r")
     assert reader.get("a:1") == b"one"
     for name in ("SET", "KEYS", "FLUSHALL"):
-        with pytest.raises(redis.exceptions.NoPermissionError, match=f"no permissions to run the '{name.lower()}' comm"):
+        with pytest.raises(
+            redis.exceptions.NoPermissionError, match=f"no permissions to run the '{name.lower()}' comm"
+        ):
             reader.execute_command(name, *(["*"] if name == "KEYS" else ["a", "b"] if name == "SET" else []))
     assert users.server("GET", "a:1") == b"one"
 

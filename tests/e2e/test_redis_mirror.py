@@ -29,7 +29,9 @@ class Move:
 
     def counted(self, family: str, result: str) -> float:
         text = self.mesh.get("/metrics").text
-        found = [each for each in text.splitlines() if each.startswith(f"twisted_mesh_upstream_mirror_{family}_total{{")]
+        found = [
+            each for each in text.splitlines() if each.startswith(f"twisted_mesh_upstream_mirror_{family}_total{{")
+        ]
         return sum(float(each.rpartition(" ")[2]) for each in found if f'result="{result}"' in each)
 
     def stop(self) -> None:

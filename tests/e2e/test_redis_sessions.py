@@ -237,7 +237,9 @@ def test_commands_and_messages_on_one_connection(proxy: Proxy) -> None:
 def test_waiting_for_a_list(proxy: Proxy) -> None:
     client, other = proxy.client(), proxy.client()
     got: list[Any] = []
-    threads = [threading.Thread(target=lambda: got.append(proxy.client().blpop(["{q}1", "{q}2"], 20))) for _ in range(3)]
+    threads = [
+        threading.Thread(target=lambda: got.append(proxy.client().blpop(["{q}1", "{q}2"], 20))) for _ in range(3)
+    ]
     for each in threads:
         each.start()
     until(lambda: proxy.own_connections() == 3)

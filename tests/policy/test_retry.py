@@ -67,7 +67,9 @@ def test_a_try_whose_time_ran_out_needs_no_condition(when: list[str]) -> None:
 
 
 def test_an_unknown_condition_is_refused() -> None:
-    with pytest.raises(ValueError, match="no retry condition 'resets'; there are 5xx, busy, cluster_down, connect_failed"):
+    with pytest.raises(
+        ValueError, match="no retry condition 'resets'; there are 5xx, busy, cluster_down, connect_failed"
+    ):
         RetryRule(["resets"])
 
 

@@ -305,5 +305,3 @@ class RedisLane:
         if now >= pending.began + pending.call.timeout:
             detail = f"no reply within {pending.call.timeout:g} s"
             self.fail(MeshError(Kind.TIMEOUT, detail, origin=Origin.UPSTREAM))
-
-

@@ -74,6 +74,25 @@ def test_what_is_known_is_not_asked_again_until_it_changes() -> None:
     assert world.env.count("twisted_mesh_redis_cached_total", "tracked_cache", "hit") == 2
 
 
+def test_explained() -> None:
+    world = World()
+
+    def verdict(text: str) -> str:
+        call = several(text)
+        call.write = not call.command.read_only
+        call.cluster = world.cluster
+        said = world.cache.explain(call)
+        return f"{said.verdict}: {said.why}"
+
+    assert verdict("GET a") == "pass: nothing is kept while the server does not tell of changes"
+    world.ask("GET a")
+    assert verdict("GET a") == "pass: its reply is not kept yet"
+    world.ask("GET a")
+    assert verdict("GET a") == "reply: from what is kept of 1 keys"
+    assert verdict("SET a 1") == verdict("TTL a") == "pass: its reply is none that is kept"
+    assert world.seen == ["CLIENT TRACKING ON BCAST", "GET a", "GET a"]
+
+
 def test_what_is_not_kept() -> None:
     world = World(prefixes=["a:"], commands=["GET"])
     for text in ("GET a:1", "GET b:1", "STRLEN a:1", "TTL a:1"):

@@ -22,7 +22,7 @@ from twisted_mesh.codec.command_classes import operations
 from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.resp import pack
 from twisted_mesh.families import Families
-from twisted_mesh.interfaces import Env, IFilterPlugin, Proceed
+from twisted_mesh.interfaces import Env, Explanation, IFilterPlugin, Proceed
 from twisted_mesh.model.units import Interval, Size
 from twisted_mesh.policy.key_cache import KeyCache
 from twisted_mesh.redis_call import RedisCall, RedisReply
@@ -106,9 +106,7 @@ class TrackedCache:
             self._written(call)
             return proceed(call)
         key = call.key
-        if call.count != 1 or call.operation not in self._commands or type(call.body) is not bytes:
-            return proceed(call)
-        if self._prefixes and not key.startswith(self._prefixes):
+        if not self._concerned(call):
             return proceed(call)
         if not self._tracks or call.cluster is not self._cluster:
             if not self._tracks:
@@ -121,6 +119,22 @@ class TrackedCache:
             return _given(known)
         self._counted["miss"].value += 1
         return self._ask(call, key, question, proceed)
+
+    def _concerned(self, call: Any) -> bool:
+        """Whether a read is one whose reply may be kept."""
+        if call.count != 1 or call.operation not in self._commands or type(call.body) is not bytes:
+            return False
+        return not self._prefixes or call.key.startswith(self._prefixes)
+
+    def explain(self, call: Any) -> Explanation:
+        """Say whether a reply is kept; it is one look that does not count as use."""
+        if call.write or not call.command.read_only or not self._concerned(call):
+            return Explanation("pass", "its reply is none that is kept")
+        if not self._tracks or call.cluster is not self._cluster:
+            return Explanation("pass", "nothing is kept while the server does not tell of changes")
+        if self._cache.has(call.key, (call.body, call.db, call.resp), self._env.now()):
+            return Explanation("reply", f"from what is kept of {len(self._cache)} keys")
+        return Explanation("pass", "its reply is not kept yet")
 
     async def _ask(self, call: RedisCall, key: bytes, question: Any, proceed: Proceed) -> Reply:
         token = self._cache.ask(key)

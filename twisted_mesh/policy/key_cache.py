@@ -50,6 +50,11 @@ class KeyCache:
         self._kept[key] = self._kept.pop(key)
         return known[0]
 
+    def has(self, key: bytes, question: Hashable, now: float) -> bool:
+        """Whether `get` would return something; nothing changes."""
+        known = self._kept.get(key, {}).get(question)
+        return known is not None and now < known[1]
+
     def ask(self, key: bytes) -> object:
         """Begin to ask about a key; returns the token that `answer` wants."""
         token = object()

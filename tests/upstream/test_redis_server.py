@@ -74,6 +74,14 @@ def test_replies_may_come_in_any_pieces(upstream: Upstream, size: int) -> None:
     assert [kind for kind, _, _ in calls[1].value.answers] == [ord("-"), ord("$"), ord(":")]
 
 
+@pytest.mark.parametrize("size", [1, 70, 5000])
+def test_errors_between_values_of_any_size_are_counted(upstream: Upstream, size: int) -> None:
+    calls = [upstream.send("GET a"), upstream.send("GET b", "GET c"), upstream.send("GET d")]
+    value = b"$%d\r\n%b\r\n" % (size, b"-" * size)
+    upstream.say(value + value + b"-ERR b\r\n" + b"!5\r\nERR d\r\n")
+    assert [each.value.errors for each in calls] == [0, 1, 1]
+
+
 def test_a_whole_reply_before_one_that_is_not_is_given_without_it(upstream: Upstream) -> None:
     first, second = upstream.send("GET a"), upstream.send("GET b")
     upstream.say(b"$1\r\na\r\n$1\r\n")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from twisted.internet.error import ConnectionDone
 
 from twisted_mesh.codec.resp import pack
-from twisted_mesh.codec.resp_reply import ERROR, PUSH, Answer, ReplyReader
+from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, PUSH, Answer, ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.park import Parked
 from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 # Bytes of replies to one call that are kept until all of them are there; what is more is passed on as it comes.
 KEPT_LIMIT = 256 * 1024
+# Bytes for each reply from which on looking at the replies is cheaper than looking through the bytes.
+_LARGE = 64
+_ERRORS = (ERROR, BULK_ERROR)
 
 
 class RedisServer:
@@ -169,7 +172,7 @@ class RedisServer:
             if self.resp == 3:
                 answers = [each for each in answers[at:] if each[0] != PUSH]
                 at, count = 0, len(answers)
-            odd = count > at and (data[answers[at][1]] == ERROR or b"\r\n-" in data or b"\r\n!" in data)
+            odd = count > at and _errors_among(answers, at, data)
             queue = self.queue
             while at < count and not self.lost:
                 pending = queue[0] if queue else None
@@ -365,6 +368,16 @@ class RedisServer:
         pending.void = pending.special = True
         self._pool.ended(pending, error, now)
         pending.fail(PartOfReplies(error, b"".join(had), answered) if answered else error)
+
+
+def _errors_among(answers: list[Answer], at: int, data: bytes) -> bool:
+    """Whether any of the answers from `at` on may be an error."""
+    count = len(answers) - at
+    if count == 1:
+        return answers[at][0] in _ERRORS
+    if len(data) > _LARGE * count:
+        return any(kind in _ERRORS for kind, _, _ in answers[at:])
+    return answers[at][0] in _ERRORS or b"\r\n-" in data or b"\r\n!" in data
 
 
 class _Upload:

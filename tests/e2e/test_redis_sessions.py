@@ -330,3 +330,16 @@ def test_tracking_and_monitor_are_one_servers(proxy: Proxy) -> None:
         assert raw.read_until(b"+OK\r\n+OK\r\n")
         proxy.client().set("b", 1)
         assert raw.read_until(b'"SET" "b" "1"\r\n')
+
+
+def test_replies_that_look_like_messages(proxy: Proxy) -> None:
+    if len(proxy.servers) > 1:
+        pytest.skip("tracking is one server's")
+    client = RawClient(proxy.port)
+    words = [["HELLO", "3"], ["RPUSH", "l", "message", "a", "b"], ["SUBSCRIBE", "c"], ["CLIENT", "TRACKING", "ON"]]
+    words += [["LRANGE", "l", "0", "-1"], ["ECHO", "end"]]
+    for each in words:
+        client.send(" ".join(each).encode() + b"\r\n")
+    said = client.read_until(b"$3\r\nend\r\n")
+    assert said.endswith(b"+OK\r\n*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n$3\r\nend\r\n")
+    client.close()

@@ -195,7 +195,10 @@ class RedisLane:
             self._introduced(kind, text)
             return
         expected = self._queue[0] if self._queue else None
-        if kind == PUSH or (kind == ARRAY and (self.listens or (expected is not None and expected.operation))):
+        # In RESP3 only a push is told; an array is a reply, whatever stands in it.
+        if kind == PUSH or (
+            self.resp == 2 and kind == ARRAY and (self.listens or (expected is not None and expected.operation))
+        ):
             told = _TOLD(text)
             word = told[1].decode().upper() if told is not None else ""
             if word in SORTS:

@@ -28,3 +28,17 @@ def test_rules_go_one_after_the_other() -> None:
     assert most is not None
     assert {"GET", "SET", "CONFIG|GET"} & most == {"GET", "SET"}
     assert "FLUSHALL" in (allowed(["-@dangerous", "FLUSHALL"]) or ())
+
+
+def test_scripts_are_for_whoever_has_all_keys_or_is_named_them() -> None:
+    def may(*commands: str, **limits: tuple[str, ...]) -> list[bool]:
+        (ann,) = [users([RedisUser(name="ann", commands=commands, **limits)]).get("ann")]
+        assert ann is not None
+        return [ann.refuses_command(each, each) == "" for each in ("EVALSHA", "FCALL_RO", "GET")]
+
+    assert may("@all") == may("-@dangerous") == [True, True, True]
+    for limits in ({"read": ("a:",)}, {"write": ("a:",)}, {"channels": ("a:",)}):
+        assert may("@all", **limits) == may("-@dangerous", **limits) == [False, False, True]
+        assert may("@all", "EVALSHA", **limits) == [True, False, True]
+        assert may("@scripting", **limits) == [True, True, False]
+        assert may("-@all", "GET", **limits) == [False, False, True]

@@ -60,3 +60,15 @@ def test_what_it_touches(words: str, reads: str, writes: str, channels: str, red
     for lacking in rights:
         redis_server("ACL", "SETUSER", "ann", "reset", "on", "+@all", *(each for each in rights if each != lacking))
         assert redis_server("ACL", "DRYRUN", "ann", *asked) != b"OK"
+
+
+@pytest.mark.parametrize(
+    ("words", "reads"),
+    [
+        ("SORT a BY w_*->f GET # GET v_* LIMIT 0 1", "a w_ v_"),
+        ("SORT_RO a BY nosort GET b", "a b"),
+        ("SORT a ASC GET *", "a "),
+    ],
+)
+def test_what_sort_looks_up(words: str, reads: str) -> None:
+    assert [each.decode() for each in judged(*words.split()).reads] == reads.split(" ")

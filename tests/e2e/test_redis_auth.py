@@ -38,7 +38,13 @@ def config(server: Server, port: int, log: Path, *users: dict[str, Any]) -> str:
     )
 
 
-ANN = {"name": "ann", "passwords": hashed("ann's old", "ann's new"), "read": ["a:", "b:"], "write": ["b:"]}
+ANN = {
+    "name": "ann",
+    "passwords": hashed("ann's old", "ann's new"),
+    "commands": ["@all", "@scripting"],
+    "read": ["a:", "b:"],
+    "write": ["b:"],
+}
 READER = {"name": "reader", "passwords": hashed("r"), "commands": ["@read", "-KEYS", "@connection"]}
 DEFAULT = {"name": "default", "passwords": hashed("open sesame")}
 

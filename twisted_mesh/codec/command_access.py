@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
 from twisted_mesh.codec.commands import Command
 
@@ -12,6 +12,9 @@ _CHANNELS = {
     "PSUBSCRIBE": slice(1, None),
     "PUBLISH": slice(1, 2),
 }
+
+# The options of SORT that have something behind them, and how many words they are with it.
+_WIDTHS = {b"BY": 2, b"GET": 2, b"STORE": 2, b"LIMIT": 3}
 
 
 class Access(NamedTuple):
@@ -44,9 +47,24 @@ def access(command: Command, words: Sequence[bytes]) -> Access:
             found.reads.extend(keys)
         if "w" in kind and not command.read_only:
             found.writes.extend(keys)
+    if name in ("SORT", "SORT_RO"):
+        found.reads.extend(_looked_up(words))
     if name == "SORT":
         found.writes.extend(words[place] for place in command.keys(words) if place > 1)
     return found
+
+
+def _looked_up(words: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield how the keys begin that SORT makes of its patterns.
+
+    A server wants the right to read everything for these; who may read all that begins so needs no more than that.
+    """
+    place = 2
+    while place < len(words) - 1:
+        option, pattern = words[place].upper(), words[place + 1]
+        if (option == b"BY" and b"*" in pattern) or (option == b"GET" and pattern != b"#"):
+            yield pattern.partition(b"*")[0]
+        place += _WIDTHS.get(option, 1)
 
 
 def _refined(name: str, kind: str, words: Sequence[bytes]) -> str:

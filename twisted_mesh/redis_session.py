@@ -50,6 +50,7 @@ class Session:
         "main",
         "monitoring",
         "multi",
+        "queued",
         "spoilt",
         "tell",
         "tracking",
@@ -64,6 +65,8 @@ class Session:
         # The one that a transaction, or everything, goes over.
         self.main: Optional[Any] = None
         self.multi = False
+        # What a filter notes of each command of the transaction, for the reply to EXEC.
+        self.queued: list[Any] = []
         self.spoilt = ""
         self.watching = False
         self.tracking = False

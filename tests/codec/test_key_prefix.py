@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted_mesh.codec.commands import find
-from twisted_mesh.codec.key_prefix import NotConfined, prefixed, prefixed_head, stripped
+from twisted_mesh.codec.key_prefix import (
+    NotConfined,
+    prefixed,
+    prefixed_head,
+    stripped,
+    stripped_each,
+    stripped_invalidation,
+)
 from twisted_mesh.codec.resp import array, bulk, integer, pack
 
 
@@ -33,6 +40,9 @@ def made(text: str, prefix: bytes = b"t:") -> str:
         ("PING", "PING"),
         ("PUBLISH a b", "PUBLISH a b"),
         ("INFO", "INFO"),
+        ("CLIENT TRACKING on optin", "CLIENT TRACKING on optin"),
+        ("CLIENT TRACKING on BCAST", "CLIENT TRACKING on BCAST PREFIX t:"),
+        ("CLIENT TRACKING on PREFIX a bcast prefix prefix", "CLIENT TRACKING on PREFIX t:a bcast prefix t:prefix"),
     ],
 )
 def test_keys_get_the_prefix(text: str, expected: str) -> None:
@@ -43,7 +53,9 @@ def test_a_prefix_is_no_pattern() -> None:
     assert made("KEYS *", b"t*[") == "KEYS t\\*\\[*"
 
 
-@pytest.mark.parametrize("text", ["RANDOMKEY", "DBSIZE", "FLUSHALL", "FLUSHDB", "SORT a BY w_*", "SORT_RO a GET x"])
+@pytest.mark.parametrize(
+    "text", ["RANDOMKEY", "DBSIZE", "FLUSHALL", "SORT a BY w_*", "SORT_RO a GET x", "MONITOR", "SLOWLOG GET"]
+)
 def test_what_cannot_be_confined(text: str) -> None:
     with pytest.raises(NotConfined):
         made(text)
@@ -71,3 +83,21 @@ def test_the_head_of_a_large_command(key: bytes, value: bytes) -> None:
     assert prefixed_head(whole, b"t:") == expected
     with pytest.raises(ValueError, match="does not hold its key"):
         prefixed_head(b"*3\r\n$3\r\nSET\r\n$100\r\nabc", b"t:")
+
+
+def test_each_reply_of_a_transaction() -> None:
+    reply = array([bulk(b"t:value"), array([bulk(b"t:a")]), array([bulk(b"t:b"), bulk(b"t:c")])])
+    expected = array([bulk(b"t:value"), array([bulk(b"a")]), array([bulk(b"b"), bulk(b"t:c")])])
+    assert stripped_each(reply, b"t:", [(), None, {b"t:b"}]) == expected
+    for other in (reply, b"*-1\r\n", b"-EXECABORT t:\r\n"):
+        assert stripped_each(other, b"t:", [None]) == other
+
+
+def test_what_is_told_of_keys() -> None:
+    def told(keys: bytes) -> bytes:
+        return b">2\r\n" + bulk(b"invalidate") + keys
+
+    assert stripped_invalidation(told(array([bulk(b"ia")])), b"i") == told(array([bulk(b"a")]))
+    assert stripped_invalidation(told(b"_\r\n"), b"i") == told(b"_\r\n")
+    message = b">3\r\n" + bulk(b"message") + bulk(b"ia") + bulk(b"ia")
+    assert stripped_invalidation(message, b"i") == message

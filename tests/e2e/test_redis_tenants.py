@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from tests.servers import Server
-from tests.support import Mesh, free_port, start_mesh
+from tests.support import Mesh, RawClient, free_port, start_mesh
 
 
 @pytest.fixture
@@ -58,3 +58,27 @@ def test_they_do_not_see_each_other(tenants: tuple[Any, Any], redis_server: Serv
         ann.flushall()
     assert ann.delete("a", "b") == 2
     assert bob.get("a") == b"of bob"
+
+
+def test_values_and_denials_in_a_transaction(tenants: tuple[Any, Any], redis_server: Server) -> None:
+    ann, _ = tenants
+    ann.set("v", "ann:hello")
+    with ann.pipeline(transaction=True) as pipe:
+        assert pipe.get("v").keys("*").get("v").execute() == [b"ann:hello", [b"v"], b"ann:hello"]
+    with ann.pipeline(transaction=True) as pipe, pytest.raises(redis.ResponseError, match="FLUSHALL is for all keys"):
+        pipe.set("x", 1).flushall().execute()
+    assert ann.get("x") is None
+    assert ann.get("v") == b"ann:hello"
+
+
+def test_a_client_is_told_of_its_own_keys(tenants: tuple[Any, Any]) -> None:
+    ann, bob = tenants
+    port = ann.connection_pool.connection_kwargs["port"]
+    for options in ("", " BCAST"):
+        with RawClient(port) as client:
+            client.send(b"HELLO 3 AUTH ann ann\r\nCLIENT TRACKING ON%b\r\nGET k\r\nECHO done\r\n" % options.encode())
+            client.read_until(b"done\r\n")
+            bob.set("k", "of bob")
+            ann.set("k", "of ann")
+            expected = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n"
+            assert client.read_exactly(len(expected)) == expected

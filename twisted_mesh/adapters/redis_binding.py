@@ -146,6 +146,7 @@ class Binding:
             return self._answer(error("ERR", "MULTI calls can not be nested"))
         # It is sent with the first command behind it: only that says where to.
         self.session.multi = True
+        self.session.queued = []
         return self._answer(OK)
 
     def _end_of_multi(self, row: Row, words: Words) -> Turn:

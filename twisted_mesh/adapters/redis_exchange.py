@@ -221,6 +221,10 @@ class Exchange(Pending):
         call = self.call
         self.answer = had + line * (call.count - answered)
         call.bytes_out += len(self.answer)
+        session = call.session
+        if session is not None and session.multi:
+            # The server has not queued it, and so does not know that the transaction must fail.
+            session.spoilt = session.spoilt or "a command was refused"
         for each in (self.rows or (self.row,) * call.count)[answered:]:
             each.errors.value += 1
         self._end(self.connection.adapter.now())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Container, Optional
+from typing import Callable, Container, Optional, Sequence
 
 from twisted_mesh.codec.command_kinds import Kind
 from twisted_mesh.codec.commands import Command
+from twisted_mesh.codec.resp_reply import ReplyReader
 
 # What names keys in its reply; and of all of these those that name any key, not only keys of the command.
 NAMING = frozenset(
@@ -17,7 +18,6 @@ NAMING = frozenset(
         "BZMPOP",
         "BZPOPMAX",
         "BZPOPMIN",
-        "EXEC",
         "KEYS",
         "LMPOP",
         "SCAN",
@@ -28,7 +28,12 @@ NAMING = frozenset(
 )
 ANY_KEY = frozenset(["KEYS", "SCAN"])
 # What is for all keys of a server, whoever they belong to, or looks up keys that stand in patterns.
-_BEYOND = frozenset(["RANDOMKEY", "DBSIZE", "FLUSHALL", "FLUSHDB", "SWAPDB"])
+_BEYOND = frozenset(
+    [
+        *("RANDOMKEY", "DBSIZE", "FLUSHALL", "FLUSHDB", "SWAPDB", "CLUSTER|GETKEYSINSLOT"),
+        *("MONITOR", "SLOWLOG|GET", "COMMANDLOG|GET"),
+    ]
+)
 _LINE = re.compile(rb"\$(\d+)\r\n")
 _GLOB = re.compile(rb"[*?\[\]\\^-]")
 
@@ -51,6 +56,8 @@ def prefixed(command: Command, words: list[bytes], prefix: bytes) -> list[bytes]
         return made
     if name == "SCAN":
         return _scanned(made, prefix)
+    if name == "CLIENT|TRACKING":
+        return _tracked(made, prefix)
     if name in ("SORT", "SORT_RO") and any(word.upper() in (b"BY", b"GET") for word in words[2:]):
         raise NotConfined(f"{name} with BY or GET looks at keys that only patterns name")
     for place in command.keys(words):
@@ -68,6 +75,44 @@ def _scanned(words: list[bytes], prefix: bytes) -> list[bytes]:
             words[place + 1] = _literal(prefix) + words[place + 1]
             return words
     return [*words[:2], b"MATCH", _literal(prefix) + b"*", *words[2:]]
+
+
+def _tracked(words: list[bytes], prefix: bytes) -> list[bytes]:
+    """In broadcasting mode a server tells of all keys, or of those with a prefix."""
+    options = [word.upper() for word in words]
+    if b"BCAST" not in options[3:]:
+        return words
+    if b"PREFIX" not in options[3:]:
+        return [*words, b"PREFIX", prefix]
+    for place in range(3, len(words) - 1):
+        if options[place] == b"PREFIX" and (place == 3 or options[place - 1] != b"PREFIX"):
+            words[place + 1] = prefix + words[place + 1]
+    return words
+
+
+def stripped_invalidation(text: bytes, prefix: bytes) -> bytes:
+    """Return what a server tells of keys that have changed with the prefix taken away; anything else as it is."""
+    head = _INVALIDATED(text)
+    return text if head is None else head[0] + stripped(text[head.end() :], prefix)
+
+
+_INVALIDATED = re.compile(rb"[>*]2\r\n\$10\r\ninvalidate\r\n").match
+
+
+def stripped_each(reply: bytes, prefix: bytes, keys: Sequence[Optional[Container[bytes]]]) -> bytes:
+    """Return the reply to EXEC with the prefix taken away from what its commands name, as `stripped` does for each.
+
+    :param keys: those of each command; empty for one whose reply names none.
+    """
+    head = _ARRAY(reply)
+    if prefix not in reply or head is None or int(head[1]) != len(keys):
+        return reply
+    inner = reply[head.end() :]
+    parts = ReplyReader(limit=len(inner) + 1).feed(inner)
+    return head[0] + b"".join(stripped(inner[start:end], prefix, each) for (_, start, end), each in zip(parts, keys))
+
+
+_ARRAY = re.compile(rb"\*(\d+)\r\n").match
 
 
 def stripped(reply: bytes, prefix: bytes, keys: Optional[Container[bytes]] = None) -> bytes:

@@ -12,7 +12,16 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.codec.key_prefix import ANY_KEY, NAMING, NotConfined, prefixed, prefixed_head, stripped
+from twisted_mesh.codec.key_prefix import (
+    ANY_KEY,
+    NAMING,
+    NotConfined,
+    prefixed,
+    prefixed_head,
+    stripped,
+    stripped_each,
+    stripped_invalidation,
+)
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.interfaces import Env, Explanation, IFilterPlugin, Proceed
 from twisted_mesh.redis_call import RedisReply
@@ -54,9 +63,17 @@ class KeyPrefix:
             self._rewrite_stream(call, prefix)
             return proceed(call)
         made = self._rewrite(call, prefix)
-        if call.operation not in NAMING:
+        session, name = call.session, call.operation
+        if name == "EXEC":
+            return self._strip_each(call, proceed, prefix)
+        if name == "CLIENT|TRACKING" and session is not None and not isinstance(session.tell, _Told):
+            session.tell = _Told(session.tell, prefix)
+        keys = None if name in ANY_KEY else {key for each in made for key in each} if name in NAMING else _NO_KEYS
+        if session is not None and session.multi:
+            # Its reply is a part of that to EXEC.
+            session.queued.append(keys)
+        if name not in NAMING:
             return proceed(call)
-        keys = None if call.operation in ANY_KEY or call.operation == "EXEC" else {key for each in made for key in each}
         return self._strip(call, proceed, prefix, keys)
 
     def explain(self, call: Any) -> Explanation:
@@ -95,14 +112,37 @@ class KeyPrefix:
         call.commands = ((name, prefix + (first or b""), *rest),)
 
     async def _strip(self, call: Any, proceed: Proceed, prefix: bytes, keys: Any) -> Reply:
-        reply = await proceed(call)
-        if isinstance(reply, RedisReply):
-            body = reply.body
-            if isinstance(body, ByteStream):
-                body = await body.collect(_LONGEST)
-            made = RedisReply(stripped(body, prefix, keys), reply.count, errors=reply.errors)
-            return made
+        return await _changed(await proceed(call), lambda body: stripped(body, prefix, keys))
+
+    async def _strip_each(self, call: Any, proceed: Proceed, prefix: bytes) -> Reply:
+        queued, call.session.queued = call.session.queued, []
+        return await _changed(await proceed(call), lambda body: stripped_each(body, prefix, queued))
+
+
+async def _changed(reply: Reply, change: Callable[[bytes], bytes]) -> Reply:
+    if not isinstance(reply, RedisReply):
         return reply
+    body = reply.body
+    if isinstance(body, ByteStream):
+        body = await body.collect(_LONGEST)
+    return RedisReply(change(body), reply.count, errors=reply.errors)
+
+
+class _Told:
+    """Tells a client which keys have changed, by the names that it knows."""
+
+    __slots__ = ("_prefix", "_tell")
+
+    def __init__(self, tell: Callable[[bytes], None], prefix: bytes) -> None:
+        self._tell = tell
+        self._prefix = prefix
+
+    def __call__(self, text: bytes) -> None:
+        self._tell(stripped_invalidation(text, self._prefix))
+
+
+# Of a command whose reply names none.
+_NO_KEYS: frozenset[bytes] = frozenset()
 
 
 # Bytes of a reply that are put together to take prefixes away.

@@ -115,6 +115,9 @@ class Call:
     _context: Optional[dict[str, Any]] = None
     _completions: Optional[list[Completion]] = None
     completed: bool = False
+    # Returns `operation`, `id`, `peer`, `resource` and `client` where these are no plain attributes and one step is
+    # cheaper than five; such a call has no headers of a client's.
+    texts: Optional[Callable[[], tuple[str, str, str, str, str]]] = None
 
     def __init__(self, protocol: str, listener: str, operation: str, headers: Headers) -> None:
         self.protocol = protocol

@@ -130,6 +130,16 @@ class RedisCall(Call):
     def id(self, id: str) -> None:
         self._id = id
 
+    def texts(self) -> tuple[str, str, str, str, str]:
+        """Return `operation`, `id`, `peer`, `resource` and `client`, for a line of a log."""
+        caller = self.caller
+        if caller is None or self._peer is not None or self._client is not None or self._id is not None:
+            return self.operation, self.id, self.peer, self.resource, self.client
+        resource = self._resource
+        if resource is None:
+            resource = self.key.decode("utf-8", "surrogateescape")
+        return self.command.name, caller.call_id, caller.peer, resource, caller.client
+
     @property
     def idempotent(self) -> bool:
         """Whether all of it may be done twice: it only reads."""

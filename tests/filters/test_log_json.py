@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.filters.redis_calls import several
 from tests.filters.test_log_format import HOSTILE, a_call
 from twisted_mesh.call import Call
 from twisted_mesh.filters.log_format import FIELDS
 from twisted_mesh.filters.log_json import JsonFormat, Record
 from twisted_mesh.headers import Headers
+from twisted_mesh.redis_call import RedisCall
 
 
 def said(*calls: Call) -> list[dict[str, Any]]:
@@ -130,3 +132,33 @@ def test_other_context_is_nobodys_business() -> None:
     call.context["ratelimit"] = {"secret": 1}
     (line,) = said(call)
     assert "extra" not in line
+
+
+def test_a_line_of_a_redis_call_has_its_key_and_who_asked() -> None:
+    call = several("GET a\xff")
+    call.client = "10.0.0.1"
+    (line,) = said(call)
+    assert (line["method"], line["path"], line["client"], line["peer"]) == ("GET", call.resource, "10.0.0.1", call.peer)
+    told = several("SET b c")
+    told.caller, told._client = Asker(), None
+    (line,) = said(told)
+    assert (line["method"], line["path"], line["client"], line["peer"], line["id"]) == (
+        "SET",
+        "b",
+        "10.0.0.2",
+        "10.0.0.2:7",
+        "c-1",
+    )
+    assert "user_agent" not in line
+
+
+class Asker:
+    """A client's connection, as far as a log line needs it."""
+
+    peer = "10.0.0.2:7"
+    client = "10.0.0.2"
+    wrote_at = 0.0
+    call_id = "c-1"
+
+    def repeats(self, call: RedisCall) -> bool:
+        return True

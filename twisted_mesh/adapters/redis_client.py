@@ -21,6 +21,7 @@ class Client:
     """
 
     __slots__ = (
+        "_call_id",
         "_transport",
         "active_at",
         "adapter",
@@ -40,6 +41,8 @@ class Client:
     def __init__(self, adapter: RedisAdapter, number: int, peer: str, client: str) -> None:
         self.adapter = adapter
         self.id = number
+        # Made when a line of a log asks for it first.
+        self._call_id = ""
         self.peer = peer
         self.client = client
         self.made_at = self.active_at = adapter.now()
@@ -70,7 +73,9 @@ class Client:
     @property
     def call_id(self) -> str:
         """The id of its calls."""
-        return f"{self.adapter.ids}{self.id}"
+        if not self._call_id:
+            self._call_id = f"{self.adapter.ids}{self.id}"
+        return self._call_id
 
     @property
     def here(self) -> str:

@@ -73,25 +73,29 @@ class JsonFormat:
         started, received, connected, head_at = call.started, call.received, call.connected, call.head_at
         route, cluster, endpoint = call.route, call.cluster, call.endpoint
         agent = ""
-        for each in call.headers.fields:
-            if each[0] == b"user-agent":
-                agent = each[1].decode("latin-1")
-                break
+        if call.texts is not None:
+            operation, id, peer, resource, client = call.texts()
+        else:
+            operation, id, peer, resource, client = call.operation, call.id, call.peer, call.resource, call.client
+            for each in call.headers.fields:
+                if each[0] == b"user-agent":
+                    agent = each[1].decode("latin-1")
+                    break
         return Record(
             self._stamps.text(started),
             call.protocol,
             call.listener,
-            call.operation,
+            operation,
             call.status,
             call.attempts,
             call.bytes_in,
             call.bytes_out,
             int((call.ended - started) * 1e6 + 0.5) / 1000,
-            call.id,
-            call.peer,
+            id,
+            peer,
             "" if route is None else route.name,
             call.host,
-            call.resource,
+            resource,
             call.query,
             call.version,
             call.flags,
@@ -103,7 +107,7 @@ class JsonFormat:
             int((received - started) * 1e6 + 0.5) / 1000 if received > started else 0.0,
             int((connected - started) * 1e6 + 0.5) / 1000 if connected else None,
             int((head_at - started) * 1e6 + 0.5) / 1000 if head_at else None,
-            call.client,
+            client,
             call.identity,
             agent,
             extras(call) if call._context else None,

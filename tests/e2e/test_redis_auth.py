@@ -10,6 +10,8 @@ from typing import Any, Iterator
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.servers import Server
 from tests.support import Mesh, RawClient, free_port, start_mesh, until
@@ -61,6 +63,8 @@ class Users:
     def client(self, name: str = "", password: str = "", **options: Any) -> Any:
         options.setdefault("username", name or None)
         options.setdefault("password", password or None)
+        # Who is refused is told at once.
+        options.setdefault("retry", Retry(NoBackoff(), 0))
         return redis.Redis("127.0.0.1", self.port, socket_timeout=10, **options)
 
     def have(self, *users: dict[str, Any]) -> None:

@@ -149,7 +149,7 @@ def test_a_breaker_of_tcp_opens_when_connecting_fails(mesh: Start) -> None:
     }
     running = mesh(json.dumps({"listeners": {"db": listener}, "clusters": {"api": cluster}}))
     for _ in range(4):
-        with socket.create_connection(("127.0.0.1", port), 5.0) as client, contextlib.suppress(ConnectionResetError):
+        with contextlib.suppress(ConnectionResetError), socket.create_connection(("127.0.0.1", port), 5.0) as client:
             client.settimeout(5.0)
             assert client.recv(1) == b""
     until(lambda: running.metric("twisted_mesh_downstream_calls_total", listener="db", flag="UH") == 2)

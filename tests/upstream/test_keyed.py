@@ -229,3 +229,29 @@ def test_where_all_are_busy_or_tried_somebody_is_picked(balance: str) -> None:
     cluster.refresh(True)
     assert cluster.pick(keyed("hot", (owner,))) is other, "a busy one is better than one that failed"
     assert cluster.pick(keyed("hot", (owner, other))) is owner
+
+
+@BALANCES
+def test_it_can_be_said_why_a_key_is_where_it_is(balance: str) -> None:
+    cluster = a_cluster(balance, *ADDRESSES)
+    settle(cluster)
+    call = keyed("10.0.0.1")
+    owner, why = cluster.picks.peek(call)
+    assert why == "the call's key belongs there"
+    out(cluster, owner)
+    following, why = cluster.picks.peek(call)
+    assert following is not owner
+    assert why == f"it is next for the call's key, which belongs to {owner.address}: that takes no calls now"
+
+
+@BALANCES
+def test_it_can_be_said_that_a_bound_has_moved_a_key(balance: str) -> None:
+    cluster = a_cluster(balance, *ADDRESSES, hash={"bound": 1.25})
+    settle(cluster)
+    call = keyed("10.0.0.1")
+    owner = cluster.pick(call)
+    owner.active = 100
+    for _ in range(len(ADDRESSES)):
+        following, why = cluster.picks.peek(call)
+    assert following is not owner
+    assert why == f"it is next for the call's key, which belongs to {owner.address}: that has enough calls in flight"

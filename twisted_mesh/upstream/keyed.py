@@ -72,6 +72,15 @@ class Keyed:
                 busy = busy or each
         return busy or before
 
+    def why(self, call: Call, picked: Endpoint) -> str:
+        """Say why the key of `call` has `picked` for its endpoint."""
+        key = self._hash(call)
+        owner = picked if key is None or self._table is None else self._table.pick(key)
+        if owner is picked:
+            return "the call's key belongs there"
+        trouble = "has enough calls in flight" if owner in self._allowed else "takes no calls now"
+        return f"it is next for the call's key, which belongs to {owner.address}: that {trouble}"
+
     def _most_now(self, factor: float) -> int:
         """Return how many calls in flight are too many for one endpoint; looked at anew every few picks."""
         self._looks -= 1

@@ -111,13 +111,16 @@ class Picks:
         return self._spread(rest)() if rest else picked
 
     def _wanted(self, call: Call) -> tuple[Optional[Endpoint], str]:
-        """Return the endpoint that takes this call and no other, and why; None where the balance decides."""
+        """Return the endpoint that takes this call and no other, and why; None where the balance decides.
+
+        Nothing is said of a key, since only who explains it asks for that.
+        """
         owner = None if self.affinity is None else self.affinity.pick(call)
         if owner is not None:
             return owner, "the call's session is there"
         owner = None if self._keyed is None else self._keyed.pick(call)
         if owner is not None:
-            return owner, "the call's key belongs there"
+            return owner, ""
         for each in self.trials:
             if each not in call.tried:
                 return each, "a call is to find out whether it is well again"
@@ -131,7 +134,8 @@ class Picks:
         self._switch.check_closed()
         wanted, why = self._wanted(call)
         if wanted is not None:
-            return wanted, why
+            # Only a key leaves it open.
+            return wanted, why or (self._keyed.why(call, wanted) if self._keyed is not None else "")
         found = self._plain()
         if self._balance == "round_robin" and not self._put_back:
             # It has its turn when a call comes, or there are other turns by then.

@@ -26,7 +26,10 @@ def test_a_cookie_may_be_just_its_name() -> None:
     [
         ({}, "expected either a cookie or a header"),
         ({"cookie": "a", "header": "b"}, "expected either a cookie or a header"),
-        ({"cookie": "a b"}, "expected a header name"),
+        ({"cookie": "a b"}, 'expected the name of a cookie, got "a b"'),
+        ({"header": "Content-Length"}, "belongs to the connection and to the framing of messages"),
+        ({"header": "Host"}, 'expected a header of your own, such as x-session, got "Host"'),
+        ({"header": "set-cookie"}, "expected a header of your own"),
         ({"cookie": {"name": "a", "path": "shop"}}, "expected a path such as /"),
         ({"cookie": {"name": "a", "path": "/; Domain=x"}}, "expected a path such as /"),
         ({"cookie": {"name": "a", "ttl": "0s"}}, "more than 0"),

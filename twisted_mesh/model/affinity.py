@@ -8,9 +8,12 @@ from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
 from twisted_mesh.model.base import Model, Short
-from twisted_mesh.model.fields import HeaderName
+from twisted_mesh.model.fields import check_set_header_name, is_token
 from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Interval
+
+# Requests or replies have them anyway, with a meaning that an endpoint's digest in their place would spoil.
+_TAKEN = frozenset(["authorization", "content-type", "cookie", "date", "host", "location", "set-cookie"])
 
 
 def _named(value: Any) -> Any:
@@ -24,10 +27,22 @@ def _cookie_path(path: str) -> str:
     return path
 
 
+def _cookie_name(name: str) -> str:
+    if not is_token(name):
+        raise expected("the name of a cookie", name)
+    return name
+
+
+def _header_name(name: str) -> str:
+    if check_set_header_name(name).lower() in _TAKEN:
+        raise expected("a header of your own, such as x-session", name)
+    return name
+
+
 class AffinityCookie(Model):
     """The cookie that says which endpoint a session is at; the sidecar sets it, HttpOnly and SameSite=Lax."""
 
-    name: HeaderName = Field(description="Its name.")
+    name: Annotated[str, AfterValidator(_cookie_name)] = Field(description="Its name.")
     ttl: Optional[Interval] = Field(
         default=None, description="How long it is kept (Max-Age); until the browser ends if not given."
     )
@@ -45,7 +60,7 @@ class Affinity(Model):
     cookie: Annotated[Optional[AffinityCookie], Short(_named, {"type": "string", "description": "name"})] = Field(
         default=None, description="A cookie, which the sidecar sets: NAME or {name, ttl, ...}."
     )
-    header: Optional[HeaderName] = Field(
+    header: Optional[Annotated[str, AfterValidator(_header_name)]] = Field(
         default=None, description="A header, which every reply has and clients send back in their next calls."
     )
     strict: bool = Field(

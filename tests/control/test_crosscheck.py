@@ -116,6 +116,27 @@ listeners:
     ]
 
 
+def test_what_a_split_is_sticky_by_is_a_matter_of_the_protocol() -> None:
+    split = "to: {web: 1}, sticky: "
+    text = (
+        CLUSTER
+        + f"""\
+listeners:
+  web: {{bind: "127.0.0.1:2", routes: [{{{split}[source, host, path, {{cookie: a}}]}}, {{{split}key}}]}}
+  db: {{protocol: tcp, bind: "127.0.0.1:3", routes: [{{{split}[source, path, key, {{cookie: a}}]}}]}}
+  cache: {{protocol: redis, bind: "127.0.0.1:4", routes: [{{{split}[source, path, key, host, {{cookie: a}}]}}]}}
+"""
+    )
+    assert [each.partition(": ")[2] for each in problems_of(text)] == [
+        "listeners.web.routes[1].sticky: means nothing for http listeners",
+        "listeners.db.routes[0].sticky[1]: means nothing for tcp listeners",
+        "listeners.db.routes[0].sticky[2]: means nothing for tcp listeners",
+        "listeners.db.routes[0].sticky[3]: means nothing for tcp listeners",
+        "listeners.cache.routes[0].sticky[3]: means nothing for redis listeners",
+        "listeners.cache.routes[0].sticky[4]: means nothing for redis listeners",
+    ]
+
+
 def test_what_is_tried_again_after_is_a_matter_of_the_protocol() -> None:
     text = (
         CLUSTER
@@ -131,6 +152,20 @@ listeners:
         "listeners.db.routes[0].deadline: means nothing for tcp listeners",
         "listeners.db.routes[0].retry.when[0]: 429 means nothing for tcp listeners",
         "listeners.cache.routes[0].retry.when[2]: 5xx means nothing for redis listeners",
+    ]
+
+
+def test_a_redis_route_has_no_time_for_bodies() -> None:
+    text = (
+        CLUSTER
+        + """\
+listeners:
+  cache: {protocol: redis, bind: "127.0.0.1:2", routes: [{to: web, timeout: 5s, idle_timeout: 5s, max_duration: 5s}]}
+"""
+    )
+    assert [each.partition(": ")[2] for each in problems_of(text)] == [
+        "listeners.cache.routes[0].idle_timeout: means nothing for redis listeners",
+        "listeners.cache.routes[0].max_duration: means nothing for redis listeners",
     ]
 
 

@@ -30,8 +30,8 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ({"key": "cookie"}, "'source', 'host', 'path' or 'identity'"),
-        ({"key": {}}, "expected source, host, path, identity, or one of header, cookie and query"),
+        ({"key": "cookie"}, "'source', 'host', 'path', 'key' or 'identity'"),
+        ({"key": {}}, "expected source, host, path, key, identity, or one of header, cookie and query"),
         ({"key": {"header": "a", "cookie": "b"}}, "or one of header, cookie and query"),
         ({"key": {"header": "a b"}}, "header"),
         ({"key": []}, "expected at least one"),

@@ -34,6 +34,8 @@ def key(written: Any, asked: Call) -> Optional[int]:
         ("host", call(host="shop.example"), "shop.example"),
         ("host", call(), None),
         ("path", call(resource="/a"), "/a"),
+        ("key", call(resource="user:1"), "user:1"),
+        ("key", call(), None),
         ("identity", call(identity="web"), "web"),
         ("identity", call(), None),
         ({"header": "X-User"}, call(headers=[("x-user", "ann"), ("x-user", "bob")]), "ann"),

@@ -15,11 +15,18 @@ from twisted_mesh.model.route import CONNECTION, REFUSALS, REPLIES
 
 # What a route can say that means something for calls of HTTP only.
 _HTTP_ONLY = ("rewrite", "redirect", "reply", "body_limit", "upgrade", "deadline")
+_NOT_FOR_REDIS = ("idle_timeout", "max_duration")
 # The protocols for which conditions mean something that do not for all.
 _MATCHES = {
     **dict.fromkeys(("host", "path", "method", "header", "query", "cookie"), ("http",)),
     **dict.fromkeys(("key", "command"), ("redis",)),
     "port": ("tcp", "redis"),
+}
+# What a split may be sticky by; None is a header, a cookie or a query parameter.
+_STICKY = {
+    "http": ("source", "identity", "host", "path", None),
+    "tcp": ("source", "identity"),
+    "redis": ("source", "identity", "key", "path"),
 }
 # The conditions for another try that mean something for a protocol; a status does for HTTP.
 _RETRIED = {
@@ -123,14 +130,14 @@ class CrossCheck:
             if condition not in _RETRIED[protocol] and not (protocol == "http" and isinstance(condition, int)):
                 yield self._say((*keys, "retry", "when", index), f"{condition} {message}")
         yield from self._mirrors(keys, route, protocol, message)
+        for index, key in enumerate(route.sticky):
+            if key.part not in _STICKY[protocol]:
+                yield self._say((*keys, "sticky", index), message)
         if protocol == "http":
             return
-        for name in _HTTP_ONLY:
+        for name in _HTTP_ONLY + (_NOT_FOR_REDIS if protocol == "redis" else ()):
             if _is_said(route, name):
                 yield self._say((*keys, name), message)
-        for index, key in enumerate(route.sticky):
-            if key.part not in ("source", "identity"):
-                yield self._say((*keys, "sticky", index), message)
         for index, target in enumerate(route.to):
             if target.headers.set:
                 yield self._say((*keys, "to", index, "headers"), message)

@@ -12,8 +12,8 @@ from twisted_mesh.model.fields import HeaderName
 from twisted_mesh.model.text import expected
 from twisted_mesh.policy.ring import MAGLEV_MOST, MAGLEV_SIZE, is_prime
 
-Part = Literal["source", "host", "path", "identity"]
-PARTS = ("source", "host", "path", "identity")
+Part = Literal["source", "host", "path", "key", "identity"]
+PARTS = ("source", "host", "path", "key", "identity")
 
 
 def _key(value: Any) -> Any:
@@ -31,8 +31,8 @@ class HashKey(Model):
 
     part: Optional[Part] = Field(
         default=None,
-        description="source, the client's address by the trusted hops; host; path, or the key of a Redis command; or "
-        "identity, where a filter has found out who calls.",
+        description="source, the client's address by the trusted hops; host; path; key, the first key of a Redis "
+        "command (path says the same there); or identity, where a filter has found out who calls.",
     )
     header: Optional[HeaderName] = Field(default=None, description="The value of a header.")
     cookie: Optional[HeaderName] = Field(default=None, description="The value of a cookie.")

@@ -244,8 +244,8 @@ class Route(Model):
     sticky: Annotated[tuple[Annotated[HashKey, HASH_KEY], ...], ONE_OR_LIST] = Field(
         default=(),
         description="With several clusters: calls that are alike in this go to the same one for as long as the weights "
-        "stay; of several the first that a call has. source, host, path or identity, or {header: NAME}, "
-        "{cookie: NAME}, {query: NAME}.",
+        "stay; of several the first that a call has. source, host, path, key (of Redis) or identity, or "
+        "{header: NAME}, {cookie: NAME}, {query: NAME}.",
     )
     failover: Annotated[tuple[Name, ...], ONE_OR_LIST] = Field(
         default=(),

@@ -88,4 +88,4 @@ def _identity(call: Call) -> Optional[bytes]:
     return call.identity.encode() if call.identity else None
 
 
-_PARTS: dict[str, _Read] = {"source": _source, "host": _host, "path": _path, "identity": _identity}
+_PARTS: dict[str, _Read] = {"source": _source, "host": _host, "path": _path, "key": _path, "identity": _identity}

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.redis_load import Load, Owner, packed
 from tests.redis_groups import Cluster, Watched
 from tests.servers import Conversation, Refused, Server
-from tests.support import Mesh, free_port, start_mesh, until
+from tests.support import Mesh, RawClient, free_port, start_mesh, until
 from twisted_mesh.policy.key_hash import KEY_HASHES
 from twisted_mesh.policy.shards import Ketama
 
@@ -452,6 +452,20 @@ def _replica_reads(cluster: Cluster, link: Conversation) -> int:
     for each in range(30):
         link("GET", f"r{each}")
     return sum(map(gets, cluster.replicas)) - before
+
+
+def test_messages_of_a_channel_stay_in_order(six: tuple[Cluster, Mesh]) -> None:
+    cluster, mesh = six
+    with RawClient(cluster.masters[0].port) as listener, RawClient(mesh.ports["cluster"]) as speaker:
+        listener.send(b"SUBSCRIBE news\r\n")
+        listener.read_until(b":1\r\n")
+        messages = [b"%03d" % number for number in range(100)]
+        for each in messages:
+            speaker.send(b"PUBLISH news %b\r\n" % each)
+            speaker.read_until(b"\r\n")
+        told = b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$3\r\n%b\r\n"
+        expected = b"".join(told % each for each in messages)
+        assert listener.read_exactly(len(expected)) == expected
 
 
 def test_slots_move_under_load_and_nothing_is_lost(six: tuple[Cluster, Mesh]) -> None:

@@ -50,8 +50,9 @@ class Scatter:
             return self._split(call)
         if kind is Where.GATHER:
             return self._scan(call) if command.name == "SCAN" else self._gather(call)
-        if command.name == "PUBLISH" and self._topology.spread and not self._topology.moving:
-            # Channels live where keys of their names would, or subscribers would have to listen everywhere.
+        if command.name == "PUBLISH" and self._topology.spread:
+            # Channels live where keys of their names would, or subscribers would have to listen everywhere.  A Redis
+            # Cluster passes messages on itself, but only those of one node stay in their order.
             return self._errand(call, [Item(self._whole(call), call.words()[1])])
         return self._errand(call, [Item(self._whole(call))])
 

@@ -343,3 +343,15 @@ def test_replies_that_look_like_messages(proxy: Proxy) -> None:
     said = client.read_until(b"$3\r\nend\r\n")
     assert said.endswith(b"+OK\r\n*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n$3\r\nend\r\n")
     client.close()
+
+
+def test_transactions_in_one_write(proxy: Proxy) -> None:
+    transaction = b"MULTI\r\nINCR {a}n\r\nEXEC\r\n"
+    queued = b"+OK\r\n+QUEUED\r\n*1\r\n:%d\r\n"
+    with RawClient(proxy.port) as client:
+        client.send(
+            transaction * 3 + b"WATCH {a}n\r\nUNWATCH\r\n" + transaction + b"MULTI\r\nDISCARD\r\n" + transaction
+        )
+        expected = b"".join(queued % each for each in (1, 2, 3)) + b"+OK\r\n+OK\r\n" + queued % 4
+        expected += b"+OK\r\n+OK\r\n" + queued % 5
+        assert client.read_exactly(len(expected)) == expected

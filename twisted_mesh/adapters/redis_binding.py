@@ -144,6 +144,9 @@ class Binding:
     def _multi(self, row: Row, words: Words) -> Turn:
         if self.session.multi:
             return self._answer(error("ERR", "MULTI calls can not be nested"))
+        if self._ending and self._client.queue:
+            # What ends with the answer that is awaited is not this one.
+            return Turn.WAIT
         # It is sent with the first command behind it: only that says where to.
         self.session.multi = True
         self.session.queued = []

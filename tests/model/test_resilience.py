@@ -27,6 +27,7 @@ def test_the_defaults_are_those_of_the_policies() -> None:
         (Breaker, {"failures": 0, "percent": 0}, "the breaker would never open"),
         (Outlier, {"share": -1}, "greater than or equal to 0"),
         (Outlier, {"base": "10m"}, "expected most to be at least base"),
+        (Outlier, {"errors": 0, "failures": 0, "deviations": 0}, "nothing would ever be left out"),
         (Outlier, {"calls": 0}, "greater than or equal to 1"),
         (Outlier, {"consecutive_5xx": 5}, "consecutive_5xx"),
     ],
@@ -34,6 +35,12 @@ def test_the_defaults_are_those_of_the_policies() -> None:
 def test_what_is_wrong_is_refused(model: Any, written: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         model.model_validate(written)
+
+
+def test_an_outlier_detection_of_others_only_and_of_one_rule_only_is_one() -> None:
+    none = {"errors": 0, "failures": 0, "deviations": 0}
+    for rule in ({"shared": 2}, {"gateway_errors": 3}, {"percent": 40}):
+        assert Outlier.model_validate(none | rule)
 
 
 def test_limits() -> None:

@@ -118,4 +118,6 @@ class Outlier(Model):
     def _in_order(self) -> Self:
         if self.most < self.base:
             raise ValueError("expected most to be at least base")
+        if not (self.errors or self.gateway_errors or self.failures or self.deviations or self.percent or self.shared):
+            raise ValueError("expected one of the rules to be more than 0, or nothing would ever be left out")
         return self

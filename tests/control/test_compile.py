@@ -309,6 +309,21 @@ def test_a_route_for_another_listener_is_not_in_the_table() -> None:
     assert run(world.compile("shop", tables=tables)).headers.get("x-cluster") == "web"
 
 
+def test_a_route_may_do_without_a_filter_of_its_listener() -> None:
+    world = World()
+    routes = [
+        {"match": {"path": "/a"}, "to": "api", "filters": [{"m1": {"mode": "off"}}, "m3"]},
+        {"match": {"path": "/b"}, "to": "api", "filters": [{"m1": {"mode": "off"}}, {"m1": {"other": 1}}]},
+        {"to": "api", "filters": [{"m9": {"mode": "off"}}]},
+    ]
+    chain = world.compile(routes, ["m1", "m2", "inside"])
+    for path, passed in (("/a", ["inside", "m3"]), ("/b", ["inside", "m1"]), ("/c", ["m1", "inside"])):
+        trace.clear()
+        run(chain, http_call("GET", path))
+        assert trace == ["m2", *passed, "cluster api"]
+    assert [name for name, _ in chain.layers] == ["metrics", "m2"]
+
+
 def test_a_split_may_be_sticky() -> None:
     chain = World().compile([{"to": {"api": 1, "web": 1}, "sticky": {"cookie": "user"}}])
     for user in range(20):

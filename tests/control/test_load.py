@@ -275,6 +275,15 @@ def test_a_broken_plugin_is_named(filters_directory: Path) -> None:
     ]
 
 
+def test_a_filter_that_is_off_needs_no_settings(filter_plugin: Callable[..., str]) -> None:
+    filter_plugin("user_deep", "depth: int")
+    headers = "headers: {request: {set: {x-edge: 1.10}}}"
+    config = load_text(GOOD.replace(headers, "user_deep: {mode: off}"))
+    assert [each.mode for each in config.listeners["edge"].filters][:1] == ["off"]
+    assert problems_of(GOOD.replace(headers, "user_deep: {mode: off, depht: 1}")) != []
+    assert "no filter" in problems_of(GOOD.replace(headers, "user_depe: {mode: off}"))[0]
+
+
 def test_problems_of_settings_stand_where_they_are(filter_plugin: Callable[..., str]) -> None:
     filter_plugin("user_deep", "inner: Inner\nmany: tuple[Inner, ...] = ()\nname: str = ''")
     text = GOOD.replace(

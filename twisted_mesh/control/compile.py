@@ -118,9 +118,16 @@ class Chains:
         place = _Place(name, f"listeners/{name}", f"listeners.{name}")
         observers = [*self._access_log(place, config.access_log_of(config.listeners[name])), self._metrics(place)]
         filters: list[Filter] = []
-        inside: list[Filter] = []
-        for use, each in self._used(place, config.listeners[name].filters):
-            (inside if getattr(self._find(use.name), "after_routing", False) else filters).append(each)
+        inside: list[tuple[str, Filter]] = []
+        live = config.listeners[name]
+        routes = config.routes[live.routes] if isinstance(live.routes, str) else live.routes
+        # What some routes do without can only run once it is known which route it is.
+        without = {each for route in routes if is_for(name, route.match) for each in _without(route)}
+        for use, each in self._used(place, live.filters):
+            if use.name in without or getattr(self._find(use.name), "after_routing", False):
+                inside.append((use.name, each))
+            else:
+                filters.append(each)
         table = yield from self._table(name, config, inside)
         layers = [*observers, *filters]
         named = self._named(layers)
@@ -228,7 +235,9 @@ class Chains:
 
     # --- routes
 
-    def _table(self, listener: str, config: model.Config, inside: Sequence[Filter]) -> Generator[None, None, Table]:
+    def _table(
+        self, listener: str, config: model.Config, inside: Sequence[tuple[str, Filter]]
+    ) -> Generator[None, None, Table]:
         live = config.listeners[listener]
         if isinstance(live.routes, str):
             place = _Place(live.routes, f"routes/{live.routes}", f"routes.{live.routes}")
@@ -240,7 +249,9 @@ class Chains:
         for at, each in enumerate(routes):
             if is_for(listener, each.match):
                 route = self._route(place, at, each, live.protocol)
-                table.add(self._within(inside, route) if inside else route)
+                without = _without(each) if inside else ()
+                layers = [layer for name, layer in inside if name not in without]
+                table.add(self._within(layers, route) if layers else route)
             yield
         return table
 
@@ -385,3 +396,8 @@ def _innermost(config: model.Route, clusters: Sequence[Cluster], protocol: str) 
         return Redirect(to.status, url=to.url, scheme=to.scheme, host=to.host, change=path_change(config.match, to))
     # With one target it is known already: no need to look it up for each call.
     return clusters[0].forwards[protocol] if len(clusters) == 1 and not config.failover else forward
+
+
+def _without(route: model.Route) -> frozenset[str]:
+    """Return the names of the listener's filters that are off for a route's calls."""
+    return frozenset(use.name for use in route.filters if use.mode == "off")

@@ -65,7 +65,8 @@ settings each has these two:
 
 | setting | kind | default | |
 |---|---|---|---|
-| `mode` | `enforce`, `shadow` or `off` | `enforce` | in shadow what it decides is recorded, and the call goes on |
+| `mode` | `enforce`, `shadow` or `off` | `enforce` | in shadow what it decides is recorded, and the call goes on; \
+off in a route also turns the listener's filter off for its calls |
 | `percent` | number | `100` | the percentage of calls that it sees |
 
 The same line takes filters of your own: see [writing-a-filter.md](writing-a-filter.md).

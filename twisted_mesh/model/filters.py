@@ -10,6 +10,7 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     TypeAdapter,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_serializer,
@@ -35,11 +36,12 @@ class FilterUse(Model):
     """
 
     name: Name = Field(description="The filter's name.")
-    settings: Any = Field(default={}, description="The filter's own settings.")
     mode: Literal["enforce", "shadow", "off"] = Field(
         default="enforce", description="enforce; shadow: record what it would do and let the call pass; off."
     )
     percent: float = Field(default=100.0, ge=0, le=100, description="The percentage of calls that it sees.")
+    # Behind the mode, which decides whether any have to be there.
+    settings: Any = Field(default={}, description="The filter's own settings.")
 
     @model_validator(mode="before")
     @classmethod
@@ -54,7 +56,15 @@ class FilterUse(Model):
     def _read(cls, value: Any, info: ValidationInfo) -> Any:
         read: Optional[ReadSettings] = info.context.get("read_settings") if info.context is not None else None
         # Without a name there is another problem already.
-        return value if read is None or "name" not in info.data else read(info.data["name"], value)
+        if read is None or "name" not in info.data:
+            return value
+        try:
+            return read(info.data["name"], value)
+        except ValidationError:
+            # What is off needs none.
+            if value or info.data.get("mode") != "off":
+                raise
+            return value
 
     @model_serializer(mode="plain")
     def _as_written(self) -> Any:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.codec.cuts import PLACES, one_by_one, same_in_any_cut
 from tests.servers import Server
 from tests.support import RawClient
+from twisted_mesh.codec import resp_request
 from twisted_mesh.codec.resp import pack
 from twisted_mesh.codec.resp_request import RequestReader, arguments
 
@@ -244,3 +245,26 @@ def test_commands_that_look_alike(commands: list[list[bytes]], place: int, other
     assert same_in_any_cut(data, places, read) == Heard(commands, None)
     spoilt = data[:place] + other + data[place + 1 :]
     same_in_any_cut(spoilt, places, read)
+
+
+def test_heads_that_were_seen_before_are_bounded_and_are_only_taken_for_themselves() -> None:
+    kinds = [[b"N%d" % number, b"k" * (number % 130), b"v"] for number in range(3000)]
+    for _ in range(2):
+        for each in kinds:
+            assert read([pack(each)]) == Heard([each], None)
+    assert 0 < len(resp_request._heads) <= resp_request._HEADS_KEPT
+    assert read([b"*3\r\n$2\r\nN1\r\n$1\r\nkk\r\n$1\r\nv\r\n"]).error is not None
+
+
+@pytest.mark.parametrize("command", [[b"GET", b"key"], [b"SET", b"key", b"value"], [b"SET", b"key", b"v" * 1100]])
+def test_a_command_whose_head_is_known_is_read_as_any_other(command: list[bytes]) -> None:
+    whole = pack(command)
+    assert read([whole]) == read([whole]) == Heard([command], None)
+    assert read([whole + whole[:9], whole[9:]]) == Heard([command, command], None)
+    for at in range(len(whole)):
+        for other in (b"", b"\r", b"\n", b"$", b"0", b"9"):
+            spoilt = whole[:at] + other + whole[at + 1 :]
+            resp_request._heads.clear()
+            unknown = read([spoilt])
+            assert read([whole]).error is None
+            assert read([spoilt]) == unknown

@@ -38,6 +38,15 @@ STRANGER_BULK_LIMIT = 16 * 1024
 _COMMAND = re.compile(rb"\*([1-9][0-9]{0,8})\r\n\$([1-9][0-9]?)\r\n([^\r\n]+)\r\n(?:\$(0|[1-9][0-9]{0,8})\r\n)?").match
 _STRING = re.compile(rb"\$(0|[1-9][0-9]{0,8})\r\n").match
 _STAR = 42
+_NEXT = b"\r\n$"
+# What commands of two or three words began with up to their first argument: the name, how many words, and how long that
+# argument is.  Most begin as one before them did, also on another connection.
+_heads: dict[bytes, tuple[bytes, int, int]] = {}
+# How many are kept before it starts over.
+_HEADS_KEPT = 1024
+# Where the size of a name of less than ten bytes stands; what is around such a name up to the size of the argument
+# behind it, less what turns a digit into a number; how many bytes a size may take.
+_NAME_SIZE, _AROUND, _DIGITS = 5, 11 - ord("0"), 12
 # Bytes that may come again at another place.
 Repeated = Union[bytes, tuple[()]]
 
@@ -105,6 +114,42 @@ def scan(data: bytes, position: int, found: list[Found], shift: int = 0) -> int:
         found.append((name, key, words, position + shift, end + shift))
         position = end
     return position
+
+
+def only(data: bytes, found: list[Found]) -> bool:
+    """Append the one command that `data` is, if its head is known; returns whether it was.
+
+    Where a head ends is guessed: what is not a head to the last byte is not found among them.
+    """
+    at = data[_NAME_SIZE] + _AROUND
+    start = data.find(CRLF, at, at + _DIGITS) + 2
+    known = _heads.get(data[:start])
+    if known is None:
+        return False
+    name, words, key_size = known
+    size = len(data)
+    end = start + key_size
+    behind = end
+    if words == 3:
+        stop = data.find(CRLF, end + 3, end + 3 + _DIGITS)
+        length = SMALL.get(data[end + 3 : stop]) if data.startswith(_NEXT, end) else None
+        if length is None:
+            return False
+        behind = stop + 2 + length
+    if behind + 2 != size or not data.endswith(CRLF) or not data.startswith(CRLF, end):
+        return False
+    found.append((name, data[start:end], words, 0, size))
+    return True
+
+
+def _remember(command: Found) -> None:
+    """Know the head of a command from now on."""
+    name, key, words, _, _ = command
+    if key is None or words > 3:
+        return
+    if len(_heads) >= _HEADS_KEPT:
+        _heads.clear()
+    _heads[b"*%d\r\n$%d\r\n%b\r\n$%d\r\n" % (words, len(name), name, len(key))] = name, words, len(key)
 
 
 def _strings(data: bytes, position: int, left: int) -> int:
@@ -261,9 +306,14 @@ class RequestReader:
         found: list[Found] = []
         self.through = b""
         if self.trusted and self.unfinished is None and not self._inline and self.error is None:
+            if len(data) > _NAME_SIZE and only(data, found):
+                self.data = data
+                return found
             end = scan(data, 0, found)
             if end == len(data):
                 self.data = data
+                if len(found) == 1:
+                    _remember(found[0])
                 return found
             return self._read(data, end, found, [data[:end]])
         if self.error is not None:

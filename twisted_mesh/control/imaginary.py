@@ -66,11 +66,17 @@ def listener_for(world: World, asked: Question) -> LiveListener:
 
 
 def _address(target: str) -> tuple[str, Optional[int]]:
-    """Return the scheme of a URL and its port; "" for what is none."""
+    """Return the scheme of a URL and its port; "" for what is none.
+
+    :raises ValueError: its host or its port is none.
+    """
     scheme, mark, _ = target.partition("://")
     if not mark or scheme.lower() not in SCHEMES:
         return "", None
-    return scheme.lower(), urlsplit(target).port
+    try:
+        return scheme.lower(), urlsplit(target).port
+    except ValueError:
+        raise ValueError(f'expected a URL such as http://shop.example:8080/cart, got "{target}"') from None
 
 
 def _named(listeners: Sequence[LiveListener]) -> str:

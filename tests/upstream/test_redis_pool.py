@@ -7,6 +7,7 @@ import pytest
 from tests.upstream.redis_servers import ADDRESS, Upstream
 from tests.upstream.test_redis_server import body, failure
 from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.upstream.connections import Connections, Portion
 
 
 def test_databases_and_versions_have_connections_of_their_own() -> None:
@@ -81,6 +82,43 @@ def test_idle_connections_are_closed_and_busy_ones_are_not() -> None:
         upstream.env.clock.advance(1.0)
     assert upstream.pool.open == 1
     assert not busy.done
+
+
+def test_an_idle_connection_goes_where_another_pool_needs_its_place_and_a_busy_one_does_not() -> None:
+    upstream = Upstream()
+    call = upstream.send("GET a")
+    upstream.introduced()
+    connections, other = Connections(1), Portion()
+    upstream.pool.portion.share(connections, upstream.pool.open)
+    other.share(connections, 0)
+    assert not other.take()
+    upstream.say(b"+1\r\n")
+    assert body(call) == b"+1\r\n"
+    assert other.take()
+    assert (upstream.pool.open, connections.open) == (0, 1)
+    with pytest.raises(MeshError, match="all of 1 connections of the cluster are taken") as caught:
+        upstream.send("GET b")
+    assert caught.value.kind is Kind.OVERFLOW
+    other.give()
+    upstream.send("GET c")
+    assert upstream.pool.open == 1
+
+
+def test_a_pool_with_a_connection_takes_none_from_another_to_have_one_more() -> None:
+    upstream = Upstream(connections=2)
+    upstream.send("GET a")
+    connections = Connections(1)
+    asked: list[str] = []
+    upstream.pool.portion.share(connections, upstream.pool.open)
+
+    def spare() -> bool:
+        asked.append("spare")
+        return False
+
+    other = Portion(spare)
+    other.share(connections, 0)
+    upstream.send("GET b")
+    assert (upstream.pool.open, asked) == (1, [])
 
 
 def test_a_pool_that_drains_closes_what_is_idle_and_answers_what_is_in_flight() -> None:

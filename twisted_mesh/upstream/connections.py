@@ -134,6 +134,16 @@ class Portion:
             self._connections.give()
 
     @property
+    def free(self) -> bool:
+        """Whether there is room for a connection, without one of another pool being closed."""
+        return self._connections is None or self._connections.free
+
+    @property
+    def limit(self) -> Optional[int]:
+        """How many all pools may have together; None: any number."""
+        return None if self._connections is None else self._connections.limit
+
+    @property
     def wanted(self) -> bool:
         """Whether a connection should not be kept idle, as another pool needs its place."""
         return self._connections is not None and self._connections.wanted

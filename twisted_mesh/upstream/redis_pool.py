@@ -98,7 +98,7 @@ class RedisPool:
         self.draining = False
         # By database and version.
         self._servers: dict[int, list[RedisServer]] = {}
-        self.portion = Portion()
+        self.portion = Portion(self._spare)
         self._watched = False
         self._late = Sweep(env.clock)
         self._late.add(self._look)
@@ -208,7 +208,7 @@ class RedisPool:
             free = [each for each in free if not each.queue and each is not servers[0]]
         if free and (alone or len(free) >= self.options.connections):
             server = min(free, key=_load)
-        elif self.open < self.limit and self.portion.take():
+        elif self.open < self.limit and (not free or self.portion.free) and self.portion.take():
             server = RedisServer(self, call.db, call.resp)
             servers.append(server)
             server.connect()
@@ -219,7 +219,10 @@ class RedisPool:
             server = min(free, key=_load)
         else:
             self.cells.overflows.value += 1
-            raise MeshError(Kind.OVERFLOW, f"{self.endpoint.address}: all of {self.open} connections are taken")
+            taken = f"{self.open} connections"
+            if self.open < self.limit:
+                taken = f"{self.portion.limit} connections of the cluster"
+            raise MeshError(Kind.OVERFLOW, f"{self.endpoint.address}: all of {taken} are taken")
         if alone:
             server.taken = True
             call.on_complete(lambda ended: self._give_back(server))
@@ -283,6 +286,14 @@ class RedisPool:
                 each.close()
         return bool(self._servers)
 
+    def _spare(self) -> bool:
+        """Close the connection that was idle for longest, as another pool needs its place; returns if there was any."""
+        idle = [each for each in self.servers if each.idle_since and not (each.queue or each.taken or each.held)]
+        if not idle:
+            return False
+        min(idle, key=_idle_since).close()
+        return True
+
     def mark(self, passed: Callable[[], None]) -> int:
         """Have `passed` called for each connection once all that is in flight on it now is answered, or lost.
 
@@ -318,3 +329,7 @@ class RedisPool:
 
 def _load(server: RedisServer) -> int:
     return server.commands
+
+
+def _idle_since(server: RedisServer) -> float:
+    return server.idle_since

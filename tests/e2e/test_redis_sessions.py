@@ -355,3 +355,15 @@ def test_transactions_in_one_write(proxy: Proxy) -> None:
         expected = b"".join(queued % each for each in (1, 2, 3)) + b"+OK\r\n+OK\r\n" + queued % 4
         expected += b"+OK\r\n+OK\r\n" + queued % 5
         assert client.read_exactly(len(expected)) == expected
+
+
+def test_a_connection_of_a_client_that_did_not_read_is_read_again(proxy: Proxy) -> None:
+    proxy.client().set("{a}large", b"x" * 4_000_000)
+    with RawClient(proxy.port) as slow:
+        slow.send(b"MULTI\r\n" + b"GET {a}large\r\n" * 8 + b"EXEC\r\n")
+        slow.read_until(b"*8\r\n")
+        # It is given back once the reply is on its way, whoever takes that.
+        other = proxy.client()
+        for _ in range(3):
+            with other.pipeline(transaction=True) as pipe:
+                assert pipe.strlen("{a}large").execute() == [4_000_000]

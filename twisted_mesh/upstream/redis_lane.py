@@ -136,6 +136,8 @@ class RedisLane:
 
     def give_back(self) -> None:
         """The session needs it no more, and it is clean."""
+        # Its client may not have taken the last reply yet; the next one must not wait for that.
+        self.hold(False)
         self.session = None
         self.pool.give_back(self)
 

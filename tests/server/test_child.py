@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Callable
@@ -14,6 +16,7 @@ from twisted_mesh.control.parcels import Unpacking
 from twisted_mesh.errors import ConfigError
 from twisted_mesh.model import Config
 from twisted_mesh.server import child
+from twisted_mesh.server.child import NICE, step_back
 
 GOOD = "listeners: {edge: {bind: '127.0.0.1:1', routes: [{reply: {body: hello}}]}}"
 
@@ -94,3 +97,18 @@ def test_a_child_that_takes_for_ever_is_a_problem(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(child, "LIMIT", 0.2)
     with pytest.raises(ConfigError, match=r"not read within 0\.2 s"):
         read(tmp_path / "mesh.yaml")
+
+
+def test_the_child_runs_when_nobody_else_does_and_at_last_behind_the_others() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        step_back(process.pid, idle=True)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICE
+        if hasattr(os, "SCHED_IDLE"):
+            assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
+            step_back(process.pid, idle=False)
+            assert os.sched_getscheduler(process.pid) == os.SCHED_OTHER
+    finally:
+        process.communicate()
+    # One that is gone needs no place.
+    step_back(process.pid, idle=True)

@@ -1,7 +1,8 @@
 """For benchmarks: how long the loop of a running sidecar stood still.
 
-A timer of one millisecond notes the time since the one before, and the CPU time that the process used meanwhile: in the
-loop's thread or in another, for which the loop waits just as long.
+A timer of one millisecond notes how late it is, which is for how long no other event could have been taken either, and
+the CPU time that the process used since the one before: in the loop's thread or in another, for which the loop waits
+just as long.
 Every call is answered with the largest of both since the call before, in milliseconds, as JSON.
 """
 
@@ -39,7 +40,8 @@ class Turns:
 
     def _tick(self) -> None:
         now = time.monotonic(), time.process_time()
-        for gaps, before, after in zip(self._gaps, self._last, now, strict=True):
+        due = self._last[0] + INTERVAL, self._last[1]
+        for gaps, before, after in zip(self._gaps, due, now, strict=True):
             gaps.append(after - before)
             if len(gaps) > MOST:
                 gaps[:] = nlargest(SHOWN, gaps)

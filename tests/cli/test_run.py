@@ -25,7 +25,7 @@ listeners:
 """
 # Notes that it has started, which signals come, and ends at the second word of its arguments.
 COMMAND = """\
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 notes = Path(sys.argv[1])
 def note(text):
@@ -39,7 +39,8 @@ for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, sig
     signal.signal(number, got)
 note(f"started {os.getpid()}")
 while True:
-    signal.pause()
+    # Not pause(): a signal that comes just before it would be looked at with the next one only.
+    time.sleep(0.02)
 """
 
 

@@ -115,7 +115,7 @@ def test_at_the_process_s_own_end_a_broken_line_means_nothing(line: Line) -> Non
 
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
-    script = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: print('told', flush=True)); print('up', flush=True)\nwhile True: signal.pause()"
+    script = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: print('told', flush=True)); print('up', flush=True)\nwhile True: time.sleep(0.02)"
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None
     assert process.stdout.readline() == b"up\n"

@@ -70,12 +70,6 @@ class LanePool:
         self._idle_timeout = pool.idle_timeout
         self._portion.share(cluster.connections, self.open)
 
-    def __len__(self) -> int:
-        return len(self._lanes)
-
-    def __bool__(self) -> bool:
-        return True
-
     @property
     def open(self) -> int:
         """How many connections there are."""

@@ -8,7 +8,7 @@ a large reply is held back by a client that reads slowly.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Optional, Sized
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from twisted_mesh.codec.commands import Command, find
 from twisted_mesh.errors import Kind, MeshError, Origin
@@ -290,7 +290,7 @@ class RedisPool:
         """Close the connection that was idle for longest, as another pool needs its place; returns if there was any."""
         idle = [each for each in self.servers if each.idle_since and not (each.queue or each.taken or each.held)]
         own = self.endpoint.pools.get("redis_session")
-        if not idle or (self.open == 1 and isinstance(own, Sized) and len(own)):
+        if not idle or (self.open == 1 and getattr(own, "open", 0)):
             # The last one here is not given up while clients have connections of their own to the same server.
             return False
         min(idle, key=_idle_since).close()

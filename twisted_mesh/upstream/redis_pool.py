@@ -289,8 +289,8 @@ class RedisPool:
     def _spare(self) -> bool:
         """Close the connection that was idle for longest, as another pool needs its place; returns if there was any."""
         idle = [each for each in self.servers if each.idle_since and not (each.queue or each.taken or each.held)]
-        own = self.endpoint.pools.get("redis_session")
-        if not idle or (self.open == 1 and getattr(own, "open", 0)):
+        own: Any = self.endpoint.pools.get("redis_session")
+        if not idle or (self.open == 1 and own is not None and own.open):
             # The last one here is not given up while clients have connections of their own to the same server.
             return False
         min(idle, key=_idle_since).close()

@@ -81,6 +81,9 @@ def _syntax(error: yaml.MarkedYAMLError, file: str) -> Problem:
     at: Any = error.problem_mark or error.context_mark
     mark = Mark(file, at.line + 1, at.column + 1) if at is not None else Mark(file, 1, 1)
     message = error.problem or "not YAML"
+    if "maximum nesting depth" in message:
+        # A bound that libyaml has of its own since 0.2.6, and meets first, as it looks ahead.
+        return mark.problem(f"nested more than {MAX_DEPTH} deep")
     if error.context:
         message += f" ({error.context}"
         start: Any = error.context_mark

@@ -7,6 +7,7 @@ call: no Task, no Deferred, no timer.  It understands what user filters may awai
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextvars import Context, copy_context
 from inspect import isroutine
 from types import CoroutineType
@@ -266,6 +267,39 @@ class Driver:
                 parked.remove_done_callback(self._future_done)
                 parked.add_done_callback(_look_after)
             parked.cancel()
+
+
+# Drivers under way beside those of the calls themselves, by what they are for.
+asides: Counter[str] = Counter()
+
+
+class Aside(Driver):
+    """A driver beside the one of a call: of a try, of a copy that is mirrored, of a trial.
+
+    Those of calls are in the tables of their listeners; these are counted, in `asides`, as nobody else knows them all.
+
+    :param what: what it is for, one word.
+    """
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str, call: Call, done: Done, context: Optional[Context] = None) -> None:
+        super().__init__(call, done, context)
+        self._what = what
+
+    def start(self, proceed: Proceed) -> None:
+        """Begin, as `Driver.start`."""
+        asides[self._what] += 1
+        super().start(proceed)
+
+    def follow(self, awaitable: Any) -> None:
+        """Begin, as `Driver.follow`."""
+        asides[self._what] += 1
+        super().follow(awaitable)
+
+    def _finish(self, reply: Optional[Reply]) -> None:
+        asides[self._what] -= 1
+        super()._finish(reply)
 
 
 def _nothing(call: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:

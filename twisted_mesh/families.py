@@ -360,6 +360,21 @@ class Families:
         self.info = registry.gauge(
             start + "info", "1; the labels say what runs.", ("version", "node", "service", "zone")
         )
+        start += "process_"
+        self.process_tasks = registry.gauge(start + "tasks", "Tasks of asyncio that have not ended.")
+        self.process_chains = registry.gauge(
+            start + "chains",
+            "Chains that wait: of calls, and beside them of tries, mirrored copies, trials in shadow mode.",
+            ("of",),
+        )
+        self.process_timers = registry.gauge(
+            start + "timers", "Timers that are to come, by the module that they will call.", ("of",)
+        )
+        self.process_connections = registry.gauge(
+            start + "connections", "Connections of clients and to endpoints that are open.", ("side",)
+        )
+        self.process_descriptors = registry.gauge(start + "descriptors", "File descriptors that are open.")
+        self.process_memory = registry.gauge(start + "memory_bytes", "Memory that the process holds.")
 
     def _overload(self, registry: Registry) -> None:
         start = "twisted_mesh_filter_"

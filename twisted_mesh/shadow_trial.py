@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.calls import CLEANUP_LIMIT, THROWS
-from twisted_mesh.chain import Driver
+from twisted_mesh.chain import Aside
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.park import Parked
 from twisted_mesh.stream import ByteStream
@@ -50,7 +50,7 @@ class Trial:
         self._error: Optional[BaseException] = None
         self._timer: Optional[IDelayedCall] = None
         self._thrown = 0
-        self._driver = Driver(call, self._ended)
+        self._driver = Aside("shadow", call, self._ended)
 
     def start(self) -> None:
         self._shadow.active += 1

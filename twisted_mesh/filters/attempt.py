@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.chain import Driver
+from twisted_mesh.chain import Aside
 from twisted_mesh.errors import Cancelled, Kind
 from twisted_mesh.interfaces import Proceed
 from twisted_mesh.park import Parked
@@ -21,7 +21,7 @@ class Attempt:
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.driver = Driver(call, self._ended)
+        self.driver = Aside("try", call, self._ended)
         self.reply: Optional[Reply] = None
         self.error: Optional[BaseException] = None
         self.overdue = False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Callable, Optional, Sequence
 import xxhash
 
 from twisted_mesh.call import Call, Completion, Reply
-from twisted_mesh.chain import Driver
+from twisted_mesh.chain import Aside
 from twisted_mesh.policy.compare import Answer
 from twisted_mesh.stream import ByteStream, Trailers
 
@@ -70,7 +70,7 @@ class Mirrored:
         self._headers = headers
         self._heard: Optional[Heard] = None
         self._body: Optional[ByteStream] = None
-        self._driver = Driver(call, self._answered)
+        self._driver = Aside("mirror", call, self._answered)
         self._read = 0
         call.started = call.received = now = mirror.env.now()
         call.timeout = mirror.limit

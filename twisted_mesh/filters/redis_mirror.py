@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import AbstractSet, Any, Awaitable, Optional
 
 from twisted_mesh.call import Call, Completion, Reply
-from twisted_mesh.chain import Done, Driver, clean_context
+from twisted_mesh.chain import Aside, Done, clean_context
 from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.resp_reply import Answer
 from twisted_mesh.errors import MeshError
@@ -164,7 +164,7 @@ class RedisMirror:
             answered(call, None, error)
             return
         if not isinstance(awaitable, Pending):
-            Driver(call, answered, clean_context()).follow(awaitable)
+            Aside("mirror", call, answered, clean_context()).follow(awaitable)
             return
         pending = awaitable
 

@@ -17,7 +17,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.chain import Driver
+from twisted_mesh.chain import Aside
 from twisted_mesh.codec.command_classes import operations
 from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.resp import pack
@@ -206,7 +206,7 @@ class TrackedCache:
         call.session, call.resp, call.version, call.write = session, 3, "3", True
         call.route, call.started, call.received = asked.route, now, now
         call.cluster = asked.cluster
-        Driver(call, self._answered).start(proceed)
+        Aside("cache", call, self._answered).start(proceed)
 
     def _answered(self, call: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:
         call.complete(self._env.now(), self._completion_failed)

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 
 from twisted_mesh.families import Families
 from twisted_mesh.net.bind import Inode, inode_of, listen_on, remove_file, shown
+from twisted_mesh.net.timers import later
 from twisted_mesh.net.transport import LoopTransport
 
 if TYPE_CHECKING:
@@ -275,7 +276,7 @@ class Port:
         )
         assert self._sock is not None
         self._loop.remove_reader(self._sock.fileno())
-        self._paused = self._loop.call_later(self._pause, self._accept_again)
+        self._paused = later(self._loop, self._pause, self._accept_again)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _end_pause(self) -> bool:

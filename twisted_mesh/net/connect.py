@@ -15,6 +15,7 @@ from twisted.internet.protocol import Protocol
 
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.net.accept import attach
+from twisted_mesh.net.timers import later
 from twisted_mesh.net.transport import LoopTransport
 from twisted_mesh.park import Parked
 
@@ -108,7 +109,7 @@ class _Attempt:
             number = sock.connect_ex(name)
         if number in (errno.EALREADY, errno.EINPROGRESS):
             self._timeout = timeout
-            self._timer = self._loop.call_later(timeout, self._timed_out)
+            self._timer = later(self._loop, timeout, self._timed_out)
             self._loop.add_writer(sock.fileno(), self._writable)
         elif number:
             self._errno(number)

@@ -40,6 +40,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_mesh.net.sockets import TwistedAddress, departed, queued, reset_on_close, twisted_address
+from twisted_mesh.net.timers import later
 
 log = Logger()
 
@@ -214,7 +215,7 @@ class LoopTransport:
         self.resumeProducing()
         self._close_write()
         # From here on an EOF closes (see eof_received), and so does the time.
-        self._timer = self._loop.call_later(LINGER, self._finishing, 0, 0.0)
+        self._timer = later(self._loop, LINGER, self._finishing, 0, 0.0)
 
     def reset(self) -> None:
         """End the connection now; the peer sees a RST, whatever it had been sent before."""
@@ -341,7 +342,7 @@ class LoopTransport:
 
     def _linger(self) -> None:
         if self._timer is None and self._transport.get_write_buffer_size():
-            self._timer = self._loop.call_later(_LOOK, self._look, self.untaken, 0.0)
+            self._timer = later(self._loop, _LOOK, self._look, self.untaken, 0.0)
 
     def _look(self, before: int, stood: float) -> None:
         """See whether the peer has taken anything since there were `before` bytes; `stood` is for how long not."""
@@ -351,7 +352,7 @@ class LoopTransport:
         if stood >= STUCK:
             self.reset()
         else:
-            self._timer = self._loop.call_later(_LOOK, self._look, left, stood)
+            self._timer = later(self._loop, _LOOK, self._look, left, stood)
 
     def _finishing(self, before: int, stood: float) -> None:
         """See whether the peer still takes what it was sent, as `_look` does; if it has all, its time is up."""
@@ -364,7 +365,7 @@ class LoopTransport:
         if stood >= STUCK:
             self.reset()
         else:
-            self._timer = self._loop.call_later(LINGER, self._finishing, left, stood)
+            self._timer = later(self._loop, LINGER, self._finishing, left, stood)
 
     def _address(self, which: str) -> Optional[TwistedAddress]:
         if self._transport is None:

@@ -16,6 +16,7 @@ from twisted_mesh.adapters.http import HttpAdapter
 from twisted_mesh.families import Families
 from twisted_mesh.metrics import Registry
 from twisted_mesh.net.accept import Accepted, Port
+from twisted_mesh.server.census import Census
 from twisted_mesh.server.gauges import Gauges
 from twisted_mesh.server.levels import Levels
 from twisted_mesh.server.pages import Pages, Shown
@@ -60,6 +61,7 @@ class Admin(Service):
         self._adapter.chain = Pages(shown, self._levels, env.clock, loop)
         self._port: Optional[Port] = None
         shown.registry.on_collect(Gauges(shown.world, Families(shown.registry)).set)
+        shown.registry.on_collect(Census(shown.world, Families(shown.registry), env.clock, loop).set)
 
     def __repr__(self) -> str:
         return f"<Admin at {self.address or 'no address'}>"

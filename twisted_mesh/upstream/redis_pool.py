@@ -133,6 +133,16 @@ class RedisPool:
         """How many connections there are."""
         return sum(map(len, self._servers.values()))
 
+    @property
+    def idle(self) -> list[RedisServer]:
+        """Those that nobody waits for a reply on."""
+        return [each for each in self.servers if not (each.queue or each.taken or each.held)]
+
+    @property
+    def waiting(self) -> tuple[()]:
+        """For the metrics: nobody waits here for a connection."""
+        return ()
+
     # --- the hot path
 
     def send(self, call: RedisCall) -> Pending:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from twisted_mesh.families import NONE, Families
+from twisted_mesh.families import Families
+from twisted_mesh.labels import NONE
 
 # What the client did, or what happens in every drain: a configuration is not to blame for it.
 _NOT_FAILED = frozenset([NONE, "DC", "DPE", "LR"])

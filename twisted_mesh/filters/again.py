@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Optional, Protocol, Union
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.families import NONE, Families
+from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Explanation
+from twisted_mesh.labels import NONE
 from twisted_mesh.policy.backoff import full_jitter
 from twisted_mesh.policy.budget import BudgetRule, RetryBudget
 from twisted_mesh.policy.retry import UNSENT, RetryRule

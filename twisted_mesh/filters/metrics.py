@@ -13,8 +13,9 @@ from typing import Optional
 
 from zope.interface import implementer
 
-from twisted_mesh.families import NONE, Families, code_label, flag_label
+from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Call, Env, IFilterPlugin, IPlugin, Observer
+from twisted_mesh.labels import NONE, code_label, flag_label
 from twisted_mesh.metrics import DURATIONS, Cell, HistogramCell, Registry
 
 # A listener that answers with more combinations than this starts over with looking them up.

@@ -11,10 +11,11 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.calls import CallTable
 from twisted_mesh.chain import compose
 from twisted_mesh.errors import MeshError
-from twisted_mesh.families import NONE, Families
+from twisted_mesh.families import Families
 from twisted_mesh.filters.mirrored import Heard, Mirrored
 from twisted_mesh.filters.timeout import timeout
 from twisted_mesh.interfaces import Env, Explanation, Proceed
+from twisted_mesh.labels import NONE
 from twisted_mesh.policy.compare import differences
 from twisted_mesh.policy.share import share
 from twisted_mesh.sweep import Sweep

@@ -13,8 +13,9 @@ from twisted_mesh.chain import Aside, Done, clean_context
 from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.resp_reply import Answer
 from twisted_mesh.errors import MeshError
-from twisted_mesh.families import NONE, Families
+from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Explanation, Proceed
+from twisted_mesh.labels import NONE
 from twisted_mesh.policy.share import share
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
 from twisted_mesh.stream import ByteStream

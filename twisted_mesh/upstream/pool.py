@@ -13,8 +13,8 @@ from twisted_mesh.upstream.http1 import HttpUpstream
 from twisted_mesh.upstream.http_link import HttpLink
 
 if TYPE_CHECKING:
+    from twisted_mesh.cells import UpstreamCells
     from twisted_mesh.codec.response import ResponseReader
-    from twisted_mesh.families import UpstreamCells
     from twisted_mesh.interfaces import Env
     from twisted_mesh.model import Pool as PoolOptions
     from twisted_mesh.net.connect import Connector

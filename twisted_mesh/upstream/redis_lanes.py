@@ -12,7 +12,7 @@ from twisted_mesh.upstream.connections import Portion
 from twisted_mesh.upstream.redis_lane import RedisLane
 
 if TYPE_CHECKING:
-    from twisted_mesh.families import UpstreamCells
+    from twisted_mesh.cells import UpstreamCells
     from twisted_mesh.interfaces import Env
     from twisted_mesh.net.connect import Connector
     from twisted_mesh.upstream.cluster import Cluster

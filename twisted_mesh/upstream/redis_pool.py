@@ -19,7 +19,7 @@ from twisted_mesh.upstream.redis_greeting import greeting
 from twisted_mesh.upstream.redis_server import RedisServer
 
 if TYPE_CHECKING:
-    from twisted_mesh.families import UpstreamCells
+    from twisted_mesh.cells import UpstreamCells
     from twisted_mesh.interfaces import Env
     from twisted_mesh.model import Pool as PoolOptions
     from twisted_mesh.net.connect import Connector

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from twisted_mesh.call import Call, Reply
+from twisted_mesh.cells import UpstreamCells
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
-from twisted_mesh.families import Families, UpstreamCells
+from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
 from twisted_mesh.net.side import Side
 from twisted_mesh.upstream.connections import Connections, Queue

@@ -152,6 +152,9 @@ class Families:
         self.cluster_retries = registry.gauge(
             start + "retries_active", "Retries under way, where the cluster limits them.", ("cluster",)
         )
+        self.cluster_connections = registry.gauge(
+            start + "connections", "Connections open, where the cluster limits them.", ("cluster",)
+        )
         self.cluster_waiting = registry.gauge(
             start + "calls_waiting", "Calls that wait for room in their cluster.", ("cluster",)
         )
@@ -376,6 +379,9 @@ class Families:
         )
         self.priority_waiting = registry.gauge(
             start + "priority_calls_waiting", "Calls of such a priority that wait for room.", where
+        )
+        self.priority_connections = registry.gauge(
+            start + "priority_connections", "Connections open of a priority that has a limit of its own.", where
         )
         self.maintenance_percent = registry.gauge(
             start + "maintenance_percent", "Percentage of the calls that operators turn away.", ("cluster",)

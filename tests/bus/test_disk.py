@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from twisted_mesh.bus.disk import FEW, LETTERS, SPOILT, Disk, DiskError, Good, Kept
+from twisted_mesh.bus.disk import FEW, LETTERS, SPOILT, Disk, DiskError, Ending, Good, Kept, KeptOverrides
 
 KEPT = Kept(
     "shop",
@@ -15,6 +16,7 @@ KEPT = Kept(
     (Good("clusters/web", 3, '{"endpoints":[]}'),),
     {"web": ('{"id":"a"}',)},
     5.0,
+    KeptOverrides(7, "1", (Ending('{"kind":"drain"}', 65.5),)),
 )
 
 
@@ -44,6 +46,14 @@ def test_much_of_it_comes_back_and_whoever_waits_has_turns_meanwhile(disk: Disk)
     disk.save(much, lambda: turns.append(None))
     assert disk.load("sh\u00f6p") == much
     assert len(turns) > 10
+
+
+def test_a_file_from_before_overrides_were_kept_is_read(disk: Disk) -> None:
+    body = b'{"mesh":"shop","at":5.0,"store":"x","good":[],"services":{"web":["y"]}}'
+    os.makedirs(os.path.dirname(disk.path))
+    head = b'{"format":1,"bytes":%d,"sha256":"%b"}\n' % (len(body), sha256(body).hexdigest().encode())
+    Path(disk.path).write_bytes(head + body)
+    assert disk.load("shop") == Kept("shop", "x", (), {"web": ("y",)}, 5.0)
 
 
 def test_only_the_owner_may_read_it_and_nothing_else_stays(disk: Disk) -> None:

@@ -15,6 +15,7 @@ from twisted_mesh.bus.access import Access
 from twisted_mesh.bus.client import Redis
 from twisted_mesh.bus.instance import Instance
 from twisted_mesh.bus.keys import Keys
+from twisted_mesh.bus.overrides import Override, Overrides
 from twisted_mesh.bus.registry import ServiceRegistry
 from twisted_mesh.bus.resource import Draft
 from twisted_mesh.bus.status import Sidecar, Status
@@ -37,6 +38,7 @@ class Operator:
             self.store = ConfigStore(self.redis, keys, clock=reactor)
             access = Access(self.redis, None, keys, reactor, wall=time.time, **common)
             self.registry = ServiceRegistry(access)
+            self.overrides = Overrides(access)
             self.redis.start()
 
         live.run(begin)
@@ -67,6 +69,13 @@ class Operator:
             id=id or f"i{port}", service=service, address="127.0.0.1", ports={"http": port}, lease=lease, **more
         )
         self.ask(lambda: self.registry.register(instance))
+
+    def drain(self, service: str, id: str) -> None:
+        override = Override(scope="service", name=service, endpoint=id, kind="drain", ttl=600.0, author="ann")
+        self.ask(lambda: self.overrides.put(override))
+
+    def drain_no_more(self, service: str, id: str) -> None:
+        self.ask(lambda: self.overrides.remove(f"service/{service}/{id}"))
 
     def instances(self, service: str) -> list[str]:
         view = self.ask(lambda: self.registry.instances(service))

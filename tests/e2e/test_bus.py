@@ -205,12 +205,15 @@ def test_a_start_while_redis_is_away_goes_by_what_was_good(
 ) -> None:
     port, one, two = free_port(), http_upstream("one"), http_upstream("two")
     operator.register("web", two.port, "a")
+    operator.register("web", http_upstream("drained").port, "b")
+    operator.drain("web", "b")
     text = base(port, one.address)
     running = sidecar(text)
     version = operator.apply(clusters__web={"service": "web"}, routes__shop=[{"to": "web", "timeout": "5s"}])
     says(port, "two /")
     kept = kept_file(tmp_path / "state")
-    until(lambda: b"clusters/web" in kept.read_bytes() and str(two.port).encode() in kept.read_bytes())
+    wanted = [b"clusters/web", str(two.port).encode(), b"drain"]
+    until(lambda: all(each in kept.read_bytes() for each in wanted))
     assert os.stat(kept).st_mode & 0o777 == 0o600
     running.process.kill()
     running.wait()
@@ -219,8 +222,12 @@ def test_a_start_while_redis_is_away_goes_by_what_was_good(
     says(port, "two /")
     assert state(running)["resources"]["clusters/web"] == f"last good, version {version}"
     assert state(running)["bus"]["source"] == "disk"
-    # When it is back, changes are heard.
+    assert {request(port).text for _ in range(10)} == {"two /"}
+    assert '"remembered": true' in running.get("/clusters?format=json").text
+    # When it is back it has the last word, and changes are heard.
     redis_server.restart()
+    operator.drain_no_more("web", "b")
+    until(lambda: "drained /" in {request(port).text for _ in range(4)}, "the drain is over")
     operator.apply(clusters__web=at(one))
     says(port, "one /")
 

@@ -73,7 +73,7 @@ def test_priorities_have_limits_of_their_own(mesh: Start, redis_server: Server) 
 
 def test_connections_are_limited_with_those_of_sessions(mesh: Start, redis_server: Server) -> None:
     """Two in all: what all clients share, and one for whoever waits; the next one has none."""
-    running, port = cache(mesh, redis_server, limits={"connections": 2})
+    running, port = cache(mesh, redis_server, limits={"connections": 2, "priorities": {"low": {"connections": 1}}})
     with Conversation(port) as one, Conversation(port) as two:
         assert one("GET", "a") is None
         waits = threading.Thread(target=one, args=("BLPOP", "queue", "30"))
@@ -88,7 +88,12 @@ def test_connections_are_limited_with_those_of_sessions(mesh: Start, redis_serve
         redis_server("RPUSH", "queue", "go on")
         # The idle one of the first serves the second.
         until(lambda: two("BLPOP", "queue", "30") == [b"queue", b"go on"], "its turn")
-    assert "2 of 2 connections" in running.get("/clusters").text
+        assert "2 of 2 connections" in running.get("/clusters").text
+        # Low has one of its own.
+        redis_server("RPUSH", "low:queue", "go on")
+        assert one("BLPOP", "low:queue", "30") == [b"low:queue", b"go on"]
+        assert "1 of 1 connections for priority low" in running.get("/clusters").text
+    assert running.metric("twisted_mesh_cluster_priority_connections", cluster="main", priority="low") == 1
 
 
 def test_commands_that_would_fail_are_not_sent_and_shadows_see_them_all(mesh: Start, redis_server: Server) -> None:

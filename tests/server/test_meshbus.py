@@ -152,7 +152,7 @@ def test_a_start_from_disk_is_said(tmp_path: Path) -> None:
         Life(tmp_path)
     [said] = [formatEvent(each) for each in logs]
     assert said.startswith("until Redis is read, version 3 of the configuration holds, as kept in ")
-    assert said.endswith(".kept: 1 resources, 0 services, written 0 s ago")
+    assert said.endswith(".kept: 1 resources, 0 services, 0 overrides, written 0 s ago")
 
 
 def test_each_sidecar_keeps_its_own(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from twisted.logger import capturedLogs, formatEvent
 
-from twisted_mesh.bus.disk import Disk, Good, Kept
+from twisted_mesh.bus.disk import Disk, Ending, Good, Kept, KeptOverrides
 from twisted_mesh.bus.instance import Instance, encode
 from twisted_mesh.bus.stored import EMPTY, Stored
 from twisted_mesh.server.remembered import Remembered
 
 INSTANCE = Instance(id="a", service="web", address="127.0.0.1", ports={"http": 80})
+OVERRIDES = KeptOverrides(3, "1", (Ending("{}", 9.0),))
 STORE = "".join(Stored("1-x", 7).dump())
 
 
@@ -29,14 +30,16 @@ def remembered(disk: Disk) -> tuple[Remembered, list[str]]:
 
 def test_everything_comes_back(disk: Disk) -> None:
     good = Good("clusters/web", 3, '{"endpoints":[]}')
-    disk.save(Kept("shop", STORE, (good,), {"web": (encode(INSTANCE).decode(),)}, 5.0))
+    disk.save(Kept("shop", STORE, (good,), {"web": (encode(INSTANCE).decode(),)}, 5.0, OVERRIDES))
     found, [said] = remembered(disk)
     assert found
+    assert found.kept is not None
+    assert found.kept.overrides == OVERRIDES
     assert found.stored == Stored("1-x", 7)
     assert {name: each.value for name, each in found.good.items()} == {"clusters/web": {"endpoints": []}}
     assert found.instances("web") == {"a": INSTANCE}
     assert found.instances("other") == {}
-    assert said.endswith(f"as kept in {disk.path}: 1 resources, 1 services, written 3 s ago")
+    assert said.endswith(f"as kept in {disk.path}: 1 resources, 1 services, 1 overrides, written 3 s ago")
 
 
 def test_where_nothing_was_kept(disk: Disk) -> None:

@@ -93,7 +93,10 @@ def test_clusters_show_what_is_declared_and_what_an_operator_said_apart() -> Non
         "out": "",
         "doubt": "",
         "declared": {"weight": 1, "instance": "web-1", "status": "up"},
-        "override": {"kind": "weight", "weight": 7, "author": "me", "reason": "a test", "until": 86400.0},
+        "override": {
+            **{"kind": "weight", "weight": 7, "author": "me", "reason": "a test"},
+            **{"until": 86400.0, "remembered": False},
+        },
         "connections": {},
     }
     drained = {**endpoint, "address": "127.0.0.1:2", "out": "drain by me", "override": None}
@@ -129,6 +132,14 @@ def test_clusters_show_what_is_declared_and_what_an_operator_said_apart() -> Non
         f"  127.0.0.1:1  healthy  7  a  1  2  3  connected  1 up web-1  {override}  -",
         "  127.0.0.1:2  healthy  7  a  1  2  3  drain by me  1 up web-1  -  -",
     ]
+    remembered = {**endpoint, "override": {**endpoint["override"], "remembered": True}}
+    switched = {"percent": 50, "author": "ann", "remembered": True}
+    line, *_, last = texts.clusters([{**cluster, "endpoints": [remembered], "maintenance": switched}]).splitlines()
+    assert line.endswith(
+        "under maintenance for 50 % of the calls by ann, "
+        "the maintenance is remembered from disk, as Redis was not read yet"
+    )
+    assert f"{override} (remembered from disk, as Redis was not read yet)" in last
     synced = {**cluster, "registry": {**registry, "synced": True, "kept_until": None, "suspects": {}}}
     assert texts.clusters([synced]).splitlines()[1] == "  service web version=v1: version 12, in step with the registry"
 

@@ -42,18 +42,29 @@ class RedisConnector(FakeConnector):
 class Upstream:
     """A cluster of one server, and what is in front of it."""
 
-    def __init__(self, **redis: Any) -> None:
+    def __init__(self, limits: Any = None, **redis: Any) -> None:
         self.env = FakeEnv()
         # At 0 nothing would have happened yet.
         self.env.clock.advance(1000.0)
         self.connector = RedisConnector()
-        config = model.Cluster.model_validate(
-            {"endpoints": [ADDRESS], "redis": redis} if redis else {"endpoints": [ADDRESS]}
-        )
-        self.cluster = Cluster("main", config, self.env, self.connector)  # type: ignore[arg-type]
+        self.cluster = self._made(limits=limits, **({"redis": redis} if redis else {}))
         self.cluster.start()
         self.forward = RedisForward(self.cluster, self.connector, self.env)  # type: ignore[arg-type]
         self.endpoint = self.cluster.endpoints[0]
+
+    def _made(self, **options: Any) -> Cluster:
+        config = model.Cluster.model_validate({"endpoints": [ADDRESS], **options})
+        return Cluster("main", config, self.env, self.connector)  # type: ignore[arg-type]
+
+    def other(self, **options: Any) -> Cluster:
+        """Have another configuration take over; returns the cluster as that has it."""
+        before, self.cluster = self.cluster, self._made(**options)
+        self.cluster.adopt(before)
+        self.cluster.start()
+        self.forward = RedisForward(self.cluster, self.connector, self.env)  # type: ignore[arg-type]
+        self.forward.start()
+        before.stop()
+        return self.cluster
 
     @property
     def pool(self) -> RedisPool:

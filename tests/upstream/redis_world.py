@@ -50,7 +50,7 @@ class World:
             self.greeting,
             self._moved,  # type: ignore[arg-type]
         )
-        self.sessions = Sessions(self.cluster, None, lambda endpoint: self.pool)
+        self.sessions = Sessions(self.cluster, None, lambda endpoint, priority: self.pool)
         self.told: list[bytes] = []
         self.lost: list[str] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.upstream.fakes import FakeEnv, a_call
 from tests.upstream.test_overruled import A, B, FakeOverrides, a_cluster
@@ -60,6 +61,7 @@ def test_all_calls_are_turned_away_until_it_ends() -> None:
         "author": "ann",
         "reason": "disk",
         "until": 9.0,
+        "remembered": False,
     }
     assert world.env.count("cluster_maintenance_percent", "api") == 100
     assert world.env.count("cluster_maintenance_refused_total", "api") == 100
@@ -71,6 +73,19 @@ def test_all_calls_are_turned_away_until_it_ends() -> None:
         "warn cluster api is under maintenance by ann: disk",
         "info cluster api is under maintenance no more",
     ]
+
+
+def test_what_was_remembered_and_holds_still_is_said_once() -> None:
+    world = World()
+    world.say(100.0)
+    world.overrides.found["*"] = replace(world.overrides.found["*"], remembered=True)
+    for each in list(world.overrides.listeners):
+        each()
+    shown = world.cluster.describe()["maintenance"]
+    assert isinstance(shown, dict)
+    assert shown["remembered"]
+    world.say(100.0)
+    assert world.env.said == ["warn cluster api is under maintenance by ann: disk"]
 
 
 def test_a_share_of_the_calls_is_turned_away() -> None:

@@ -71,7 +71,8 @@ def test_a_weight_is_overridden_and_comes_back() -> None:
     assert (first.weight, first.declared_weight) == (7, 2)
     shown = first.describe()
     assert shown["declared"] == {"weight": 2, "instance": "", "status": "up"}
-    assert shown["override"] == {"kind": "weight", "weight": 7, "author": "ann", "reason": "disk", "until": 9.0}
+    said = {"kind": "weight", "weight": 7, "author": "ann", "reason": "disk", "until": 9.0, "remembered": False}
+    assert shown["override"] == said
     assert env.count("cluster_overridden", "api") == 1
     overrides.say()
     assert first.weight == 2

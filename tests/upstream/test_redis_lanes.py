@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.upstream.redis_servers import Upstream
 from tests.upstream.redis_world import World, body, command
 from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.redis_call import Pending
+from twisted_mesh.redis_session import Session
 
 
 def test_a_clean_one_is_used_again() -> None:
@@ -106,3 +109,36 @@ def test_a_connect_that_is_refused() -> None:
         body(pending)
     assert (world.pool.open, world.endpoint.active) == (0, 0)
     assert world.env.count("upstream_connect_failures_total", "redis", "redis") == 1
+
+
+def test_those_of_a_priority_with_a_limit_of_its_own_are_kept_apart() -> None:
+    upstream = Upstream(limits={"connections": 1, "priorities": {"low": {"connections": 1}}})
+
+    def waits(priority: int) -> tuple[Session, Pending]:
+        session = Session([].append, [].append)
+        return session, upstream.send("BLPOP q 0", session=session, priority=priority)
+
+    low, default = waits(-1), waits(0)
+    for priority in (-1, 0, 1):
+        with pytest.raises(MeshError, match="connections of clients' own are taken"):
+            waits(priority)
+    for which, (session, pending) in enumerate((low, default)):
+        lane = upstream.connector.protocols[which]
+        lane.dataReceived(b"+OK\r\n" * len(lane._setup) + b"*-1\r\n")
+        assert body(pending) == b"*-1\r\n"
+        session.settle()
+    # What is idle goes to its own kind, and what has no limit of its own any more is let go.
+    waits(-1)
+    assert [each for each in upstream.connector.protocols if each.lost] == []
+    assert upstream.env.count("cluster_priority_connections", "main", "low") == 1
+    assert len(upstream.connector.protocols) == 2
+    upstream.other(limits={"connections": 1})
+    assert sorted(upstream.endpoint.pools) == ["redis_session"]
+
+
+def test_a_reload_has_its_options_hold_for_those_that_are_open() -> None:
+    upstream = Upstream()
+    session = Session([].append, [].append)
+    upstream.send("BLPOP q 0", session=session)
+    cluster = upstream.other(limits={"connections": 1})
+    assert cluster.describe()["connections"] == {"open": 1, "limit": 1, "waiting": 0}

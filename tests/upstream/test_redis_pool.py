@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 
 from tests.upstream.redis_servers import ADDRESS, Upstream
 from tests.upstream.test_redis_server import body, failure
 from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.redis_call import Pending
+from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.connections import Connections, Portion
 
 
@@ -143,3 +149,30 @@ def test_tries_are_counted_by_commands() -> None:
     assert upstream.endpoint.successes == 2
     assert upstream.env.count("upstream_calls_total", "redis", "main", "-", "-") == 2
     assert upstream.env.count("upstream_calls_total", "redis", "main", "-", "UC") == 1
+
+
+def test_a_large_value_has_a_connection_of_its_priority_and_shared_ones_have_none() -> None:
+    low = {"low": {"connections": 1}}
+    upstream = Upstream(limits={"connections": 1, "priorities": low})
+    upstream.send("GET a", priority=-1)
+    about: Any = upstream.cluster.describe()["connections"]
+    assert (about["open"], about["priorities"]["low"]["open"]) == (1, 0)
+
+    def large(priority: int) -> Pending:
+        return upstream.send("SET a x", write=True, priority=priority, body=ByteStream(length=5))
+
+    with pytest.raises(MeshError, match="all of 1 connections of the cluster are taken"):
+        large(0)
+    value = large(-1)
+    with pytest.raises(MeshError, match="all of 1 connections of the cluster are taken"):
+        large(-1)
+    about = upstream.cluster.describe()["connections"]
+    assert (about["open"], about["priorities"]["low"]["open"]) == (1, 1)
+    # A reload goes on counting, and one without the limit counts it nowhere.
+    for limits, counted in (({"priorities": low}, (1, 1)), (None, None)):
+        cluster = upstream.other(limits=limits)
+        about = cluster.describe()["connections"]
+        assert counted == (None if about is None else (about["open"], about["priorities"]["low"]["open"]))
+    upstream.connector.protocols[1].connectionLost(Failure(ConnectionDone()))
+    assert isinstance(failure(value), MeshError)
+    assert upstream.pool.open == 1

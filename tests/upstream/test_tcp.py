@@ -19,12 +19,12 @@ from twisted_mesh.upstream.tcp import TcpForward
 class World:
     """A cluster of two endpoints, and one call to it."""
 
-    def __init__(self, *filters: Any) -> None:
+    def __init__(self, *filters: Any, **options: Any) -> None:
         self.env = FakeEnv()
         self.connector = FakeConnector()
         # The loop is only needed when somebody reads.
         self.connector.loop = None  # type: ignore[attr-defined]
-        config = cluster_config("10.0.0.1:1", "10.0.0.2:1", balance="round_robin")
+        config = cluster_config("10.0.0.1:1", "10.0.0.2:1", balance="round_robin", **options)
         self.cluster = Cluster("db", config, self.env, self.connector)  # type: ignore[arg-type]
         self.forward = TcpForward(self.cluster, self.connector, self.env)  # type: ignore[arg-type]
         self.chain = compose([each(self) if callable(each) else each for each in filters], self.forward)
@@ -164,3 +164,23 @@ def test_no_endpoint() -> None:
     world.run()
     assert world.outcomes[0].kind is Kind.NO_ENDPOINT
     assert world.call.attempts == 0
+
+
+def test_connections_of_a_priority_may_have_a_limit_of_their_own() -> None:
+    limits = {"connections": 1, "priorities": {"high": {"connections": 1}}}
+    world = World(limits=limits)
+    calls = []
+    for priority in (0, 1, 0, 1):
+        world.call = a_call(protocol="tcp", method="CONNECT")
+        world.call.priority = priority
+        world.run()
+        calls.append(world.call)
+    assert [each.tunnel is not None for each in world.outcomes] == [True, True]
+    assert world.env.count("cluster_priority_connections", "db", "high") == 1
+    about: Any = world.cluster.describe()["connections"]
+    assert (about["open"], about["waiting"], about["priorities"]["high"]["waiting"]) == (1, 1, 1)
+    # Who waits gets the place of its own kind.
+    world.call = calls[1]
+    world.complete()
+    assert len(world.outcomes) == 3 and calls[3].endpoint is not None and calls[2].endpoint is None
+    world.forward.stop()

@@ -1,4 +1,4 @@
-"""The last good configuration and endpoints on disk, for a start while Redis is away.
+"""The last good configuration, endpoints and overrides on disk, for a start while Redis is away.
 
 One file of a line of JSON, which says how long the rest is and what its SHA-256 is, and the rest.  It is written beside
 and renamed, so that there is always a whole one, old or new; and only its owner may read it, as configurations may hold
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from typing import Any, Callable, Iterator, Optional, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence
 
 import msgspec
 
@@ -38,6 +38,24 @@ class Good(msgspec.Struct, frozen=True, array_like=True):
     body: str
 
 
+class Ending(NamedTuple):
+    """A record as JSON, and when it ends: seconds since the epoch, by this machine's clock."""
+
+    record: str
+    until: float
+
+
+class KeptOverrides(msgspec.Struct, frozen=True):
+    """The overrides that were in force.
+
+    :ivar version: of their set, and `born` the life of Redis that it is of; see `twisted_mesh.bus.lease_scripts`.
+    """
+
+    version: int = 0
+    born: str = ""
+    records: tuple[Ending, ...] = ()
+
+
 class Kept(msgspec.Struct, frozen=True):
     """What is kept.
 
@@ -46,6 +64,7 @@ class Kept(msgspec.Struct, frozen=True):
     :ivar good: the resources that were in force, those included that a later version of the store spoilt.
     :ivar services: the instances of each service that was followed, as `instance.encode` made them.
     :ivar at: when it was written, in seconds since the epoch.
+    :ivar overrides: what operators said at run time; none in files from before they were kept.
     """
 
     mesh: str
@@ -53,6 +72,7 @@ class Kept(msgspec.Struct, frozen=True):
     good: tuple[Good, ...] = ()
     services: dict[str, tuple[str, ...]] = {}
     at: float = 0.0
+    overrides: KeptOverrides = KeptOverrides()
 
 
 class _Head(msgspec.Struct):
@@ -141,7 +161,7 @@ class Disk:
 def _pieces(kept: Kept) -> Iterator[bytes]:
     """Yield what `msgspec` makes of `Kept`, in pieces."""
     encode = msgspec.json.encode
-    yield b'{"mesh":%b,"at":%b,"store":"' % (encode(kept.mesh), encode(kept.at))
+    yield b'{"mesh":%b,"at":%b,"overrides":%b,"store":"' % tuple(map(encode, (kept.mesh, kept.at, kept.overrides)))
     for start in range(0, len(kept.store), LETTERS):
         yield encode(kept.store[start : start + LETTERS])[1:-1]
     yield b'","good":['

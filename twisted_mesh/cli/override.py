@@ -124,7 +124,8 @@ def override_text(override: Override, now: float) -> str:
 
 def override_json(override: Override, now: float) -> dict[str, Any]:
     """Return it for programs."""
-    made = {name: getattr(override, name) for name in override.__struct_fields__}
+    # What is remembered is a sidecar's own matter.
+    made = {name: getattr(override, name) for name in override.__struct_fields__ if name != "remembered"}
     made["id"] = override.id
     made["expires"] = override.expires / 1000 if override.expires else None
     made["expires_in"] = round(override.expires / 1000 - now, 3) if override.expires and now else override.ttl

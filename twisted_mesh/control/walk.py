@@ -117,7 +117,7 @@ class Walk:
 
     def _cluster(self, cluster: Cluster, kept_from: str) -> Shown:
         choice, why = self._choice(cluster)
-        room = cluster.room
+        room, connections = cluster.room, cluster.connection_limits.of(self._call.priority)
         return {
             "cluster": {
                 "name": cluster.name,
@@ -143,6 +143,7 @@ class Walk:
 
 
 def explanation(each: Filter, call: Call) -> Explanation:
+                "connections": None if connections is None else connections.describe(),
     """Return what a filter would do to a call, whatever is round it."""
     if isinstance(each, Shadow):
         # It sees a copy, as it does of real calls.

@@ -177,6 +177,10 @@ class World:
     def _new_forward(self, cluster: Cluster, protocol: str) -> Forward:
         # Each is imported when it is first needed: most sidecars speak one of them.
         if protocol == "http":
+            if cluster.connection_limits.own:
+                from twisted_mesh.upstream.by_priority import HttpByPriority
+
+                return HttpByPriority(cluster, self.connector, cluster.env)
             from twisted_mesh.upstream.http_forward import HttpForward
 
             return HttpForward(cluster, self.connector, cluster.env)

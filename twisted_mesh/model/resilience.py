@@ -55,6 +55,12 @@ class PriorityLimits(Model):
     retries: Optional[int] = Field(
         default=None, ge=0, description="Retries under way, back-off included; as many as budgets allow if not given."
     )
+    connections: Optional[int] = Field(
+        default=None,
+        ge=1,
+        description="Connections that were made for these calls, to all endpoints together; among those of the cluster"
+        " if not given. Of Redis those that a client or a large value has for itself.",
+    )
 
 
 class Limits(Model):

@@ -7,6 +7,7 @@ from typing import Mapping, NamedTuple, Optional
 
 LOW, DEFAULT, HIGH = -1, 0, 1
 PRIORITIES: Mapping[str, int] = {"low": LOW, "default": DEFAULT, "high": HIGH}
+NAMES: Mapping[int, str] = {value: name for name, value in PRIORITIES.items()}
 
 # From which part of a limit on the first calls of a priority are refused, and from which on all.  A lag can grow far
 # above its limit, and comes back by itself; of memory there is none above it.

@@ -78,6 +78,9 @@ def _cluster(cluster: Shown) -> str:
         notes.append(f"{switched['percent']:g} % of the calls are turned away for maintenance")
     if room:
         notes.append(f"{room['calls']} of {room['limits']['calls']} calls, {room['waiting']} waiting")
+    connections = cluster["connections"]
+    if connections and connections["limit"] is not None:
+        notes.append(f"{connections['open']} of {connections['limit']} connections")
     return ", ".join([*notes, *([cluster["trouble"]] if cluster["trouble"] else [])])
 
 

@@ -50,7 +50,8 @@ class Gauges:
             for endpoint in cluster.endpoints:
                 for protocol, pool in endpoint.pools.items():
                     if isinstance(pool, CountedPool):
-                        counts = found.setdefault((protocol, cluster.name), [0, 0, 0])
+                        # Those of a priority that has its own count with the others.
+                        counts = found.setdefault((protocol.partition(",")[0], cluster.name), [0, 0, 0])
                         counts[0] += pool.open - len(pool.idle)
                         counts[1] += len(pool.idle)
                         counts[2] += len(pool.waiting)

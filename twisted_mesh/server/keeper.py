@@ -12,7 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_mesh.bus.disk import Disk, DiskError, Good, Kept
+from twisted_mesh.bus.disk import Disk, DiskError, Good, Kept, KeptOverrides
 from twisted_mesh.bus.instance import Instance, encode
 from twisted_mesh.bus.stored import Stored
 from twisted_mesh.control.offers import Offer
@@ -39,6 +39,7 @@ class State(NamedTuple):
     stored: Stored
     good: Mapping[str, Offer]
     services: Mapping[str, tuple[Instance, ...]]
+    overrides: KeptOverrides = KeptOverrides()
 
 
 class Keeper:
@@ -135,7 +136,7 @@ def kept(mesh: str, state: State, at: float, rest: Callable[[], None] = lambda: 
     services = {
         name: tuple(encode(each).decode() for each in _paced(some, FEW, rest)) for name, some in state.services.items()
     }
-    return Kept(mesh, store, good, services, at)
+    return Kept(mesh, store, good, services, at, state.overrides)
 
 
 def _paced(items: Iterable[T], every: int, rest: Callable[[], None]) -> Iterator[T]:

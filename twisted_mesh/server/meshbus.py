@@ -101,7 +101,7 @@ class MeshBus:
         )
         guard = Guard(config.registry.mass_expiry, config.registry.suspects_for)
         self.registry = ServiceRegistry(access, guard, self.remembered.instances)
-        self.overrides = Overrides(access)
+        self.overrides = Overrides(access, self.remembered.kept)
         run = f"{self.who.node}/{env.random.getrandbits(64):016x}"
         self.limits = Limits(self.redis, keys, run, clock=env.clock, random=env.random)
         self.verdicts = Verdicts(access, run, self.who.node)
@@ -120,6 +120,7 @@ class MeshBus:
         )
         self.keeper = Keeper(self._disk, self.mesh, self._reactor, env.wall, self._state)
         self.registry.on_change.append(lambda view: self.keeper.changed())
+        self.overrides.follow(self.keeper.changed)
 
     @cached_property
     def _address(self) -> str:
@@ -135,7 +136,7 @@ class MeshBus:
     def _state(self) -> State:
         services = {each.service: each.instances for each in self.registry.views() if each.known or each.records}
         # Those that nobody has asked for yet in this life are kept as they are.
-        return State(self._stored, dict(self._source.good), services)
+        return State(self._stored, dict(self._source.good), services, self.overrides.kept())
 
     # --- its life
 

@@ -19,13 +19,14 @@ class Remembered:
 
     :ivar stored: the configuration store as it was read last.
     :ivar good: the resources that were in force, by name.
+    :ivar kept: all that was kept; None if nothing was.
     """
 
     def __init__(self, disk: Disk, mesh: str, wall: Callable[[], float]) -> None:
         self.stored: Stored = EMPTY
         self.good: dict[str, Offer] = {}
         self._path = disk.path
-        self._kept: Optional[Kept] = None
+        self.kept: Optional[Kept] = None
         try:
             kept = disk.load(mesh)
         except DiskError as error:
@@ -39,10 +40,10 @@ class Remembered:
 
     def __bool__(self) -> bool:
         """Whether anything was kept from an earlier life."""
-        return self._kept is not None
+        return self.kept is not None
 
     def _take(self, kept: Kept, wall: Callable[[], float]) -> None:
-        self._kept = kept
+        self.kept = kept
         self.good = {each.name: Offer(each.name, each.version, each.body.encode()) for each in kept.good}
         try:
             self.stored = Stored.load(kept.store)
@@ -50,18 +51,19 @@ class Remembered:
             log.error("{path}: the configuration there cannot be used: {error}", path=self._path, error=error)
         log.info(
             "until Redis is read, version {version} of the configuration holds, as kept in {path}: "
-            "{good} resources, {services} services, written {age:.0f} s ago",
+            "{good} resources, {services} services, {overrides} overrides, written {age:.0f} s ago",
             version=self.stored.version,
             path=self._path,
             good=len(kept.good),
             services=len(kept.services),
+            overrides=len(kept.overrides.records),
             age=wall() - kept.at,
         )
 
     def instances(self, service: str) -> Mapping[str, Instance]:
         """Return the instances of a service that were known, by their ids."""
         found = {}
-        for text in self._kept.services.get(service, ()) if self._kept is not None else ():
+        for text in self.kept.services.get(service, ()) if self.kept is not None else ():
             try:
                 instance = decode(text.encode())
             except ValueError as error:

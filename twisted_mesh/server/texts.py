@@ -10,6 +10,8 @@ from typing import Any, Iterator, Mapping, Optional, Sequence
 from twisted_mesh.server.secrets import NAMES, Hide
 
 REDACTED = "***"
+# Of what operators said at run time.
+_REMEMBERED = "remembered from disk, as Redis was not read yet"
 _PRIVATE_KEY = "PRIVATE KEY-----"
 _SECRET = re.compile(NAMES, re.IGNORECASE)
 _PASSWORD_IN_URL = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/@:]*):[^\s/]*@", re.IGNORECASE)
@@ -49,6 +51,8 @@ def clusters(described: Sequence[Mapping[str, Any]]) -> str:
             notes.append(f"under maintenance for {switched['percent']:g} % of the calls by {switched['author']}")
         if each["trouble"]:
             notes.append(each["trouble"])
+        if switched and switched["remembered"]:
+            notes.append(f"the maintenance is {_REMEMBERED}")
         parts.append(f"{each['name']}: {', '.join(notes)}\n")
         parts += [f"  {name}: {_name(about)}\n" for name, about in each["names"].items()]
         if each["registry"] is not None:
@@ -87,7 +91,10 @@ def _limits(room: Optional[Mapping[str, Any]], connections: Optional[Mapping[str
         for name, own in room.get("priorities", {}).items():
             yield f"{own['calls']} of {own['limits']['calls']} calls with priority {name}, {own['waiting']} waiting"
     if connections:
-        yield f"{connections['open']} of {connections['limit']} connections, {connections['waiting']} waiting"
+        most = "" if connections["limit"] is None else f" of {connections['limit']}"
+        yield f"{connections['open']}{most} connections, {connections['waiting']} waiting"
+        for name, own in connections.get("priorities", {}).items():
+            yield f"{own['open']} of {own['limit']} connections for priority {name}, {own['waiting']} waiting"
 
 
 def _name(about: Mapping[str, Any]) -> str:
@@ -124,7 +131,9 @@ def _override(about: Optional[Mapping[str, Any]]) -> str:
         return "-"
     what = f"weight {about['weight']}" if about["kind"] == "weight" else about["kind"]
     until = f" until {_time(about['until'])}" if about["until"] else ""
-    return f"{what} by {about['author'] or 'nobody'}{until}{': ' + about['reason'] if about['reason'] else ''}"
+    why = f": {about['reason']}" if about["reason"] else ""
+    remembered = f" ({_REMEMBERED})" if about["remembered"] else ""
+    return f"{what} by {about['author'] or 'nobody'}{until}{why}{remembered}"
 
 
 def _held(endpoint: Mapping[str, Any]) -> str:

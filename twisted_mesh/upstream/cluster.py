@@ -12,6 +12,7 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Proceed
 from twisted_mesh.policy.health import usable
 from twisted_mesh.upstream.conducts import Conducts
+from twisted_mesh.upstream.connection_limits import ConnectionLimits
 from twisted_mesh.upstream.connections import Connections
 from twisted_mesh.upstream.endpoint import DRAINING, Endpoint
 from twisted_mesh.upstream.health import HealthChecks
@@ -35,8 +36,8 @@ class Cluster:
 
     `endpoints` are all of them, `usable` those that calls go to now, `panicking` says that these are all of them for
     want of healthy ones.  `members` says where they come from, `picks` which of them takes a call.  `forwards` holds
-    the innermost `proceed` by protocol, `room` counts their calls where it is limited.  `on_change` functions are
-    called with the cluster when `usable` has changed.
+    the innermost `proceed` by protocol, `room` counts their calls where it is limited, and `connection_limits` their
+    connections.  `on_change` functions are called with the cluster when `usable` has changed.
 
     A cluster can be picked from as soon as it is made.  `adopt` takes endpoints over from the one before it, `start`
     begins resolving and checking, `stop` ends that and lets the endpoints go.
@@ -68,8 +69,7 @@ class Cluster:
         self._conducts = Conducts(name, env, watched(config), self.refresh, verdicts)
         self.switch = Switch(name, env)
         self.room = None if config.limits is None else Room(name, config.limits, env)
-        most_open = None if config.limits is None else config.limits.connections
-        self.connections = None if most_open is None else Connections(most_open)
+        self.connection_limits = ConnectionLimits(name, config.limits, env)
         self.retries = Retries(name, config.limits, env)
         self.picks = Picks(name, config, env, self._conducts, self.switch, self._nobody, zone)
         self._running = False
@@ -114,6 +114,11 @@ class Cluster:
         return self.members.resolved(address)
 
     @property
+    def connections(self) -> Optional[Connections]:
+        """What counts its connections but those of priorities that have a limit of their own; None: they have none."""
+        return self.connection_limits.others
+
+    @property
     def trials(self) -> Sequence[Endpoint]:
         """Those that take one call to find out whether they are well again."""
         return self.picks.trials
@@ -141,8 +146,7 @@ class Cluster:
         self.members.adopt(old.members)
         if self.room is not None and old.room is not None:
             self.room = old.room
-        if self.connections is not None and old.connections is not None:
-            self.connections = old.connections
+        self.connection_limits.adopt(old.connection_limits)
         self.picks.adopt(old.picks)
         self.members.settle()
 
@@ -155,8 +159,7 @@ class Cluster:
         self.picks.start()
         if self.room is not None and self.config.limits is not None:
             self.room.configure(self.config.limits)
-            if self.connections is not None and self.config.limits.connections is not None:
-                self.connections.configure(self.config.limits.connections)
+            self.connection_limits.configure(self.config.limits)
         return self.members.start()
 
     def stop(self) -> None:
@@ -205,7 +208,7 @@ class Cluster:
             "maintenance": self.switch.describe(),
             "trouble": self.trouble,
             "room": None if self.room is None else self.room.describe(),
-            "connections": None if self.connections is None else self.connections.describe(),
+            "connections": self.connection_limits.describe(),
             "usable": [each.address for each in self.usable],
             "endpoints": [each.describe() for each in self.endpoints],
             **self.picks.describe(),

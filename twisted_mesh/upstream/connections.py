@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Callable, Optional, Protocol, Sized
 
@@ -28,19 +29,23 @@ class Connections:
 
     Where there is no room a pool whose calls wait gets a connection that another one has idle: that is closed, and its
     place goes to whoever waits.  `open` may be above a limit that has become smaller.
+
+    :param limit: `math.inf` where they are only counted.
+    :param cell: shows how many are open.
     """
 
-    __slots__ = ("_pools", "limit", "open")
+    __slots__ = ("_cell", "_pools", "limit", "open")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: float, cell: Optional[Cell] = None) -> None:
         self.limit = limit
         self.open = 0
+        self._cell = Cell() if cell is None else cell
         self._pools: dict[Sharer, None] = {}
 
     def __repr__(self) -> str:
         return f"<Connections {self.open} of {self.limit}>"
 
-    def configure(self, limit: int) -> None:
+    def configure(self, limit: float) -> None:
         """Go by this limit from now on."""
         self.limit = limit
         self._wake()
@@ -48,17 +53,18 @@ class Connections:
     def join(self, pool: Sharer, open: int = 0) -> None:
         """Share with one more pool, which has so many connections already."""
         self._pools[pool] = None
-        self.open += open
+        self._count(open)
 
     def leave(self, pool: Sharer, open: int = 0) -> None:
         """A pool goes its own ways, with so many connections."""
         self._pools.pop(pool, None)
-        self.open -= open
+        self._count(-open)
         self._wake()
 
     def describe(self) -> dict[str, object]:
         """Everything worth showing to an operator."""
-        return {"open": self.open, "limit": self.limit, "waiting": sum(len(each.waiting) for each in self._pools)}
+        limit = None if self.limit == math.inf else self.limit
+        return {"open": self.open, "limit": limit, "waiting": sum(len(each.waiting) for each in self._pools)}
 
     @property
     def free(self) -> bool:
@@ -68,7 +74,7 @@ class Connections:
     def take(self, pool: Sharer) -> bool:
         """Take the place of a connection; if there is none, one is made where another pool can spare a connection."""
         if self.open < self.limit:
-            self.open += 1
+            self._count(1)
             return True
         for each in self._pools:
             if each is not pool and each.spare():
@@ -77,8 +83,12 @@ class Connections:
 
     def give(self) -> None:
         """A connection is gone."""
-        self.open -= 1
+        self._count(-1)
         self._wake()
+
+    def _count(self, more: int) -> None:
+        self.open += more
+        self._cell.value = self.open
 
     @property
     def wanted(self) -> bool:
@@ -139,7 +149,7 @@ class Portion:
         return self._connections is None or self._connections.free
 
     @property
-    def limit(self) -> Optional[int]:
+    def limit(self) -> Optional[float]:
         """How many all pools may have together; None: any number."""
         return None if self._connections is None else self._connections.limit
 

@@ -34,6 +34,8 @@ class OverrideLike(Protocol):
     def reason(self) -> str: ...
     @property
     def expires(self) -> int: ...
+    @property
+    def remembered(self) -> bool: ...
 
 
 class Endpoint:
@@ -217,4 +219,5 @@ def _overridden(override: OverrideLike) -> dict[str, object]:
         "author": override.author,
         "reason": override.reason,
         "until": override.expires / 1000,
+        "remembered": override.remembered,
     }

@@ -32,11 +32,17 @@ _IDLE_LOOK = 1.0
 
 
 class HttpForward:
-    """Sends HTTP calls to the endpoints of one cluster; its `Proceed` for that protocol."""
+    """Sends HTTP calls to the endpoints of one cluster; its `Proceed` for that protocol.
 
-    def __init__(self, cluster: Cluster, connector: Connector, env: Env) -> None:
+    :param priority: that of its calls, where connections for them have a limit of their own; None: it has all others.
+    """
+
+    def __init__(self, cluster: Cluster, connector: Connector, env: Env, priority: Optional[int] = None) -> None:
         self.cluster = cluster
         self._picks = cluster.picks
+        self._priority = priority
+        # What endpoints know its pools by.
+        self._pool = PROTOCOL + cluster.connection_limits.label(priority)
         self._connector = connector
         self._env = env
         self._now = env.now
@@ -59,7 +65,7 @@ class HttpForward:
         if call.body_limit is not None:
             call.check_body()
         call.endpoint = endpoint = self._picks.pick(call)
-        pool: HttpPool = endpoint.pools.get(PROTOCOL) or self._new_pool(endpoint)  # type: ignore[assignment]
+        pool: HttpPool = endpoint.pools.get(self._pool) or self._new_pool(endpoint)  # type: ignore[assignment]
         endpoint.active += 1
         call.attempts += 1
         began = self._now()
@@ -152,15 +158,15 @@ class HttpForward:
             self._connector,
             self._reader,
             self._cells,
-            cluster.connections,
+            cluster.connection_limits.of(self._priority),
         )
-        endpoint.pools[PROTOCOL] = pool
+        endpoint.pools[self._pool] = pool
         self._sweep.wake()
         return pool
 
     def _look(self) -> bool:
         now = self._now()
-        pools = [each.pools.get(PROTOCOL) for each in self.cluster.endpoints]
+        pools = [each.pools.get(self._pool) for each in self.cluster.endpoints]
         for pool in pools:
             if isinstance(pool, HttpPool):
                 pool.sweep(now)
@@ -168,11 +174,23 @@ class HttpForward:
 
     def start(self) -> None:
         """Look after the connections that endpoints bring along from the cluster before, by this cluster's options."""
+        config, limits = self.cluster.config, self.cluster.connection_limits
         for endpoint in self.cluster.endpoints:
-            pool = endpoint.pools.get(PROTOCOL)
+            pool = endpoint.pools.get(self._pool)
             if isinstance(pool, HttpPool):
-                pool.configure(self.cluster.config.pool, self.cluster.connect_timeout, self.cluster.connections)
+                pool.configure(config.pool, self.cluster.connect_timeout, limits.of(self._priority))
                 self._sweep.wake()
+            if self._pool == PROTOCOL:
+                self._end_others(endpoint)
+
+    def _end_others(self, endpoint: Endpoint) -> None:
+        """Let go of the connections that calls of a priority had for themselves and have no more."""
+        limits = self.cluster.connection_limits
+        known = (PROTOCOL, *(PROTOCOL + limits.label(each) for each in limits.own))
+        for name, pool in list(endpoint.pools.items()):
+            if isinstance(pool, HttpPool) and name not in known:
+                del endpoint.pools[name]
+                pool.drain()
 
     def stop(self) -> None:
         """Stop looking after idle connections; for a cluster that is given up."""

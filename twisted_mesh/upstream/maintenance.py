@@ -69,13 +69,14 @@ class Switch:
             found = None
         if found == self.override:
             return False
-        before, self.override = self.override, found
+        before, said = self.override, self.trouble
+        self.override = found
         percent = 0.0 if found is None else found.percent
         self._chosen = share(percent, self._env.random.random)
         self._percent.value = percent
-        if found is not None:
+        if found is not None and self.trouble != said:
             self._env.log.warn("cluster {cluster} is {trouble}", cluster=self._cluster, trouble=self.trouble)
-        elif before is not None:
+        elif found is None and before is not None:
             self._env.log.info("cluster {cluster} is under maintenance no more", cluster=self._cluster)
         return True
 
@@ -113,4 +114,5 @@ class Switch:
             "author": override.author,
             "reason": override.reason,
             "until": override.expires / 1000,
+            "remembered": override.remembered,
         }

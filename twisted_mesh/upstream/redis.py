@@ -12,7 +12,7 @@ from twisted_mesh.model.redis_servers import RedisServers
 from twisted_mesh.redis_call import Pending, RedisCall
 from twisted_mesh.upstream.redis_greeting import greeting
 from twisted_mesh.upstream.redis_group import Zone, no_zone
-from twisted_mesh.upstream.redis_pool import RedisPool, ServerOptions
+from twisted_mesh.upstream.redis_pool import SESSIONS, RedisPool, ServerOptions
 from twisted_mesh.upstream.redis_scatter import Scatter
 from twisted_mesh.upstream.redis_topology import Sharded, Topology
 
@@ -84,22 +84,28 @@ class RedisForward:
             self._sessions = Sessions(self.cluster, self.topology, self._lanes_of)
         return self._sessions(call)
 
-    def _lanes_of(self, endpoint: Endpoint) -> LanePool:
-        from twisted_mesh.upstream.redis_lanes import POOL, LanePool
+    def _lanes_of(self, endpoint: Endpoint, priority: int) -> LanePool:
+        from twisted_mesh.upstream.redis_lanes import LanePool
 
-        pool = endpoint.pools.get(POOL)
+        name = SESSIONS + self.cluster.connection_limits.label(priority)
+        pool = endpoint.pools.get(name)
         if not isinstance(pool, LanePool):
-            options = self.options
-
-            def moved() -> None:
-                if self.topology is not None:
-                    self.topology.doubt(endpoint)
-
             pool = LanePool(
-                endpoint, self.cluster, self._env, self._connector, self._cells, partial(greeting, options), moved
+                endpoint,
+                self.cluster,
+                self._env,
+                self._connector,
+                self._cells,
+                partial(greeting, self.options),
+                partial(self._moved, endpoint),
+                priority,
             )
-            endpoint.pools[POOL] = pool
+            endpoint.pools[name] = pool
         return pool
+
+    def _moved(self, endpoint: Endpoint) -> None:
+        if self.topology is not None:
+            self.topology.doubt(endpoint)
 
     @property
     def options(self) -> ServerOptions:
@@ -127,8 +133,27 @@ class RedisForward:
             pool = endpoint.pools.get(PROTOCOL)
             if isinstance(pool, RedisPool):
                 pool.configure(self.cluster, self.options)
+            self._take_over_lanes(endpoint)
         if self.topology is not None:
             self.topology.start()
+
+    def _take_over_lanes(self, endpoint: Endpoint) -> None:
+        """Have clients' own connections go by this cluster's options; those of priorities that share now are let go."""
+        names = [name for name in endpoint.pools if name.startswith(SESSIONS)]
+        if not names:
+            return
+        from twisted_mesh.upstream.redis_lanes import LanePool
+
+        limits = self.cluster.connection_limits
+        known = (SESSIONS, *(SESSIONS + limits.label(each) for each in limits.own))
+        for name in names:
+            pool = endpoint.pools[name]
+            assert isinstance(pool, LanePool), "they are of this kind by their name"
+            if name in known:
+                pool.configure(self.cluster, partial(greeting, self.options), partial(self._moved, endpoint))
+            else:
+                del endpoint.pools[name]
+                pool.drain()
 
     def stop(self) -> None:
         """Pools look after themselves, until their endpoints drain."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from twisted_mesh.upstream.cluster import Cluster
     from twisted_mesh.upstream.endpoint import Endpoint
 
-# Where an endpoint keeps them.
-POOL = "redis_session"
 Greeting = Callable[[int, int], "list[tuple[list[str], bool]]"]
 
 
@@ -28,6 +26,7 @@ class LanePool:
 
     :param greeting: what a new connection says first, for a database and a version, and whether it can do without.
     :param moved: is called when a server says that a key is elsewhere.
+    :param priority: that of the commands, where connections for them have a limit of their own.
     """
 
     def __init__(
@@ -39,36 +38,38 @@ class LanePool:
         cells: UpstreamCells,
         greeting: Greeting,
         moved: Callable[[], None],
+        priority: Optional[int] = None,
     ) -> None:
         self.endpoint = endpoint
         self.connector = connector
         self.cells = cells
-        self.greeting = greeting
-        self.moved = moved
         self.now: Callable[[], float] = env.now
         self.draining = False
         # For the metrics: nobody waits here for a connection.
         self.waiting: tuple[Any, ...] = ()
         self.idle: list[RedisLane] = []
         self._lanes: set[RedisLane] = set()
+        self._priority = priority
         self._portion = Portion(self._spare)
         self._sweep = Sweep(env.clock)
         self._sweep.add(self._look)
-        self.configure(cluster)
+        self.configure(cluster, greeting, moved)
 
     def __repr__(self) -> str:
         state = "draining " if self.draining else ""
         return f"<LanePool {state}{self.open} open, {len(self.idle)} idle>"
 
-    def configure(self, cluster: Cluster) -> None:
+    def configure(self, cluster: Cluster, greeting: Greeting, moved: Callable[[], None]) -> None:
         """Go by this cluster's options from now on."""
+        self.greeting = greeting
+        self.moved = moved
         pool = cluster.config.pool
         self._cluster = cluster
         self.connect_timeout = cluster.connect_timeout
         self._limit = pool.max_connections
         self._most_idle = pool.max_idle
         self._idle_timeout = pool.idle_timeout
-        self._portion.share(cluster.connections, self.open)
+        self._portion.share(cluster.connection_limits.of(self._priority), self.open)
 
     @property
     def open(self) -> int:

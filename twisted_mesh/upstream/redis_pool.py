@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from twisted_mesh.upstream.cluster import Cluster
     from twisted_mesh.upstream.endpoint import Endpoint
 
+# What an endpoint knows the connections by that clients have for themselves, and those of a priority that begin so.
+SESSIONS = "redis_session"
 # What says that an endpoint cannot be connected to.
 UNREACHABLE = (Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT)
 PING: Command = find(b"PING")  # type: ignore[assignment]  # there is one
@@ -63,6 +65,7 @@ class RedisPool:
         "_idle",
         "_in_flight",
         "_late",
+        "_own",
         "_servers",
         "_shared",
         "_watched",
@@ -98,7 +101,9 @@ class RedisPool:
         self.draining = False
         # By database and version.
         self._servers: dict[int, list[RedisServer]] = {}
-        self.portion = Portion(self._spare)
+        self.portion = self._new_portion()
+        # What connections count for that large values have for themselves, of a priority with a limit of its own.
+        self._own: dict[int, Portion] = {}
         self._watched = False
         self._late = Sweep(env.clock)
         self._late.add(self._look)
@@ -121,7 +126,11 @@ class RedisPool:
         self.connect_timeout = cluster.connect_timeout
         self.idle_timeout = pool.idle_timeout
         self.limit = pool.max_connections
-        self.portion.share(cluster.connections, self.open)
+        limits = cluster.connection_limits
+        for priority in {*self._own, *limits.own}:
+            portion = self._own.setdefault(priority, self._new_portion())
+            portion.share(limits.own.get(priority), self._count(portion))
+        self.portion.share(limits.others, self._count(self.portion))
 
     @property
     def servers(self) -> list[RedisServer]:
@@ -132,6 +141,13 @@ class RedisPool:
     def open(self) -> int:
         """How many connections there are."""
         return sum(map(len, self._servers.values()))
+
+    def _new_portion(self) -> Portion:
+        portion = Portion(lambda: self._spare(portion))
+        return portion
+
+    def _count(self, portion: Portion) -> int:
+        return sum(each.portion is portion for each in self.servers)
 
     @property
     def idle(self) -> list[RedisServer]:
@@ -212,14 +228,17 @@ class RedisPool:
         key = call.db << 2 | call.resp
         servers = self._servers.setdefault(key, [])
         alone = not isinstance(call.body, bytes)
+        portion = self.portion
+        if alone and call.priority in self._cluster.connection_limits.own:
+            portion = self._own[call.priority]
         free = [each for each in servers if not each.held and not each.taken]
         if alone:
             # The first is for all.
-            free = [each for each in free if not each.queue and each is not servers[0]]
+            free = [each for each in free if not each.queue and each is not servers[0] and each.portion is portion]
         if free and (alone or len(free) >= self.options.connections):
             server = min(free, key=_load)
-        elif self.open < self.limit and (not free or self.portion.free) and self.portion.take():
-            server = RedisServer(self, call.db, call.resp)
+        elif self.open < self.limit and (not free or portion.free) and portion.take():
+            server = RedisServer(self, call.db, call.resp, portion)
             servers.append(server)
             server.connect()
             if server.lost:
@@ -231,7 +250,7 @@ class RedisPool:
             self.cells.overflows.value += 1
             taken = f"{self.open} connections"
             if self.open < self.limit:
-                taken = f"{self.portion.limit} connections of the cluster"
+                taken = f"{portion.limit} connections of the cluster"
             raise MeshError(Kind.OVERFLOW, f"{self.endpoint.address}: all of {taken} are taken")
         if alone:
             server.taken = True
@@ -268,13 +287,14 @@ class RedisPool:
             servers.remove(server)
             if not servers:
                 del self._servers[key]
-            self.portion.give()
+            server.portion.give()
             self._maybe_leave()
 
     def _maybe_leave(self) -> None:
         """A pool that is done with shares nothing more."""
         if self.draining and not self.open:
-            self.portion.share(None, 0)
+            for each in (self.portion, *self._own.values()):
+                each.share(None, 0)
 
     # --- time
 
@@ -296,11 +316,12 @@ class RedisPool:
                 each.close()
         return bool(self._servers)
 
-    def _spare(self) -> bool:
+    def _spare(self, portion: Portion) -> bool:
         """Close the connection that was idle for longest, as another pool needs its place; returns if there was any."""
-        idle = [each for each in self.servers if each.idle_since and not (each.queue or each.taken or each.held)]
-        own: Any = self.endpoint.pools.get("redis_session")
-        if not idle or (self.open == 1 and own is not None and own.open):
+        mine = [each for each in self.servers if each.portion is portion]
+        idle = [each for each in mine if each.idle_since and not (each.queue or each.taken or each.held)]
+        sessions: list[Any] = [pool for name, pool in self.endpoint.pools.items() if name.startswith(SESSIONS)]
+        if not idle or (self.open == 1 and any(each.open for each in sessions)):
             # The last one here is not given up while clients have connections of their own to the same server.
             return False
         min(idle, key=_idle_since).close()

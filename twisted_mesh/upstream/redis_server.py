@@ -19,6 +19,7 @@ from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply
 from twisted_mesh.stream import ByteStream, Trailers
 
 if TYPE_CHECKING:
+    from twisted_mesh.upstream.connections import Portion
     from twisted_mesh.upstream.redis_pool import RedisPool
 
 # Bytes of replies to one call that are kept until all of them are there; what is more is passed on as it comes.
@@ -33,6 +34,8 @@ class RedisServer:
 
     `queue` are the calls whose replies are to come, the oldest first; those in `_unsent`, which are the last of them,
     have not been written yet.  It may be given calls as soon as `connect` was called: they wait until it is ready.
+
+    :param portion: what its place is of, where connections are limited.
     """
 
     __slots__ = (
@@ -50,13 +53,15 @@ class RedisServer:
         "held",
         "idle_since",
         "lost",
+        "portion",
         "queue",
         "resp",
         "taken",
     )
 
-    def __init__(self, pool: RedisPool, db: int, resp: int) -> None:
+    def __init__(self, pool: RedisPool, db: int, resp: int, portion: Portion) -> None:
         self._pool = pool
+        self.portion = portion
         self.db = db
         self.resp = resp
         self.queue: deque[Pending] = deque()

@@ -37,10 +37,12 @@ def answered(call: RedisCall, text: bytes) -> Pending:
 class Sessions:
     """Sends the commands of sessions.
 
-    :param pool: gives the connections of an endpoint that can be lent.
+    :param pool: gives the connections of an endpoint that can be lent to calls of a priority.
     """
 
-    def __init__(self, cluster: Cluster, topology: Optional[Topology], pool: Callable[[Endpoint], LanePool]) -> None:
+    def __init__(
+        self, cluster: Cluster, topology: Optional[Topology], pool: Callable[[Endpoint, int], LanePool]
+    ) -> None:
         self._cluster = cluster
         self._topology = topology
         self._pool = pool
@@ -94,7 +96,7 @@ class Sessions:
             return known
         endpoint = self._cluster.pick(call) if group is None else group.choose(call, True)  # type: ignore[attr-defined]
         call.endpoint = endpoint
-        lane = self._pool(endpoint).lend(session, group if name is None else name, call.db, call.resp)
+        lane = self._pool(endpoint, call.priority).lend(session, group if name is None else name, call.db, call.resp)
         lane.group = group
         return lane
 

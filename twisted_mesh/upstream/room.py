@@ -14,7 +14,7 @@ from twisted_mesh.interfaces import Env, Proceed
 from twisted_mesh.metrics import Cell
 from twisted_mesh.park import Parked
 from twisted_mesh.policy.line import Line
-from twisted_mesh.policy.shedding import PRIORITIES
+from twisted_mesh.policy.shedding import NAMES, PRIORITIES
 
 if TYPE_CHECKING:
     from twisted_mesh.model.resilience import Limits, PriorityLimits
@@ -125,8 +125,7 @@ class Room:
             "limits": {"calls": limits.calls, "waiting": limits.waiting, "wait": limits.wait},
         }
         if self.others:
-            names = {value: name for name, value in PRIORITIES.items()}
-            shown["priorities"] = {names[each]: room.describe() for each, room in self.others.items()}
+            shown["priorities"] = {NAMES[each]: room.describe() for each, room in self.others.items()}
         return shown
 
     def _full(self) -> MeshError:
@@ -172,7 +171,7 @@ def _cells(env: Env, cluster: str, priority: str) -> tuple[Cell, Cell]:
 class Limited:
     """Sends calls on when their cluster has room for them; a `Proceed`, round the one of a protocol."""
 
-    __slots__ = ("_cluster", "_forward", "_overflows")
+    __slots__ = ("__weakref__", "_cluster", "_forward", "_overflows")
 
     def __init__(self, cluster: Cluster, protocol: str, forward: Proceed) -> None:
         self._cluster = cluster

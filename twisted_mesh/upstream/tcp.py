@@ -32,7 +32,8 @@ class TcpForward:
         self._now = env.now
         self._env = env
         self._cells = Families(env.metrics).upstream(PROTOCOL, cluster.name)
-        self._queue: Optional[Queue] = None
+        # Those who wait for a place, one for each limit there is.
+        self._queues: dict[Connections, Queue] = {}
 
     def __repr__(self) -> str:
         return f"<TcpForward to {self.cluster!r}>"
@@ -44,7 +45,8 @@ class TcpForward:
 
         :raises MeshError: it cannot be connected; trying again is always safe.
         """
-        give = None if self.cluster.connections is None else await self._enter(self.cluster.connections)
+        connections = self.cluster.connection_limits.of(call.priority)
+        give = None if connections is None else await self._enter(connections)
         try:
             endpoint = self.cluster.pick(call)
         except BaseException:
@@ -85,11 +87,12 @@ class TcpForward:
 
     async def _enter(self, connections: Connections) -> Callable[[], None]:
         """Wait for a place among the connections of the cluster; returns what gives it back."""
-        if self._queue is None or self._queue.connections is not connections:
-            self._queue = Queue(connections, self._env, self._cells.overflows)
+        queue = self._queues.get(connections)
+        if queue is None:
+            queue = self._queues[connections] = Queue(connections, self._env, self._cells.overflows)
         pool = self.cluster.config.pool
         longest = self.cluster.connect_timeout if pool.pending_timeout is None else pool.pending_timeout
-        return await self._queue.enter(pool.max_pending, longest)
+        return await queue.enter(pool.max_pending, longest)
 
     def _count(self, endpoint: Endpoint, error: MeshError) -> None:
         if error.origin is Origin.UPSTREAM:
@@ -106,8 +109,8 @@ class TcpForward:
 
     def stop(self) -> None:
         """Nothing is kept that would have to be given back but a place in the queue."""
-        if self._queue is not None:
-            self._queue.stop()
+        for each in self._queues.values():
+            each.stop()
 
 
 class _Hold:

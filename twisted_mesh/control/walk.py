@@ -127,6 +127,7 @@ class Walk:
                 "panicking": cluster.panicking,
                 "maintenance": cluster.switch.describe(),
                 "room": None if room is None else room.of(self._call).describe(),
+                "connections": None if connections is None else connections.describe(),
             },
             "candidates": candidates(cluster),
             "choice": choice,
@@ -143,7 +144,6 @@ class Walk:
 
 
 def explanation(each: Filter, call: Call) -> Explanation:
-                "connections": None if connections is None else connections.describe(),
     """Return what a filter would do to a call, whatever is round it."""
     if isinstance(each, Shadow):
         # It sees a copy, as it does of real calls.

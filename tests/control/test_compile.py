@@ -352,16 +352,9 @@ def test_a_mirror_gets_a_copy_of_what_the_filters_let_pass() -> None:
     assert world.clusters["web"].calls == 1
 
 
-def test_answers_of_the_mesh_itself() -> None:
-    world = World()
-    reply = run(world.compile([{"reply": {"status": 404, "body": "gone", "headers": {"x-a": "b"}}, "filters": ["m1"]}]))
-    assert (reply.status, reply.body, reply.headers.get("x-a"), reply.local) == (404, b"gone", "b", True)
+def test_filters_stand_round_what_the_mesh_answers_itself() -> None:
+    assert run(World().compile([{"reply": {"status": 404}, "filters": ["m1"]}])).status == 404
     assert trace == ["m1"]
-    redirect = run(world.compile([{"redirect": {"url": "https://a.example/", "status": 308}}]))
-    assert (redirect.status, redirect.headers.get("location")) == (308, "https://a.example/")
-    moved = {"match": {"path": {"prefix": "/old"}}, "redirect": {"prefix": "/new"}}
-    redirect = run(world.compile([moved]), http_call("GET", "/old/x?y"))
-    assert redirect.headers.get("location") == "/new/x?y"
 
 
 def test_what_failed_is_tried_again_unless_that_is_off() -> None:

@@ -24,20 +24,13 @@ import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Generator, Iterator, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
-from typing_extensions import TypeGuard
-
 from twisted_mesh.chain import compose
 from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.matches import conditions, is_for, path_change
+from twisted_mesh.control.route_layers import failover_of, innermost_of, settings_layers
 from twisted_mesh.errors import ConfigError, Problem
-from twisted_mesh.families import Families
-from twisted_mesh.filters.answers import FixedReply, Redirect
-from twisted_mesh.filters.hedge import HedgeSettings
-from twisted_mesh.filters.mirror import Mirror
-from twisted_mesh.filters.retry import BackoffSettings, BudgetSettings, RetrySettings, retry_layers
 from twisted_mesh.filters.rewrite import Rewrite
-from twisted_mesh.filters.route import Failover, Reserve, Route, Table, Target, forward
-from twisted_mesh.filters.timeout import timeout
+from twisted_mesh.filters.route import Route, Table, Target
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Filter, IFilterPlugin, Proceed
 from twisted_mesh.policy.match import compile_match
@@ -282,16 +275,8 @@ class Chains:
         layers = self._filters(place, config.filters)
         if config.rewrite is not None:
             layers.insert(0, Rewrite(path_change(config.match, config.rewrite), config.rewrite.host))
-        layers += [self._mirror(place.owner, each, protocol) for each in config.mirror]
-        if protocol == "redis":
-            # What is late is found where replies are waited for.
-            if config.to and _several_tries(config.retry):
-                layers += self._redis_retry(place.owner, config.retry)
-        elif config.to and _several_tries(config.retry):
-            layers += self._retry(place.owner, config.retry)
-        elif config.timeout is not None:
-            layers.append(timeout)
-        innermost = _innermost(config, clusters, protocol)
+        layers += settings_layers(config, protocol, place.owner, self._clusters, self._env)
+        innermost = innermost_of(config, clusters, protocol)
         named = self._named(layers)
         return Route(
             place.name,
@@ -308,7 +293,7 @@ class Chains:
             ],
             dice=self._env.random.random,
             sticky=hashed(config.sticky) if config.sticky else None,
-            failover=self._failover(config.failover, protocol) if config.failover else None,
+            failover=failover_of(config.failover, protocol, self._clusters, self._env),
             timeout=config.timeout,
             idle_timeout=config.idle_timeout,
             max_duration=config.max_duration,
@@ -317,85 +302,10 @@ class Chains:
             deadline=config.deadline,
         )
 
-    def _failover(self, names: Sequence[str], protocol: str) -> Failover:
-        failovers = Families(self._env.metrics).failovers
-
-        def moved(cluster: Reserve) -> None:
-            failovers.labels(protocol, cluster.name).value += 1
-
-        return Failover([self._clusters[each] for each in names], moved)
-
-    def _mirror(self, owner: str, config: model.Mirror, protocol: str) -> Filter:
-        if protocol == "redis":
-            return self._redis_mirror(owner, config)
-        asked = config.compare
-        return Mirror(
-            config.cluster,
-            self._clusters[config.cluster].forwards[protocol],
-            self._env.named(f"{owner}/mirror"),
-            percent=config.percent,
-            limit=config.timeout,
-            most=config.max_active or 100,
-            compare=asked is not None,
-            status=asked is not None and asked.status,
-            headers=() if asked is None else asked.headers,
-            body=asked is not None and asked.body,
-        )
-
-    def _redis_mirror(self, owner: str, config: model.Mirror) -> Filter:
-        from twisted_mesh.codec.command_classes import operations
-        from twisted_mesh.filters.redis_mirror import RedisMirror
-
-        return RedisMirror(
-            config.cluster,
-            self._clusters[config.cluster].forwards["redis"],
-            self._env.named(f"{owner}/mirror"),
-            operations=frozenset(operations(config.command)) if config.command else None,
-            percent=config.percent,
-            limit=config.timeout,
-            most=config.max_active or 10_000,
-            compare=config.compare is not None,
-        )
-
-    def _redis_retry(self, owner: str, config: model.Retry) -> Sequence[Filter]:
-        # Imported when it is first needed: most sidecars speak no Redis.
-        from twisted_mesh.filters.redis_retry import redis_layers
-
-        return redis_layers(_retry_settings(config), self._env.named(f"{owner}/retry"))
-
-    def _retry(self, owner: str, config: model.Retry) -> Sequence[Filter]:
-        return retry_layers(_retry_settings(config), self._env.named(f"{owner}/retry"))
-
-
-def _several_tries(config: Optional[model.Retry]) -> TypeGuard[model.Retry]:
-    """Whether a call may be tried again, or its only try has a time of its own."""
-    return config is not None and (config.attempts > 1 or config.per_try_timeout is not None)
-
-
-def _retry_settings(config: model.Retry) -> RetrySettings:
-    return RetrySettings(
-        config.attempts,
-        config.when,
-        BackoffSettings(**dict(config.backoff)),
-        None if config.budget is None else BudgetSettings(**dict(config.budget)),
-        config.per_try_timeout,
-        None if config.hedge is None else HedgeSettings(**dict(config.hedge)),
-    )
-
 
 def _module(each: Filter) -> str:
     """Return the last part of the name of the module that a filter comes from."""
     return (getattr(each, "__module__", None) or type(each).__module__).rpartition(".")[2]
-
-
-def _innermost(config: model.Route, clusters: Sequence[Cluster], protocol: str) -> Proceed:
-    if config.reply is not None:
-        return FixedReply(config.reply.status, config.reply.body, config.reply.headers.items())
-    if config.redirect is not None:
-        to = config.redirect
-        return Redirect(to.status, url=to.url, scheme=to.scheme, host=to.host, change=path_change(config.match, to))
-    # With one target it is known already: no need to look it up for each call.
-    return clusters[0].forwards[protocol] if len(clusters) == 1 and not config.failover else forward
 
 
 def _without(route: model.Route) -> frozenset[str]:

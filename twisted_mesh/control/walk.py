@@ -201,8 +201,10 @@ def standing(cluster: Cluster, about: Shown, *, rests: bool, trial: bool) -> tup
     conduct: Shown = about["conduct"] or {}
     breaker, outlier, override = conduct.get("breaker"), conduct.get("outlier"), about["override"]
     if about["out"]:
-        rule, until = ("override", override["until"]) if override else ("registry", None)
-        return rule, str(about["out"]), until
+        if override is None:
+            return "registry", str(about["out"]), None
+        remembered = " (remembered from disk)" if override["remembered"] else ""
+        return "override", f"{about['out']}{remembered}", override["until"]
     if about["state"] == "unhealthy":
         return ("panic" if cluster.panicking else "health check"), str(about["reason"]), None
     if breaker and breaker["state"] != "closed":

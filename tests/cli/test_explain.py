@@ -38,10 +38,15 @@ def _config(port: int, upstreams: list[HttpUpstream], rate: str = "2/h", **clust
             "to": "web",
         },
         {"name": "split", "match": {"path": {"prefix": "/split"}}, "to": [{"cluster": "web"}, {"cluster": "dead"}]},
+        {"name": "few", "match": {"path": {"prefix": "/some"}, "percent": 1e-6}, "reply": {}},
+        {"name": "other", "match": {"path": {"prefix": "/some"}, "method": "PUT", "percent": 50}, "reply": {}},
+        {"name": "most", "match": {"path": {"prefix": "/some"}}, "to": "zoned"},
     ]
+    zones = [{"address": f"127.0.0.1:{free_port()}", "zone": zone} for zone in "ab"]
     clusters = {
         "web": {"endpoints": [f"127.0.0.1:{each.port}" for each in upstreams], **cluster},
         "dead": {"endpoints": [f"127.0.0.1:{free_port()}"]},
+        "zoned": {"endpoints": zones, "locality": {"weights": {"a": 3}}},
     }
     return json.dumps({"listeners": {"edge": {"bind": f"127.0.0.1:{port}", "routes": routes}}, "clusters": clusters})
 
@@ -49,7 +54,7 @@ def _config(port: int, upstreams: list[HttpUpstream], rate: str = "2/h", **clust
 def _series(mesh: Mesh) -> list[str]:
     """What the sidecar has counted, but for what asking it counts or moves."""
     lines = mesh.get("/metrics").body.decode().splitlines()
-    moving = ("#", "process_", "python_", "twisted_mesh_loop", "twisted_mesh_memory", "twisted_mesh_uptime")
+    moving = ("#", "process_", "python_", "twisted_mesh_loop", "twisted_mesh_process", "twisted_mesh_uptime")
     kept = [each for each in lines if not each.startswith(moving)]
     return [each for each in kept if "_lag" not in each and "_seconds" not in each.partition("{")[0]]
 
@@ -107,6 +112,11 @@ def test_what_refuses_and_what_answers_itself_is_named(
         assert outcome("GET", "/nothing").startswith("refused, no_route")
         split = meshctl("explain", "GET", "/split", "--admin", mesh.admin).out
         assert "web 50 %, dead 50 %" in split
+        assert "further up" not in split
+        some = meshctl("explain", "GET", "/some", "--admin", mesh.admin).out
+        assert "  few, further up, takes 1e-06 % of such calls\n" in some
+        assert "other, further up" not in some
+        assert "  zones: a 75 %, b 25 %\n" in some
         wrong = meshctl("explain", "GET", "/", "--listener", "none", "--admin", mesh.admin, status=1).err
         assert 'there is no listener "none"; there are edge (http)' in wrong
         for words in (("G T", "/"), ("GET", "/", "-H", "bad name: x"), ("GET", "/", "-H", "x: a\x01b")):

@@ -13,6 +13,7 @@ from twisted_mesh.errors import MeshError
 from twisted_mesh.filters.answers import FixedReply, Redirect
 from twisted_mesh.filters.timeout import timeout
 from twisted_mesh.interfaces import Explanation, Filter, Observer
+from twisted_mesh.policy.match import compile_match
 from twisted_mesh.shadow import Sampled, Shadow
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Walk:
             route = chain.table.find(self._call)
         except MeshError as error:
             self._end(_refusal(error))
+        about["above"] = self._above(chain.table.routes, route)
         if route is not None:
             about["route"] = self._route(route)
             kept_from = self._enter(route)
@@ -76,6 +78,19 @@ class Walk:
                 self._end(f"{'refused' if told.verdict == 'refuse' else 'answered'} by {name}: {told.why}")
 
     # --- the route
+
+    def _above(self, routes: Sequence[Route], found: Optional[Route]) -> list[Shown]:
+        """Return the routes further up that match but for their dice, which may fall otherwise for another call."""
+        above = []
+        for each in routes:
+            if each is found:
+                break
+            asked = each.conditions
+            if 0.0 < asked.percent < 100.0:
+                test = compile_match(asked._replace(percent=100.0))
+                if test is None or test(self._call):
+                    above.append({"name": each.name, "percent": asked.percent})
+        return above
 
     def _route(self, route: Route) -> Shown:
         limits = ("timeout", "idle_timeout", "max_duration", "body_limit")
@@ -126,6 +141,7 @@ class Walk:
                 "trouble": cluster.trouble,
                 "panicking": cluster.panicking,
                 "maintenance": cluster.switch.describe(),
+                **cluster.picks.describe(),
                 "room": None if room is None else room.of(self._call).describe(),
                 "connections": None if connections is None else connections.describe(),
             },

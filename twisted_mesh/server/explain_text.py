@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
-from twisted_mesh.server.texts import table
+from twisted_mesh.server.texts import shares, table
 
 Shown = Mapping[str, Any]
 
@@ -28,10 +28,13 @@ def _lines(found: Shown) -> Iterator[str]:
     yield f"listener:  {found['listener']} ({asked['protocol']})"
     yield from _filters([each for each in found["filters"] if each["chain"] == "listener"], "before routing")
     yield f"route:     {'none' if route is None else _route(route)}"
+    for each in found["above"]:
+        yield f"  {each['name']}, further up, takes {each['percent']:g} % of such calls"
     if route is not None:
         yield from _filters([each for each in found["filters"] if each["chain"] == "route"], "of the route")
     if cluster is not None:
         yield f"cluster:   {_cluster(cluster)}"
+        yield from (f"  {line}" for line in shares(cluster["zones"], cluster["warming"]))
         rows: list[list[object]] = [[*_HEAD], *map(_row, found["candidates"])]
         yield from (f"  {line}" for line in table(rows).splitlines())
         yield f"choice:    {found['choice'] or 'none'}{', ' + found['why'] if found['why'] else ''}"

@@ -44,7 +44,7 @@ def clusters(described: Sequence[Mapping[str, Any]]) -> str:
         notes = [state, each["balance"], f"{len(usable)} of {len(endpoints)} endpoints usable"]
         if each["panicking"]:
             notes.append("panicking: too few are healthy, so all are used")
-        notes += _shares(each.get("zones"), each.get("warming"))
+        notes += shares(each.get("zones"), each.get("warming"))
         notes += _limits(each.get("room"), each.get("connections"))
         switched = each.get("maintenance")
         if switched and not each["trouble"].startswith("under maintenance"):
@@ -75,7 +75,7 @@ def _redis(described: Mapping[str, Any]) -> Iterator[str]:
         yield f"redis {described['topology']}{named}: primary {primary}{replicas}"
 
 
-def _shares(zones: Optional[Mapping[str, float]], warming: Optional[Mapping[str, float]]) -> Iterator[str]:
+def shares(zones: Optional[Mapping[str, float]], warming: Optional[Mapping[str, float]]) -> Iterator[str]:
     """Say what makes the shares of endpoints other than their weights."""
     if zones:
         yield f"zones: {', '.join(f'{zone or repr(zone)} {100 * share:.0f} %' for zone, share in zones.items())}"

@@ -17,12 +17,6 @@ ELSEWHERE = {
     "upstream/services.py": "tests/upstream/test_discovered.py",
     # Two joined sockets are moved by their relay and by nothing else.
     "net/pair.py": "tests/net/test_relay.py",
-    # The filters against overload are tested beside each other, as are a filter and what it does to bodies or calls.
-    "filters/adaptive.py": "tests/filters/test_overload.py",
-    "filters/admission.py": "tests/filters/test_overload.py",
-    "filters/shed.py": "tests/filters/test_overload.py",
-    "filters/fault_pace.py": "tests/filters/test_fault.py",
-    "shadow_trial.py": "tests/test_shadow.py",
     # What explains a call is one thing in four layers, and asked as operators ask it.
     "control/imaginary.py": "tests/cli/test_explain.py",
     "control/walk.py": "tests/cli/test_explain.py",

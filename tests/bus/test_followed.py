@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,18 @@ def test_the_changes_that_were_missed_are_applied() -> None:
     assert not subject.followed.got(Changes(0, 12, [change(11, "b", 2), gone(12, "a")]), True)
     assert subject.view.records == {"b": 2}
     assert subject.told[-1] == frozenset("ab")
+
+
+@pytest.mark.parametrize("listed", [[], [(10, "a")], [(12, "b")], [(13, "b"), (12, "c")], [b"{"]])
+def test_where_a_change_was_not_kept_all_of_the_set_is_read(listed: list[Any]) -> None:
+    """Other programs write too, and may forget it, or keep what is none."""
+    subject = Subject()
+    subject.whole(10, a=1)
+    changes = [each if isinstance(each, bytes) else change(each[0], each[1], 7) for each in listed]
+    assert subject.followed.got(Changes(0, 12, changes), True)
+    assert subject.followed.fresh
+    assert not subject.whole(12, a=1, b=2)
+    assert (subject.view.version, subject.view.records) == (12, {"a": 1, "b": 2})
 
 
 def test_equal_records_are_no_news() -> None:

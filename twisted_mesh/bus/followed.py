@@ -115,9 +115,24 @@ class Followed(Generic[V]):
         else:
             if news:
                 self._tell(frozenset())
-            missing = self._take([read_change(each) for each in answer.changes], self._cells.by_reading)
+            self._take(self._listed(answer.changes), self._cells.by_reading)
+            # Whoever wrote a version without keeping its change has written the record all the same.
+            missing = self.fresh = view.version != answer.version
         early, self._early = self._early, []
         return self._take(early, self._cells.by_message) or missing
+
+    def _listed(self, changes: Sequence[bytes]) -> Sequence[Change]:
+        try:
+            return [read_change(each) for each in changes]
+        except ValueError as error:
+            self._cells.refused.value += 1
+            log.warn(
+                "a change that is kept of {kind} {name} cannot be read: {error}",
+                kind=self._kind,
+                name=self.view.name,
+                error=error,
+            )
+            return []
 
     def failed(self) -> None:
         """It could not be read."""

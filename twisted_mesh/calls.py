@@ -41,7 +41,7 @@ class CallTable:
     :param stuck: told of every call that filters have held for too long, and how, while they still hold it.
     """
 
-    __slots__ = ("_now", "_stuck", "_sweep", "_thrown", "drivers")
+    __slots__ = ("__weakref__", "_now", "_stuck", "_sweep", "_thrown", "drivers")
 
     def __init__(self, now: Callable[[], float], sweep: Sweep, stuck: Stuck = _say) -> None:
         self._now = now

@@ -8,6 +8,9 @@ they run through is what they would run through without.
 from __future__ import annotations
 
 from typing import Any, Callable, Optional, Protocol, Sequence
+from weakref import ref
+
+from twisted.internet.interfaces import IReactorTime
 
 from twisted_mesh.call import Call, Completion, Reply
 from twisted_mesh.chain import compose
@@ -63,16 +66,7 @@ class Timings:
 
     def watch(self, adapter: Any, make: Make) -> None:
         """Time one call of an adapter's ``chain`` now and then, as long as the adapter has that chain."""
-        plain = adapter.chain
-
-        def again() -> None:
-            self._clock.callLater(EVERY, arm)
-
-        def arm() -> None:
-            if adapter.chain is plain:
-                adapter.chain = _Once(adapter, "chain", plain, make, again)
-
-        arm()
+        _Watch(self._clock, adapter, make).arm()
 
     def _arm(self, route: TimedRoute) -> None:
         make = route.timed
@@ -86,15 +80,38 @@ class Timings:
         return _Timed(each, cell, self._now)
 
 
+class _Watch:
+    """Has one call of an adapter's ``chain`` timed now and then, as long as the adapter has that chain."""
+
+    __slots__ = ("_adapter", "_clock", "_make", "_plain")
+
+    def __init__(self, clock: IReactorTime, adapter: Any, make: Make) -> None:
+        self._clock = clock
+        self._adapter = adapter
+        self._make = make
+        self._plain = adapter.chain
+
+    def arm(self) -> None:
+        """Have the next call timed."""
+        if self._adapter.chain is self._plain:
+            self._adapter.chain = _Once(self._adapter, "chain", self._plain, self._make, self._again)
+
+    def _again(self) -> None:
+        self._clock.callLater(EVERY, self.arm)
+
+
 class _Once:
-    """A chain that is replaced by the plain one when it is called."""
+    """A chain that is replaced by the plain one when it is called.
+
+    What holds it is called through it, and so is there when it is needed; it must not be kept alive by it.
+    """
 
     __slots__ = ("_after", "_attribute", "_holder", "_make", "_plain")
 
     def __init__(
         self, holder: Any, attribute: str, plain: Proceed, make: Make, after: Optional[Callable[[], None]] = None
     ) -> None:
-        self._holder = holder
+        self._holder = ref(holder)
         self._attribute = attribute
         self._plain = plain
         self._make = make
@@ -104,8 +121,9 @@ class _Once:
         return f"<timed once, then {self._plain!r}>"
 
     def __call__(self, call: Call) -> Any:
-        if getattr(self._holder, self._attribute) is self:
-            setattr(self._holder, self._attribute, self._plain)
+        holder = self._holder()
+        if holder is not None and getattr(holder, self._attribute) is self:
+            setattr(holder, self._attribute, self._plain)
             if self._after is not None:
                 self._after()
         return self._make()(call)

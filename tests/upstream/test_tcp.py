@@ -160,7 +160,7 @@ def test_no_endpoint() -> None:
     """A cluster without endpoints is told by the cluster."""
     world = World()
     world.cluster.endpoints = world.cluster.usable = ()
-    world.cluster.picks._next = world.cluster._nobody
+    world.cluster.picks._next = world.cluster.picks._nobody
     world.run()
     assert world.outcomes[0].kind is Kind.NO_ENDPOINT
     assert world.call.attempts == 0

@@ -294,6 +294,7 @@ class Chains:
             dice=self._env.random.random,
             sticky=hashed(config.sticky) if config.sticky else None,
             failover=failover_of(config.failover, protocol, self._clusters, self._env),
+            held=[each.forwards[protocol] for each in (*clusters, *map(self._clusters.__getitem__, config.failover))],
             timeout=config.timeout,
             idle_timeout=config.idle_timeout,
             max_duration=config.max_duration,

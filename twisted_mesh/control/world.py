@@ -225,6 +225,7 @@ class World:
         cluster.stop()
         for each in self._forwards.pop(cluster, ()):
             each.stop()
+        cluster.let_go()
 
     def new_listener(self, name: str, config: model.Listener) -> LiveListener:
         """Make a listener without sockets."""

@@ -21,7 +21,7 @@ class PerTry:
     The time in which the request is still coming does not count: how long a client takes is for others to watch.
     """
 
-    __slots__ = ("_env", "_limit", "_open", "_sweep")
+    __slots__ = ("__weakref__", "_env", "_limit", "_open", "_sweep")
 
     def __init__(self, limit: float, env: Env) -> None:
         self._limit = limit

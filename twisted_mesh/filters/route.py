@@ -91,10 +91,12 @@ class Route:
     route's own chain, whose innermost layer is `forward`, or an answer of the mesh's own.  `timeout` and the other
     limits are those of the configuration, None where it gives none.  `timed` makes the same chain with a stopwatch
     round each layer; None where there is nothing to time.  `layers` are the filters of the chain by name, and
-    `innermost` is what stands inside them.  `cells` is for filters that keep their metrics cells by route.
+    `innermost` is what stands inside them.  `held` is kept for calls that still run by this route when its clusters have
+    been replaced: by what these send them.  `cells` is for filters that keep their metrics cells by route.
     """
 
     __slots__ = (
+        "__weakref__",
         "_failover",
         "_split",
         "_template",
@@ -103,6 +105,7 @@ class Route:
         "choose",
         "conditions",
         "deadline",
+        "held",
         "idle_timeout",
         "innermost",
         "layers",
@@ -139,8 +142,10 @@ class Route:
         timed: Optional[Callable[[], Proceed]] = None,
         layers: Sequence[tuple[str, Filter]] = (),
         innermost: Optional[Proceed] = None,
+        held: Sequence[Proceed] = (),
     ) -> None:
         self.name = name
+        self.held = held
         self.layers = layers
         self.innermost = innermost
         self.proceed = proceed

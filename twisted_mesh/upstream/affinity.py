@@ -90,7 +90,7 @@ class Affinity:
 class Marking:
     """Sends calls on, and has their replies name the endpoint; a `Proceed`, round the one of HTTP."""
 
-    __slots__ = ("_affinity", "_forward")
+    __slots__ = ("__weakref__", "_affinity", "_forward")
 
     def __init__(self, affinity: Affinity, forward: Proceed) -> None:
         self._affinity = affinity

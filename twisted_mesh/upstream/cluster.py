@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Awaitable, Callable, Optional, Sequence
+from typing import TYPE_CHECKING, Awaitable, Callable, MutableMapping, Optional, Sequence
+from weakref import WeakValueDictionary, ref
 
 from twisted.internet.defer import Deferred
 
@@ -25,6 +26,7 @@ from twisted_mesh.upstream.retries import Retries
 from twisted_mesh.upstream.room import Room
 from twisted_mesh.upstream.services import Services, Verdicts
 from twisted_mesh.upstream.watched import watched
+from twisted_mesh.weakly import weakly
 
 if TYPE_CHECKING:
     from twisted_mesh.model import Cluster as ClusterConfig
@@ -59,28 +61,29 @@ class Cluster:
         self.config = config
         self.env = env
         self.connect_timeout: float = config.connect_timeout
-        self.forwards: dict[str, Proceed] = {}
+        self.forwards: MutableMapping[str, Proceed] = {}
         # What else is worth showing to an operator, by name.
         self.details: dict[str, Callable[[], object]] = {}
         self.on_change: list[Callable[[Cluster], None]] = []
         self.endpoints: tuple[Endpoint, ...] = ()
         self.usable: tuple[Endpoint, ...] = ()
         self.panicking = False
-        self._conducts = Conducts(name, env, watched(config), self.refresh, verdicts)
+        # Those it is made of must not keep it alive: see `weakly`.
+        refresh = weakly(self.refresh)
+        self._conducts = Conducts(name, env, watched(config), refresh, verdicts)
         self.switch = Switch(name, env)
         self.room = None if config.limits is None else Room(name, config.limits, env)
         self.connection_limits = ConnectionLimits(name, config.limits, env)
         self.retries = Retries(name, config.limits, env)
-        self.picks = Picks(name, config, env, self._conducts, self.switch, self._nobody, zone)
+        self.picks = Picks(name, config, env, self._conducts, self.switch, _nobody_of(self), zone)
         self._running = False
         self._cells = _Cells(Families(env.metrics), name)
         self._checks: Optional[HealthChecks] = None
         if config.health_check is not None:
             login = ("", "") if config.redis is None else (config.redis.username, config.redis.password)
-            self._checks = HealthChecks(
-                name, config.health_check, env, connector, lambda endpoint: self.refresh(), login
-            )
-        self.members = Members(name, config, env, connector, resolver, services, overrides, self._settled, self.refresh)
+            self._checks = HealthChecks(name, config.health_check, env, connector, lambda endpoint: refresh(), login)
+        settled = weakly(self._settled)
+        self.members = Members(name, config, env, connector, resolver, services, overrides, settled, refresh)
         self.members.settle()
 
     def __repr__(self) -> str:
@@ -125,15 +128,17 @@ class Cluster:
 
     def forward(self, call: Call) -> Awaitable[Reply]:
         """Send the call to one endpoint by the call's own protocol, and return its reply."""
-        return self.forwards[call.protocol](call)
+        try:
+            proceed = self.forwards[call.protocol]
+        except KeyError:
+            detail = f"cluster {self.name} takes no {call.protocol} calls, or is gone"
+            raise MeshError(Kind.NO_CLUSTER, detail) from None
+        return proceed(call)
 
     def unreachable(self, endpoint: Endpoint) -> None:
         """`endpoint` could not be connected to: for a moment the others take its calls, if there are any."""
         if self._running:
             self.picks.rest(endpoint)
-
-    def _nobody(self) -> Endpoint:
-        raise MeshError(Kind.NO_ENDPOINT, f"cluster {self.name}: {self.trouble}", origin=Origin.UPSTREAM)
 
     # --- its life
 
@@ -172,6 +177,10 @@ class Cluster:
         if self._checks is not None:
             self._checks.stop()
         self.members.stop()
+
+    def let_go(self) -> None:
+        """No new calls come: keep what sends them only as long as those in flight do, which know by which they go."""
+        self.forwards = WeakValueDictionary(self.forwards)
 
     @property
     def ready(self) -> bool:
@@ -284,6 +293,17 @@ class Cluster:
             log.error("cluster {cluster} has no endpoint left that can be used", cluster=self.name)
         elif chosen and not self.usable:
             log.info("cluster {cluster} has {count} endpoints to use", cluster=self.name, count=len(chosen))
+
+
+def _nobody_of(cluster: Cluster) -> Callable[[], Endpoint]:
+    name, kept = cluster.name, ref(cluster)
+
+    def nobody() -> Endpoint:
+        alive = kept()
+        why = "it is gone" if alive is None else alive.trouble
+        raise MeshError(Kind.NO_ENDPOINT, f"cluster {name}: {why}", origin=Origin.UPSTREAM)
+
+    return nobody
 
 
 class _Cells:

@@ -14,6 +14,7 @@ from twisted_mesh.upstream.names import NameWatch, at
 from twisted_mesh.upstream.overruled import Overrides, overrule
 from twisted_mesh.upstream.resolve import Resolver, SystemResolver
 from twisted_mesh.upstream.services import Services, Stoppable
+from twisted_mesh.weakly import weakly
 
 if TYPE_CHECKING:
     from twisted_mesh.model import Address
@@ -68,12 +69,12 @@ class Members:
         self._watches: dict[str, NameWatch] = {}
         for key, each in self._named.items():
             self._groups[key] = ()
-            self._watches[key] = self._watch(each.address, self._found)
+            self._watches[key] = self._watch(each.address, weakly(self._found))
         self._discovered: Optional[Discovered] = None
         if config.service is not None:
             assert services is not None, "a cluster of a service needs the registry"
             self._discovered = Discovered(
-                name, config, services, env, lambda found: self.replace(SERVICE, found), self._alter, self._watch
+                name, config, services, env, weakly(self._discover), weakly(self._alter), weakly(self._watch)
             )
         self._overruling: Optional[Stoppable] = None
 
@@ -190,6 +191,9 @@ class Members:
             each.release()
         self._held = now
 
+    def _discover(self, found: Sequence[Endpoint]) -> None:
+        self.replace(SERVICE, found)
+
     def _alter(self, changed: Sequence[Endpoint], gone: Sequence[str]) -> None:
         """Have these endpoints of the service beside or in place of others, and none at the addresses in `gone`."""
         members = set(self._known)
@@ -215,8 +219,9 @@ class Members:
 
     def _watch(self, address: Address, found: Callable[[NameWatch], None]) -> NameWatch:
         self._resolver = self._resolver or SystemResolver(self._env.clock)
+        failures = weakly(self._failures)
         return NameWatch(
-            self._name, address, self._config.dns, self._env, self._connector, self._resolver, found, self._failures
+            self._name, address, self._config.dns, self._env, self._connector, self._resolver, found, failures
         )
 
     def _found(self, watch: NameWatch) -> None:

@@ -19,6 +19,7 @@ from twisted_mesh.upstream.keyed import Keyed
 from twisted_mesh.upstream.maintenance import Switch
 from twisted_mesh.upstream.resting import Resting
 from twisted_mesh.upstream.warming import Warming
+from twisted_mesh.weakly import weakly
 
 if TYPE_CHECKING:
     from twisted_mesh.model import Cluster as ClusterConfig
@@ -64,7 +65,8 @@ class Picks:
         self._plain: Callable[[], Endpoint] = nobody
         # Whether the next turn is known already, as somebody has looked.
         self._put_back = False
-        self._resting = Resting(env.clock, self._choose)
+        choose = weakly(self._choose)
+        self._resting = Resting(env.clock, choose)
         near, slow = config.locality, config.slow_start
         self._zone = zone
         self._zones = None if near is None else Zones(near.order, near.weights, near.spare, near.least)
@@ -73,7 +75,7 @@ class Picks:
         self._warming: Optional[Warming] = None
         if slow is not None:
             rule = SlowStart(slow.window, slow.aggression, slow.least / 100.0)
-            self._warming = Warming(rule, env, self._choose)
+            self._warming = Warming(rule, env, choose)
         self._panic_picks = Families(env.metrics).panic_picks.labels(name)
 
     def __repr__(self) -> str:
@@ -165,8 +167,10 @@ class Picks:
         return self._resting.has(endpoint)
 
     def _counted(self, pick: Callable[[], Endpoint]) -> Callable[[], Endpoint]:
+        cell = self._panic_picks
+
         def counted() -> Endpoint:
-            self._panic_picks.value += 1
+            cell.value += 1
             return pick()
 
         return counted

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Optional, cast
 
 from twisted_mesh.call import Call
-from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
 from twisted_mesh.model.redis_servers import RedisServers
 from twisted_mesh.redis_call import Pending, RedisCall
-from twisted_mesh.upstream.redis_greeting import greeting
 from twisted_mesh.upstream.redis_group import Zone, no_zone
-from twisted_mesh.upstream.redis_pool import SESSIONS, RedisPool, ServerOptions
+from twisted_mesh.upstream.redis_pools import PROTOCOL, Pools
 from twisted_mesh.upstream.redis_scatter import Scatter
 from twisted_mesh.upstream.redis_topology import Sharded, Topology
+from twisted_mesh.weakly import weakly
 
 if TYPE_CHECKING:
     from twisted_mesh.net.connect import Connector
     from twisted_mesh.upstream.cluster import Cluster
-    from twisted_mesh.upstream.endpoint import Endpoint
-    from twisted_mesh.upstream.redis_lanes import LanePool
+    from twisted_mesh.upstream.redis_pool import RedisPool
     from twisted_mesh.upstream.redis_sessions import Sessions
-
-PROTOCOL = "redis"
 
 
 class RedisForward:
@@ -34,16 +29,13 @@ class RedisForward:
 
     def __init__(self, cluster: Cluster, connector: Connector, env: Env, zone: Zone = no_zone) -> None:
         self.cluster = cluster
-        self._connector = connector
-        self._env = env
-        self._cells = Families(env.metrics).upstream(PROTOCOL, cluster.name)
-        self._config: RedisServers = cluster.config.redis or RedisServers.model_construct()
-        self.topology = topology_of(cluster, self._config, zone, connector)
+        config: RedisServers = cluster.config.redis or RedisServers.model_construct()
+        self.topology = topology_of(cluster, config, zone, connector)
+        self._pools = Pools(cluster, config, self.topology, connector, env)
         self._scatter: Optional[Scatter] = None
         if self.topology is not None:
-            self._scatter = Scatter(self.topology, self.send, env.random.random)
-            cluster.details[PROTOCOL] = self.topology.describe
-
+            self._scatter = Scatter(self.topology, self._pools.send, env.random.random)
+            cluster.details[PROTOCOL] = weakly(self.topology.describe)
         self._sessions: Optional[Sessions] = None
 
     def __repr__(self) -> str:
@@ -63,16 +55,8 @@ class RedisForward:
             return self._scatter(cast(RedisCall, call))
         call.endpoint = endpoint = self.cluster.picks.pick(call)
         # Written out, and without casts: this is what each command runs through.
-        pool: RedisPool = endpoint.pools.get(PROTOCOL) or self._new_pool(endpoint)  # type: ignore[assignment]
+        pool: RedisPool = endpoint.pools.get(PROTOCOL) or self._pools.new_pool(endpoint)  # type: ignore[assignment]
         return pool.send(call)  # type: ignore[arg-type]
-
-    def send(self, call: RedisCall, endpoint: Endpoint) -> Pending:
-        """Send the call to this server.
-
-        :raises MeshError: as above.
-        """
-        pool = cast("RedisPool | None", endpoint.pools.get(PROTOCOL)) or self._new_pool(endpoint)
-        return pool.send(call)
 
     def _of_session(self, call: RedisCall) -> Pending:
         if self.cluster.switch.on:
@@ -81,79 +65,14 @@ class RedisForward:
             # Imported when the first client has a transaction, a subscription or the like.
             from twisted_mesh.upstream.redis_sessions import Sessions
 
-            self._sessions = Sessions(self.cluster, self.topology, self._lanes_of)
+            self._sessions = Sessions(self.cluster, self.topology, self._pools.lanes_of)
         return self._sessions(call)
-
-    def _lanes_of(self, endpoint: Endpoint, priority: int) -> LanePool:
-        from twisted_mesh.upstream.redis_lanes import LanePool
-
-        name = SESSIONS + self.cluster.connection_limits.label(priority)
-        pool = endpoint.pools.get(name)
-        if not isinstance(pool, LanePool):
-            pool = LanePool(
-                endpoint,
-                self.cluster,
-                self._env,
-                self._connector,
-                self._cells,
-                partial(greeting, self.options),
-                partial(self._moved, endpoint),
-                priority,
-            )
-            endpoint.pools[name] = pool
-        return pool
-
-    def _moved(self, endpoint: Endpoint) -> None:
-        if self.topology is not None:
-            self.topology.doubt(endpoint)
-
-    @property
-    def options(self) -> ServerOptions:
-        """How servers are spoken to."""
-        config = self._config
-        return ServerOptions(
-            connections=config.connections,
-            in_flight=config.in_flight,
-            silence=config.silence,
-            username=config.username,
-            password=config.password,
-            db=config.db,
-            read_only=self.topology is not None and self.topology.read_only,
-        )
-
-    def _new_pool(self, endpoint: Endpoint) -> RedisPool:
-        soon = self._connector.loop.call_soon
-        pool = RedisPool(endpoint, self.cluster, self.options, self._env, self._connector, self._cells, soon)
-        endpoint.pools[PROTOCOL] = pool
-        return pool
 
     def start(self) -> None:
         """Have the connections that endpoints bring along from the cluster before go by this cluster's options."""
-        for endpoint in self.cluster.endpoints:
-            pool = endpoint.pools.get(PROTOCOL)
-            if isinstance(pool, RedisPool):
-                pool.configure(self.cluster, self.options)
-            self._take_over_lanes(endpoint)
+        self._pools.take_over()
         if self.topology is not None:
             self.topology.start()
-
-    def _take_over_lanes(self, endpoint: Endpoint) -> None:
-        """Have clients' own connections go by this cluster's options; those of priorities that share now are let go."""
-        names = [name for name in endpoint.pools if name.startswith(SESSIONS)]
-        if not names:
-            return
-        from twisted_mesh.upstream.redis_lanes import LanePool
-
-        limits = self.cluster.connection_limits
-        known = (SESSIONS, *(SESSIONS + limits.label(each) for each in limits.own))
-        for name in names:
-            pool = endpoint.pools[name]
-            assert isinstance(pool, LanePool), "they are of this kind by their name"
-            if name in known:
-                pool.configure(self.cluster, partial(greeting, self.options), partial(self._moved, endpoint))
-            else:
-                del endpoint.pools[name]
-                pool.drain()
 
     def stop(self) -> None:
         """Pools look after themselves, until their endpoints drain."""

@@ -61,6 +61,7 @@ class RedisPool:
     """
 
     __slots__ = (
+        "__weakref__",
         "_cluster",
         "_idle",
         "_in_flight",

@@ -118,7 +118,7 @@ def plain(call: Call, proceed: Proceed) -> Awaitable[Reply]:
     [
         (passing, "pass"),
         (plain, "pass"),
-        (twice, "pass"),
+        (twice, "repeat"),
         (refusing, "refuse"),
         (replying, "reply"),
         (changing_call, "change"),

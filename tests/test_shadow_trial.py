@@ -9,7 +9,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.interfaces import Proceed
 from twisted_mesh.park import Parked
-from twisted_mesh.shadow_trial import AFTERWARDS
+from twisted_mesh.shadow_trial import AFTERWARDS, HELD_UP
 from twisted_mesh.stream import ByteStream
 
 
@@ -104,6 +104,55 @@ def test_a_filter_that_waits_does_not_hold_the_call() -> None:
     gate.fire(None)
     assert world.decisions() == {"refuse": 1}
     assert world.env.clock.getDelayedCalls() == []
+
+
+def test_a_filter_that_holds_calls_up_is_said_to() -> None:
+    """Also where the call has gone on without it, and its log line is written before the filter is done."""
+    gate: Parked[None] = Parked()
+
+    async def late(call: Call, proceed: Proceed) -> Reply:
+        await gate
+        return await proceed(call)
+
+    world = World(late)
+    world.run()
+    world.end()
+    assert world.call.context["log"]["shadow"] == {"probe": "wait"}
+    world.env.clock.advance(2 * HELD_UP)
+    gate.fire(None)
+    assert world.decisions() == {"wait": 1}
+
+
+def test_a_filter_that_only_asks_somebody_holds_nobody_up() -> None:
+    gate: Parked[None] = Parked()
+
+    async def asking(call: Call, proceed: Proceed) -> Reply:
+        await gate
+        return await proceed(call)
+
+    world = World(asking, wait=True)
+    world.run()
+    world.env.clock.advance(HELD_UP / 2)
+    gate.fire(None)
+    assert world.waiting is not None
+    world.waiting.fire(world.reply)
+    world.end()
+    assert world.decisions() == {"pass": 1}
+    assert world.call._context is None
+
+
+def test_a_call_that_would_have_been_sent_again_is_said_to_be() -> None:
+    async def again(call: Call, proceed: Proceed) -> Reply:
+        try:
+            return await proceed(call)
+        except MeshError:
+            return await proceed(call)
+
+    world = World(again, wait=True)
+    world.run()
+    assert world.waiting is not None
+    world.waiting.fail(MeshError(Kind.RESET, "gone"))
+    assert world.decisions() == {"repeat": 1}
 
 
 def test_a_filter_that_waits_for_ever_is_given_up() -> None:

@@ -67,10 +67,12 @@ class Shadow:
     the real call completes.  A body that is still on its way is not shown: the copy has an empty one.
 
     The decision is counted, and what is not a pass stands in the call's access log line, in ``extra.shadow`` under the
-    filter's name, if it is known by then.
+    filter's name, if it is known by then; ``wait`` if the filter has not let the call go on yet.
     It is ``refuse`` (it raised), ``reply`` (it answered without proceeding), ``change`` (it changed the call or the
-    reply), ``pass``, ``error`` (it raised something unexpected), ``unfinished`` (it was still waiting
-    `shadow_trial.AFTERWARDS` seconds after its call) or ``skipped`` (`MOST_TRIALS` others were at work).
+    reply), ``repeat`` (it proceeded more than once; it got the same reply each time), ``wait`` (it let the call wait
+    for more than `shadow_trial.HELD_UP` seconds), ``pass``, ``error`` (it raised something unexpected), ``unfinished``
+    (it was still waiting `shadow_trial.AFTERWARDS` seconds after its call) or ``skipped`` (`MOST_TRIALS` others were at
+    work).
     """
 
     def __init__(self, inner: Filter, name: str, percent: float, env: Env) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # How long a shadowed filter may go on after its call has ended; seconds.  The same as a route's default timeout: what
 # takes longer would have cost the call its answer.
 AFTERWARDS = 15.0
+# Who lets a call wait for longer than this has held it up; seconds.  Asking Redis, as a shared limit does, is quicker.
+HELD_UP = 0.025
 
 
 class Trial:
@@ -26,15 +28,17 @@ class Trial:
 
     __slots__ = (
         "_before",
+        "_began",
         "_call",
         "_driver",
         "_error",
-        "_proceeded",
+        "_held",
         "_real",
         "_reply",
         "_shadow",
         "_thrown",
         "_timer",
+        "_tries",
         "_waiting",
     )
 
@@ -43,7 +47,10 @@ class Trial:
         self._real = real
         self._call = call = real.twin()
         self._before = _looks(call)
-        self._proceeded = False
+        # How often the filter has let the call go on, and how long it took it to do so.
+        self._tries = 0
+        self._began = shadow.env.now()
+        self._held = 0.0
         self._waiting: list[Parked[Reply]] = []
         # How the real call went, once that is known: one of these.
         self._reply: Optional[Reply] = None
@@ -72,7 +79,9 @@ class Trial:
             parked.fire(self._reply.twin())
 
     def _proceed(self, call: Call) -> Awaitable[Reply]:
-        self._proceeded = True
+        self._tries += 1
+        if self._tries == 1:
+            self._held = self._shadow.env.now() - self._began
         parked: Parked[Reply] = Parked()
         if self._reply is None and self._error is None:
             self._waiting.append(parked)
@@ -96,17 +105,23 @@ class Trial:
     def _decision(self, reply: Optional[Reply], error: Optional[BaseException]) -> tuple[str, str]:
         if error is not None:
             if error is self._error:
-                return "pass", ""
+                return self._let_pass()
             if isinstance(error, Cancelled):
                 return "unfinished", error.detail
             if isinstance(error, MeshError):
                 return "refuse", str(error)
             self._shadow.failed(error)
             return "error", repr(error)
-        if not self._proceeded:
+        if not self._tries:
             return "reply", repr(reply)
-        changed = _looks(self._call) != self._before or _differs(reply, self._reply)
-        return ("change" if changed else "pass"), ""
+        if _looks(self._call) != self._before or _differs(reply, self._reply):
+            return "change", ""
+        return self._let_pass()
+
+    def _let_pass(self) -> tuple[str, str]:
+        if self._tries > 1:
+            return "repeat", f"sent {self._tries} times"
+        return ("wait", f"{self._held:.3g} s late") if self._held > HELD_UP else ("pass", "")
 
     # --- the real call has ended
 
@@ -114,6 +129,9 @@ class Trial:
         if self._driver.finished:
             self._complete()
             return
+        if not self._tries:
+            # What becomes of it in the end is counted; the log line is written now.
+            _note(real, self._shadow.name, "wait")
         if self._reply is None and self._error is None:
             self.settle(None, Cancelled(Kind.CLIENT_GONE))
         if not self._driver.finished:

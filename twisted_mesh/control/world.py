@@ -57,8 +57,6 @@ class World:
         self.leaving: list[LiveListener] = []
         self.connector = Connector(loop)
         self.running = False
-        # How many clusters have been retired, for whoever looks after the memory.
-        self.retired = 0
         self._forwards: dict[Cluster, list[Forward]] = {}
 
     def __repr__(self) -> str:
@@ -221,7 +219,6 @@ class World:
 
     def retire(self, cluster: Cluster) -> None:
         """A cluster takes no more calls."""
-        self.retired += 1
         cluster.stop()
         for each in self._forwards.pop(cluster, ()):
             each.stop()

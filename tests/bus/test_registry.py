@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 from typing import Any, Iterator, Optional
 
 import pytest
@@ -18,8 +20,10 @@ from twisted_mesh.bus.instance import Instance
 from twisted_mesh.bus.keys import Keys
 from twisted_mesh.bus.leases import Held
 from twisted_mesh.bus.registry import ServiceRegistry
+from twisted_mesh.bus.view import read_change
 from twisted_mesh.metrics import Registry
 
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "redis.md"
 LEASES = "mesh:{shop}:service:web:leases"
 
 
@@ -93,6 +97,25 @@ def test_records_that_are_wrong_are_passed_over(redis: Conversation) -> None:
     view = result_of(registry.instances("web"))
     assert [each.id for each in view.instances] == ["a"]
     assert view.refused["c"] == "it says that it is web/x"
+
+
+def test_what_the_documentation_says_to_other_programs(redis: Conversation) -> None:
+    """Its script registers an instance, and its way to renew one is a renewal."""
+    [script] = re.findall(r"```lua\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    registry, record = registry_at(redis), '{"id":"web-1","service":"web","address":"10.0.0.1","ports":{"http":80}}'
+    for version, port in (1, "80"), (2, "81"), (3, "81"):
+        redis("EVAL", script, 1, "mesh:{shop}:", "web", "web-1", record.replace("80", port), 15_000)
+        view = result_of(registry.instances("web"))
+        [found] = view.instances
+        assert (found.id, found.ports, found.status) == ("web-1", {"http": int(port)}, "up")
+        born = int(redis("HGET", "mesh:{shop}:services", ":born"))
+        assert view.version == born + version
+        assert read_change(redis("LRANGE", "mesh:{shop}:service:web:changes", -1, -1)[0]).v == view.version
+    now = int(redis("TIME")[0]) * 1000
+    assert redis("ZADD", "mesh:{shop}:service:web:leases", "XX", "CH", now + 60_000, "web-1") == 1
+    [found] = result_of(registry.instances("web")).instances
+    assert found.expires == now + 60_000
+    assert result_of(registry.deregister("web", "web-1"))
 
 
 def test_what_is_recalled_is_there_before_redis_is(redis: Conversation) -> None:

@@ -69,6 +69,9 @@ class Filter(Protocol):
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]: ...
 
 
+Verdict = Literal["pass", "change", "reply", "refuse", "wait", "maybe", "unknown"]
+
+
 class Explanation(NamedTuple):
     """What a filter would do to a call, and why, in words for people.
 
@@ -76,7 +79,7 @@ class Explanation(NamedTuple):
     `maybe`: the dice decide among these, and `why` says with what odds; `unknown`: it cannot say beforehand.
     """
 
-    verdict: Literal["pass", "change", "reply", "refuse", "wait", "maybe", "unknown"]
+    verdict: Verdict
     why: str = ""
 
 

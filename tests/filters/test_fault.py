@@ -123,7 +123,7 @@ def test_callers_ask_for_faults_where_they_may() -> None:
     world = World(delay={"time": "1s"}, abort={}, by_caller=True)
     assert world.run(a_call()).reply.status == 200
     assert world.run(a_call(x_mesh_fault_abort="429")).error.status == 429
-    for wrong in ("200", "abc", "4000"):
+    for wrong in ("200", "abc", "4000", "4\xb23", "\xb9\xb2\xb3", ""):
         assert world.run(a_call(x_mesh_fault_abort=wrong)).reply.status == 200
     run = world.run(a_call(x_mesh_fault_delay="100ms"))
     assert run.result is None
@@ -175,16 +175,27 @@ def test_commands_do_not_ask_for_faults() -> None:
     [
         ({"delay": {"time": "2s"}}, "wait", "2s late (100 %)"),
         ({"abort": {"percent": 5}}, "maybe", "failed with 503 (5 %)"),
-        ({"abort": {}, "bandwidth": {"rate": "1KiB"}}, "maybe", "failed with 503 (100 %), slowed to 1KiB/s (100 %)"),
+        ({"abort": {}, "bandwidth": {"rate": "1KiB"}}, "refuse", "failed with 503 (100 %), slowed to 1KiB/s (100 %)"),
+        ({"delay": {"time": "1s", "percent": 9}, "abort": {}}, "refuse", "1s late (9 %), failed with 503 (100 %)"),
+        ({"delay": {"time": "1s"}, "bandwidth": {"rate": "1KiB"}}, "wait", "1s late (100 %), slowed to 1KiB/s (100 %)"),
         ({"bandwidth": {"rate": "1KiB"}}, "change", "slowed to 1KiB/s (100 %)"),
         ({"abort": {}, "method": ["POST"]}, "pass", "it is not meant"),
-        ({"abort": {}, "by_caller": True}, "maybe", "if it asks for it: failed with 503 (100 %)"),
+        ({"abort": {}, "by_caller": True}, "pass", "it asks for no fault"),
     ],
 )
 def test_it_says_what_it_would_do(settings: Any, verdict: str, why: str) -> None:
     world: Any = World(**settings)
     assert world.filter.explain(a_call()) == (verdict, why)
     assert world.count("abort") == 0
+
+
+def test_it_says_what_the_caller_asks_for() -> None:
+    world: Any = World(delay={"time": "1s"}, abort={}, by_caller=True)
+    call = a_call()
+    call.headers.set("x-mesh-fault-delay", "2s")
+    assert world.filter.explain(call) == ("wait", "1s late (100 %)")
+    call.headers.set("x-mesh-fault-abort", "418")
+    assert world.filter.explain(call) == ("refuse", "1s late (100 %), failed with 418 (100 %)")
 
 
 def test_it_says_that_it_would_do_nothing_more() -> None:

@@ -12,7 +12,7 @@ from twisted_mesh.call import Body, Call, Reply
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.families import Families
 from twisted_mesh.filters.fault_pace import Paced
-from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed
+from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed, Verdict
 from twisted_mesh.model.fields import HeaderName, HeaderValue
 from twisted_mesh.model.units import Interval, Size, duration_text, parse_duration, size_text
 from twisted_mesh.policy.share import share
@@ -148,7 +148,7 @@ class Fault:
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         if not self._concerns(call):
             return proceed(call)
-        delay = self._delay(call)
+        delay = self._time_of(call) if self._delays() else 0.0
         slow = self._bandwidth is not None and call.protocol != "redis" and self._slows()
         if not delay and not slow:
             return self._go_on(call, proceed)
@@ -163,23 +163,28 @@ class Fault:
             return Explanation("pass", "it is not meant")
         if len(self._held) >= self._most:
             return Explanation("pass", f"{len(self._held)} calls are held up already")
-        parts, settings = [], self._settings
-        if settings.delay is not None:
-            parts.append(("wait", settings.delay.percent, f"{duration_text(settings.delay.time)} late"))
-        if settings.abort is not None:
-            parts.append(("refuse", settings.abort.percent, f"failed with {settings.abort.status}"))
-        if settings.bandwidth is not None:
-            parts.append(("change", settings.bandwidth.percent, f"slowed to {size_text(settings.bandwidth.rate)}/s"))
+        parts = self._faults_of(call)
         why = ", ".join(f"{what} ({percent:g} %)" for _, percent, what in parts)
-        if self._asked:
-            return Explanation("maybe", f"if it asks for it: {why}")
-        sure = parts[0][0] if len(parts) == 1 and parts[0][1] >= 100.0 else "maybe"
-        return Explanation(sure, why)  # type: ignore[arg-type]  # one of those above
+        if not parts:
+            return Explanation("pass", "it asks for no fault")
+        if any(verdict == "refuse" and percent >= 100.0 for verdict, percent, _ in parts):
+            return Explanation("refuse", why)
+        return Explanation("maybe" if any(percent < 100.0 for _, percent, _ in parts) else parts[0][0], why)
 
-    def _delay(self, call: Call) -> float:
-        """Return the seconds that the call has to wait."""
-        if not self._delays():
-            return 0.0
+    def _faults_of(self, call: Call) -> list[tuple[Verdict, float, str]]:
+        """Return what may happen to the call: as a verdict, to how many percent of such calls, and in words."""
+        settings, found = self._settings, list[tuple[Verdict, float, str]]()
+        late, status = self._time_of(call), self._status_of(call)
+        if settings.delay is not None and late:
+            found.append(("wait", settings.delay.percent, f"{duration_text(late)} late"))
+        if settings.abort is not None and status:
+            found.append(("refuse", settings.abort.percent, f"failed with {status}"))
+        if settings.bandwidth is not None and call.protocol != "redis":
+            found.append(("change", settings.bandwidth.percent, f"slowed to {size_text(settings.bandwidth.rate)}/s"))
+        return found
+
+    def _time_of(self, call: Call) -> float:
+        """Return the seconds that the call waits if it is delayed."""
         if not self._asked:
             return self._time
         try:
@@ -187,6 +192,15 @@ class Fault:
         except ValueError:
             # Whoever mistypes a header gets no fault.
             return 0.0
+
+    def _status_of(self, call: Call) -> int:
+        """Return what the call is failed with, if it is; 0 if it asks for nothing."""
+        if not self._asked:
+            return self._status
+        asked = _text(call, ASKS_ABORT)
+        # Some characters of Latin-1 are digits as well, but for int().
+        known = len(asked) == 3 and asked.isascii() and asked.isdigit() and "400" <= asked <= "599"
+        return int(asked) if known else 0
 
     async def _held_up(self, call: Call, proceed: Proceed, delay: float, slow: bool) -> Reply:
         self._held.add(call)
@@ -237,16 +251,10 @@ class Fault:
         return proceed_with(several, proceed, passing, _fault(self._status))
 
     def _abort(self, call: Call) -> None:
-        if not self._aborts():
-            return
-        status = self._status
-        if self._asked:
-            asked = _text(call, ASKS_ABORT)
-            if len(asked) != 3 or not asked.isdigit() or not "400" <= asked <= "599":
-                return
-            status = int(asked)
-        self._abort_cell.value += 1
-        raise _fault(status)
+        status = self._status_of(call) if self._aborts() else 0
+        if status:
+            self._abort_cell.value += 1
+            raise _fault(status)
 
     def _concerns(self, call: Call) -> bool:
         if self._methods and call.operation not in self._methods and not self._one_of_several(call):

@@ -77,6 +77,29 @@ def test_the_next_one_is_sent_when_the_first_is_given_up() -> None:
     made.assert_idle()
 
 
+def test_the_next_one_is_sent_when_the_first_waits_no_longer() -> None:
+    """One of them, and not each for itself: they may be many, and the upstream is slow already."""
+    late = MeshError(Kind.DEADLINE, "the caller waits no longer", origin=Origin.CLIENT)
+    made = chain(After(1.0, late), After(1.0, Reply(200, body=b"second")))
+    first, *others = [made.call(http_call()) for _ in range(4)]
+    made.advance(1.0)
+    assert first.error is late
+    made.advance(1.0)
+    assert [each.body for each in others] == [b"second"] * 3
+    assert len(made.upstream.received) == 2
+    made.assert_idle()
+
+
+@pytest.mark.parametrize("name", ["grpc-timeout", "x-mesh-timeout", "x-envoy-expected-rq-timeout-ms", "user-agent"])
+def test_what_tells_callers_apart_does_not_tell_calls_apart(name: str) -> None:
+    made = chain(After(1.0, Reply(200)))
+    for value in ("100", "200"):
+        made.call(http_call(headers={name: value}))
+    assert len(made.upstream.received) == 1
+    made.advance(1.0)
+    made.assert_idle()
+
+
 def test_one_that_waits_may_be_given_up() -> None:
     made = chain(After(1.0, Reply(200, body=b"x")))
     first, second, third = [made.call(http_call()) for _ in range(3)]

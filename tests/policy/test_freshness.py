@@ -49,6 +49,7 @@ def test_what_says_nothing_is_kept_only_where_it_is_asked_for() -> None:
     assert lifetime({}, ttl=7.0) == 7
     assert lifetime({"cache-control": "max-age=60"}, ttl=7.0) == 60
     assert lifetime({}, status=500, ttl=7.0) == -1
+    assert lifetime({"cache-control": "max-age=9"}, status=501, ttl=7.0) == -1
     assert lifetime({}, status=206, ttl=7.0) == -1
 
 

@@ -14,7 +14,8 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.errors import MeshError, Origin
+from twisted_mesh.codec.deadline import STYLES
+from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.families import Families
 from twisted_mesh.headers import FRAMING
 from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed
@@ -26,15 +27,14 @@ from twisted_mesh.policy.freshness import directives
 # What tells apart calls and the ways that they came, not what is asked for.
 _OF_THE_CALL = frozenset(
     {
+        *STYLES,
         b"forwarded",
-        b"grpc-timeout",
         b"traceparent",
         b"tracestate",
         b"user-agent",
         b"via",
         b"x-forwarded-for",
         b"x-forwarded-port",
-        b"x-mesh-timeout",
         b"x-request-id",
     }
 )
@@ -149,7 +149,10 @@ class Coalesce:
             return reply
         except MeshError as error:
             # What was this call's own doing says nothing of the others.
-            outcome = error if error.origin is Origin.UPSTREAM else _Told.APART
+            if error.origin is Origin.UPSTREAM:
+                outcome = error
+            elif error.kind is not Kind.DEADLINE:
+                outcome = _Told.APART
             raise
         finally:
             del self._groups[key]

@@ -9,8 +9,9 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from typing import Mapping, NamedTuple, Optional, Protocol
 
-# What a cache may keep without knowing more of the status (RFC 9110, section 15.1), less what is only a part.
-STATUSES = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
+# What a cache may keep without knowing more of the status (RFC 9110, section 15.1), less what is only a part, and less
+# errors of the server, which are hoped to end.
+STATUSES = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414})
 # Longer than any lifetime; seconds (RFC 9111, section 1.2.2).
 _MOST = 1 << 31
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
 
+# Options of GEORADIUS that have a word behind them.
+_VALUED = frozenset([b"STORE", b"STOREDIST", b"COUNT"])
 # Written as ACCESS:BEGIN:FIND in a row of the table; ``-`` is what a server does not tell.
 _ACCESS = {"RO": "r", "RW": "w", "OW": "w", "RM": "w"}
 
@@ -59,11 +61,24 @@ class KeySpec:
     def _first(self, words: Sequence[bytes]) -> Optional[int]:
         if not self.word:
             return self.index
+        if self.last == 0 and self.counted is None:
+            return self._behind_option(words)
         places = range(self.index, len(words) - 1) if self.index > 0 else range(len(words) + self.index, 1, -1)
         for place in places:
             if 0 < place < len(words) and words[place].upper() == self.word:
                 return place + 1
         return None
+
+    def _behind_option(self, words: Sequence[bytes]) -> Optional[int]:
+        """Return where the key of an option stands: of several a server takes the last one."""
+        place, found = self.index, None
+        while place < len(words) - 1:
+            word = words[place].upper()
+            if word == self.word:
+                found = place + 1
+            # What stands behind one of these is no option, whatever it is called.
+            place += 2 if word in _VALUED else 1
+        return found
 
     def _counted(self, words: Sequence[bytes], first: int) -> range:
         place = first + (self.counted or 0)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.key_prefix import (
     NotConfined,
+    is_notification,
     prefixed,
     prefixed_head,
     stripped,
@@ -37,6 +38,8 @@ def made(text: str, prefix: bytes = b"t:") -> str:
         ("KEYS a*", "KEYS t:a*"),
         ("SCAN 0", "SCAN 0 MATCH t:*"),
         ("SCAN 0 COUNT 5 match x*", "SCAN 0 COUNT 5 match t:x*"),
+        # A server takes the last one.
+        ("SCAN 0 MATCH x MATCH *", "SCAN 0 MATCH t:x MATCH t:*"),
         ("PING", "PING"),
         ("PUBLISH a b", "PUBLISH a b"),
         ("INFO", "INFO"),
@@ -54,7 +57,12 @@ def test_a_prefix_is_no_pattern() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["RANDOMKEY", "DBSIZE", "FLUSHALL", "SORT a BY w_*", "SORT_RO a GET x", "MONITOR", "SLOWLOG GET"]
+    "text",
+    [
+        *("RANDOMKEY", "DBSIZE", "FLUSHALL", "SORT a BY w_*", "SORT_RO a GET x", "MONITOR", "SLOWLOG GET"),
+        *("CONFIG SET maxmemory 1", "CONFIG RESETSTAT", "SCRIPT FLUSH", "FUNCTION DUMP", "LATENCY RESET"),
+        *("SUBSCRIBE a __keyspace@0__:t:a", "PSUBSCRIBE __keyevent@*"),
+    ],
 )
 def test_what_cannot_be_confined(text: str) -> None:
     with pytest.raises(NotConfined):
@@ -101,3 +109,16 @@ def test_what_is_told_of_keys() -> None:
     assert stripped_invalidation(told(b"_\r\n"), b"i") == told(b"_\r\n")
     message = b">3\r\n" + bulk(b"message") + bulk(b"ia") + bulk(b"ia")
     assert stripped_invalidation(message, b"i") == message
+
+
+@pytest.mark.parametrize("sign", [b">", b"*"])
+def test_what_a_server_tells_of_the_keys_of_all(sign: bytes) -> None:
+    def told(*words: bytes) -> bytes:
+        return sign + array(map(bulk, words))[1:]
+
+    assert is_notification(told(b"pmessage", b"*", b"__keyspace@0__:a", b"set"))
+    assert is_notification(told(b"pmessage", b"_*", b"__keyevent@0__:set", b"a"))
+    assert is_notification(told(b"message", b"__keyevent@0__:set", b"a"))
+    assert not is_notification(told(b"message", b"news", b"__keyevent@0__:set"))
+    assert not is_notification(told(b"pmessage", b"__keyspace@*", b"news", b"a"))
+    assert not is_notification(told(b"invalidate", b"__keyspace@"))

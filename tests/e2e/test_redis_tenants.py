@@ -82,3 +82,24 @@ def test_a_client_is_told_of_its_own_keys(tenants: tuple[Any, Any]) -> None:
             ann.set("k", "of ann")
             expected = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n"
             assert client.read_exactly(len(expected)) == expected
+
+
+def test_nobody_is_told_of_the_keys_of_others(tenants: tuple[Any, Any], redis_server: Server) -> None:
+    ann, bob = tenants
+    bob.set("secret", 1)
+    assert ann.execute_command("SCAN", 0, "MATCH", "x", "MATCH", "*")[1] == []
+    ann.geoadd("places", [1, 1, "here"])
+    ann.execute_command("GEORADIUS", "places", 1, 1, 1, "km", "STORE", "one", "STORE", "bob:two")
+    assert bob.keys("*") == [b"secret"]
+    for denied in (("CONFIG", "SET", "maxmemory", 0), ("SUBSCRIBE", "__keyspace@0__:bob:secret")):
+        with pytest.raises(redis.ResponseError, match="MESHDENY"):
+            ann.execute_command(*denied)
+    redis_server("CONFIG", "SET", "notify-keyspace-events", "KA")
+    with RawClient(ann.connection_pool.connection_kwargs["port"]) as client:
+        client.send(b"AUTH ann ann\r\nPSUBSCRIBE *\r\n")
+        client.read_until(b"$1\r\n*\r\n:1\r\n")
+        bob.set("secret", 2)
+        bob.publish("news", "told")
+        expected = b"*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$4\r\nnews\r\n$4\r\ntold\r\n"
+        assert client.read_exactly(len(expected)) == expected
+    redis_server("CONFIG", "SET", "notify-keyspace-events", "")

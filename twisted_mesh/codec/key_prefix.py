@@ -34,6 +34,16 @@ _BEYOND = frozenset(
         *("MONITOR", "SLOWLOG|GET", "COMMANDLOG|GET"),
     ]
 )
+# What changes servers for everybody, or undoes what others did there; and what shows others' functions.
+_SHARED = frozenset(
+    [
+        *("CONFIG|SET", "CONFIG|REWRITE", "CONFIG|RESETSTAT", "SLOWLOG|RESET", "COMMANDLOG|RESET", "LATENCY|RESET"),
+        *("MEMORY|PURGE", "SCRIPT|FLUSH", "SCRIPT|KILL", "FUNCTION|KILL", "FUNCTION|DUMP"),
+    ]
+)
+# The channels in which a server tells what becomes of keys, by their names, whoever they belong to.
+NOTIFYING = (b"__keyspace@", b"__keyevent@")
+_LISTENING = frozenset(["SUBSCRIBE", "PSUBSCRIBE"])
 _LINE = re.compile(rb"\$(\d+)\r\n")
 _GLOB = re.compile(rb"[*?\[\]\\^-]")
 
@@ -50,6 +60,10 @@ def prefixed(command: Command, words: list[bytes], prefix: bytes) -> list[bytes]
     name = command.name
     if name in _BEYOND or (command.kind is Kind.GATHER and command.flags & {"write"} and not command.specs):
         raise NotConfined(f"{name} is for all keys")
+    if name in _SHARED:
+        raise NotConfined(f"{name} concerns everybody who uses the servers")
+    if name in _LISTENING and any(word.startswith(NOTIFYING) for word in words[1:]):
+        raise NotConfined("notifications of keys are about all keys")
     made = list(words)
     if name == "KEYS":
         made[1] = _literal(prefix) + words[1]
@@ -70,11 +84,11 @@ def _literal(prefix: bytes) -> bytes:
 
 
 def _scanned(words: list[bytes], prefix: bytes) -> list[bytes]:
-    for place in range(2, len(words) - 1, 2):
-        if words[place].upper() == b"MATCH":
-            words[place + 1] = _literal(prefix) + words[place + 1]
-            return words
-    return [*words[:2], b"MATCH", _literal(prefix) + b"*", *words[2:]]
+    # Of several a server takes the last one.
+    places = [place for place in range(2, len(words) - 1, 2) if words[place].upper() == b"MATCH"]
+    for place in places:
+        words[place + 1] = _literal(prefix) + words[place + 1]
+    return words if places else [*words[:2], b"MATCH", _literal(prefix) + b"*", *words[2:]]
 
 
 def _tracked(words: list[bytes], prefix: bytes) -> list[bytes]:
@@ -96,6 +110,21 @@ def stripped_invalidation(text: bytes, prefix: bytes) -> bytes:
     return text if head is None else head[0] + stripped(text[head.end() :], prefix)
 
 
+def is_notification(text: bytes) -> bool:
+    """Whether a message is what a server tells of a key in one of its channels for that."""
+    head = _MESSAGE(text)
+    if head is None:
+        return False
+    if head[1] == b"p":
+        # The pattern comes first.
+        head = _LINE.match(text, head.end())
+        head = head and _LINE.match(text, head.end() + int(head[1]) + 2)
+    else:
+        head = _LINE.match(text, head.end())
+    return head is not None and text.startswith(NOTIFYING, head.end())
+
+
+_MESSAGE = re.compile(rb"[>*]\d\r\n\$\d\r\n(p?)message\r\n").match
 _INVALIDATED = re.compile(rb"[>*]2\r\n\$10\r\ninvalidate\r\n").match
 
 

@@ -16,6 +16,7 @@ from twisted_mesh.codec.key_prefix import (
     ANY_KEY,
     NAMING,
     NotConfined,
+    is_notification,
     prefixed,
     prefixed_head,
     stripped,
@@ -66,7 +67,7 @@ class KeyPrefix:
         session, name = call.session, call.operation
         if name == "EXEC":
             return self._strip_each(call, proceed, prefix)
-        if name == "CLIENT|TRACKING" and session is not None and not isinstance(session.tell, _Told):
+        if name in _TOLD and session is not None and not isinstance(session.tell, _Told):
             session.tell = _Told(session.tell, prefix)
         keys = None if name in ANY_KEY else {key for each in made for key in each} if name in NAMING else _NO_KEYS
         if session is not None and session.multi:
@@ -129,7 +130,7 @@ async def _changed(reply: Reply, change: Callable[[bytes], bytes]) -> Reply:
 
 
 class _Told:
-    """Tells a client which keys have changed, by the names that it knows."""
+    """Tells a client which of its keys have changed, by the names that it knows, and nothing of those of others."""
 
     __slots__ = ("_prefix", "_tell")
 
@@ -138,9 +139,13 @@ class _Told:
         self._prefix = prefix
 
     def __call__(self, text: bytes) -> None:
-        self._tell(stripped_invalidation(text, self._prefix))
+        # A pattern such as * is for a server's notifications of keys as well.
+        if not is_notification(text):
+            self._tell(stripped_invalidation(text, self._prefix))
 
 
+# What has a server tell something later.
+_TOLD = frozenset(["CLIENT|TRACKING", "PSUBSCRIBE"])
 # Of a command whose reply names none.
 _NO_KEYS: frozenset[bytes] = frozenset()
 

@@ -15,13 +15,6 @@ ELSEWHERE = {
     # Interfaces and nothing else: mypy is their test.
     "interfaces.py": "tests/test_chain.py",
     "upstream/services.py": "tests/upstream/test_discovered.py",
-    # Two joined sockets are moved by their relay and by nothing else.
-    "net/pair.py": "tests/net/test_relay.py",
-    # What explains a call is one thing in four layers, and asked as operators ask it.
-    "control/imaginary.py": "tests/cli/test_explain.py",
-    "control/walk.py": "tests/cli/test_explain.py",
-    "server/explain.py": "tests/cli/test_explain.py",
-    "server/explain_text.py": "tests/cli/test_explain.py",
 }
 
 

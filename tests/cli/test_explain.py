@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from hashlib import md5
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -199,10 +198,6 @@ def test_commands_and_connections(meshctl: Meshctl, redis_server: Server, tmp_pa
         def explained(*words: str) -> Any:
             return meshctl("explain", *words, "--admin", mesh.admin, "-o", "json").json
 
-        # The hash of twemproxy puts keys that differ in their last letter side by side.
-        keys = [f"user:{md5(bytes([number])).hexdigest()}" for number in range(20)]
-        places = {explained("GET", each)["choice"] for each in keys}
-        assert places == {redis_server.address, nobody}
         user = explained("GET", "user:1")
         assert user["route"]["name"] == "users"
         assert "the key belongs to" in user["why"]

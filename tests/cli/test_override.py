@@ -31,7 +31,9 @@ def test_overrides_are_put_listed_and_ended(meshctl: Meshctl) -> None:
         "reason": "slow",
     }
     assert meshctl("override", "web", "one", "none").out == "service/web/one: the override has ended\n"
-    assert meshctl("override", "web", "one", "none", status=1).err == (
+    said = meshctl("override", "web", "one", "none", "-o", "json", status=1)
+    assert json.loads(said.out) == {"error": "there is no override of service/web/one"}
+    assert said.err == (
         "meshctl: there is no override of service/web/one\n"
     )
     assert len(meshctl("override").rows) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Callable
 
 import pytest
@@ -25,14 +26,15 @@ def test_what_the_redis_has_lost_comes_back_from_a_sidecar(
     assert "`meshctl restore` writes that back" in said.err
     said = meshctl("restore", "--from", "one", "--wait")
     assert "restored (clusters/web); 1 sidecar acknowledged" in said.out
+    assert said.err == "meshctl: the history before that is lost, and so is a canary that was open: apply it again\n"
     assert [row[0] for row in meshctl("get").rows] == ["clusters/web"]
     assert "behind" not in meshctl("status").out.replace("0 not in step", "")
 
 
 def test_where_nothing_was_lost(meshctl: Meshctl) -> None:
-    assert meshctl("restore", "--timeout", "200ms", status=1).err.startswith(
-        "meshctl: no sidecar has more than the store"
-    )
+    said = meshctl("restore", "--timeout", "200ms", "-o", "json", status=1)
+    assert said.err.startswith("meshctl: no sidecar has more than the store")
+    assert json.loads(said.out)["error"].startswith("no sidecar has more than the store")
 
 
 def test_where_all_sidecars_are_in_step_nobody_is_waited_for(

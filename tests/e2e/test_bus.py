@@ -347,7 +347,9 @@ def test_a_large_configuration_comes_as_well(sidecar: Any, operator: Operator, h
 def test_another_redis_takes_a_restart(sidecar: Any, operator: Operator, http_upstream: Any) -> None:
     port, one = free_port(), http_upstream("one")
     running = sidecar(base(port, one.address))
-    running.config.write_text(running.config.read_text() + "\nmesh: other\n")
+    text = running.config.read_text()
+    running.config.write_text(text.replace("poll: 200ms", "poll: 300ms") + "\nmesh: other\n")
     running.signal(signal.SIGHUP)
-    until(lambda: "mesh: it has changed, which takes a restart" in running.output())
+    until(lambda: "registry: it has changed, which takes a restart" in running.output())
+    assert "mesh: it has changed, which takes a restart" in running.output()
     assert request(port).text == "one /"

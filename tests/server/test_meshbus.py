@@ -113,6 +113,22 @@ def test_what_selects_a_group_that_is_gone_stays_as_it_was(tmp_path: Path) -> No
     assert other.source.good == {}
 
 
+def test_who_is_somebody_else_now_gets_what_is_for_them(tmp_path: Path) -> None:
+    life = Life(tmp_path, zone="a")
+    life.take(3, clusters__web=(web(1), {"zone": "a"}), clusters__api=(web(2), {"zone": "b"}))
+    life.judge()
+    assert list(life.source.good) == ["clusters/web"]
+    life.bus.is_now(life.config.node)
+    assert life.news == 1
+    life.bus.is_now(life.config.node.model_copy(update={"zone": "b"}))
+    assert life.news == 2
+    for _ in life.bus.offering():
+        pass
+    life.judge()
+    assert list(life.source.good) == ["clusters/api"]
+    assert life.bus.follower.reporter.who.zone == "b"
+
+
 def test_what_is_refused_with_the_whole_is_said_too(tmp_path: Path) -> None:
     life = Life(tmp_path)
     life.take(3, clusters__web=web(1))

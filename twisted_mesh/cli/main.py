@@ -131,8 +131,9 @@ def _run(parsed: argparse.Namespace) -> int:
     try:
         status: int = parsed.run(parsed)
     except Failure as failure:
-        if parsed.output == "json" and failure.details is not None:
-            print(json.dumps(failure.details, indent=2, ensure_ascii=False))
+        if parsed.output == "json":
+            details = {"error": str(failure)} if failure.details is None else failure.details
+            print(json.dumps(details, indent=2, ensure_ascii=False))
         for line in str(failure).splitlines():
             complain(plain(line))
         return failure.status

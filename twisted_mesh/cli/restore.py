@@ -1,4 +1,8 @@
-"""Write the configuration back to a Redis that has lost it, from a sidecar that still has it."""
+"""Write the configuration back to a Redis that has lost it, from a sidecar that still has it.
+
+The resources come back as they were, with their authors and dates. The history before that does not, as no sidecar has
+it, nor does a canary that was open: apply it again.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _restore(session: Session, arguments: argparse.Namespace) -> int:
     from twisted_mesh.cli.failure import Failure
+    from twisted_mesh.cli.output import complain
     from twisted_mesh.cli.writing import finish_change
 
     found = await session.store.status()
@@ -38,4 +43,7 @@ async def _restore(session: Session, arguments: argparse.Namespace) -> int:
     author = author_of(arguments, os.environ)
     reason = arguments.reason or "restored from a sidecar"
     written = await session.store.restore(author=author, reason=reason, node=arguments.node, wait=arguments.timeout)
-    return await finish_change(session, arguments, written, "restored")
+    status = await finish_change(session, arguments, written, "restored")
+    if written.new:
+        complain("the history before that is lost, and so is a canary that was open: apply it again")
+    return status

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from twisted_mesh.server.meshbus import MeshBus
 
 # What the connections to Redis are made from, once.
-FIXED = ("redis", "mesh")
+FIXED = ("redis", "mesh", "registry", "state")
 
 log = Logger("twisted_mesh.sidecar")
 
@@ -189,6 +189,7 @@ class Configuring:
         except ConfigError as error:
             log.error("the application is registered as before: {problem}", problem=error)
         bus.applied()
+        bus.is_now(config.node)
 
     # --- what is shown
 

@@ -61,9 +61,7 @@ class MeshBus:
         assert config.redis is not None
         self.mesh = config.mesh
         self.settings: Settings = config.redis
-        self.who = Who(
-            config.node.id or socket.gethostname(), config.node.service, config.node.zone, config.node.labels
-        )
+        self.who = _who(config.node)
         self.embedded: Optional[Embedded] = None
         self.registration: Optional[Registration] = None
         # Whether what is offered came from Redis in this life of the process.
@@ -230,6 +228,15 @@ class MeshBus:
 
     # --- the configuration
 
+    def is_now(self, node: model.Node) -> None:
+        """Another configuration says who this is: the selectors of the store are looked at anew if that has changed."""
+        who = _who(node)
+        if who != self.who:
+            log.info("this sidecar is {who} from now on", who=who)
+            self.who = self.follower.reporter.who = who
+            self._offered = None
+            self._news()
+
     def _take(self, stored: Stored) -> None:
         """The store was read."""
         self.was_read = True
@@ -293,6 +300,10 @@ class MeshBus:
 
     def _show(self) -> None:
         self._age.value = self._env.now() - self._changed_at
+
+
+def _who(node: model.Node) -> Who:
+    return Who(node.id or socket.gethostname(), node.service, node.zone, node.labels)
 
 
 def _nack(refusal: Refusal) -> Nack:

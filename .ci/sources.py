@@ -10,12 +10,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# A file is tested where what it does can be seen: (source) -> (test), with the reason.
-ELSEWHERE = {
-    # Interfaces and nothing else: mypy is their test.
-    "interfaces.py": "tests/test_chain.py",
-    "upstream/services.py": "tests/upstream/test_discovered.py",
-}
 
 
 def needs_test(source: Path) -> bool:
@@ -27,9 +21,6 @@ def needs_test(source: Path) -> bool:
 def test_for(source: Path) -> Path:
     """The test that belongs to a source file."""
     inside = source.relative_to(ROOT / "twisted_mesh")
-    elsewhere = ELSEWHERE.get(str(inside))
-    if elsewhere is not None:
-        return ROOT / elsewhere
     name = f"test_{inside.parent.name}.py" if inside.name == "__init__.py" else f"test_{inside.name}"
     return ROOT / "tests" / inside.parent / name
 

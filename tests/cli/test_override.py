@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.cli.conftest import Meshctl
@@ -33,9 +35,7 @@ def test_overrides_are_put_listed_and_ended(meshctl: Meshctl) -> None:
     assert meshctl("override", "web", "one", "none").out == "service/web/one: the override has ended\n"
     said = meshctl("override", "web", "one", "none", "-o", "json", status=1)
     assert json.loads(said.out) == {"error": "there is no override of service/web/one"}
-    assert said.err == (
-        "meshctl: there is no override of service/web/one\n"
-    )
+    assert said.err == "meshctl: there is no override of service/web/one\n"
     assert len(meshctl("override").rows) == 1
 
 

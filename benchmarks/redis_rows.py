@@ -71,7 +71,13 @@ static_resources:
         {{address: 127.0.0.1, port_value: {server}}}}}}}}}]}}]
 """
 NUTCRACKER = """
-r: {{listen: "127.0.0.1:{port}", hash: fnv1a_64, distribution: ketama, redis: true, servers: ["127.0.0.1:{server}:1"]}}
+r:
+  listen: 127.0.0.1:{port}
+  hash: fnv1a_64
+  distribution: ketama
+  redis: true
+  servers:
+  - 127.0.0.1:{server}:1
 """
 MESH = """
 access_log: {log}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Sequence
 
 from twisted_mesh.labels import code_label, flag_label
 from twisted_mesh.metrics import Cell, HistogramCell
@@ -92,6 +92,21 @@ class UpstreamCells:
         duration = self.duration
         duration.counts[bisect_left(duration.bounds, seconds)] += count
         duration.total += seconds * count
+
+    def answered(self, count: int, counts: Sequence[int], seconds: float) -> None:
+        """Count so many tries that had replies without a status.
+
+        :param counts: how many took as long as each bucket of `DURATIONS`; `seconds` is how long all took together.
+        """
+        cell = self._calls.get((0, None))
+        if cell is None:
+            cell = self._new(0, None)
+        cell.value += count
+        duration = self.duration
+        duration.total += seconds
+        for at, times in enumerate(counts):
+            if times:
+                duration.counts[at] += times
 
     def _new(self, status: int, flag: Optional[str]) -> Cell:
         cell = self._families.upstream_calls.labels(*self._key, code_label(status), flag_label((flag,) if flag else ()))

@@ -6,7 +6,7 @@ Routes, filters and the upstream see the same fields as of any other call, and b
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Sequence
 
 from twisted_mesh.call import Body, Call, Reply
 from twisted_mesh.codec.commands import Command, find
@@ -15,7 +15,11 @@ from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, Answer, ReplyReader
 from twisted_mesh.codec.resp_request import Found, arguments
 from twisted_mesh.errors import MeshError
 from twisted_mesh.headers import Headers
+from twisted_mesh.metrics import DURATIONS
 from twisted_mesh.park import Parked
+
+if TYPE_CHECKING:
+    from twisted_mesh.interfaces import EndpointLike
 
 VERSIONS = {2: "2", 3: "3"}
 
@@ -247,14 +251,55 @@ class PartOfReplies(MeshError):
 Rescue = Callable[["Pending", BaseException], bool]
 
 
+class Tally:
+    """What ordinary replies to one kind of command add up to since `settle` was called last.
+
+    `count` of them, `counts` by the bucket of their time among `DURATIONS`, `seconds` for all, `received` and `sent`
+    bytes.  A reply that took `slow` seconds is none of them, nor one that took `timeout`.
+    """
+
+    __slots__ = ("count", "counts", "received", "seconds", "sent", "slow", "timeout")
+
+    def __init__(self, slow: float, timeout: float) -> None:
+        self.slow = slow
+        self.timeout = timeout
+        self.counts = [0] * (len(DURATIONS) + 1)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.count = self.received = self.sent = 0
+        self.seconds = 0.0
+
+    def settle(self) -> None:
+        """Count it in the metrics, and begin anew."""
+        raise NotImplementedError
+
+
 class Pending(Parked[RedisReply]):
     """The reply that a call waits for; what the upstream returns, and what all plain filters pass on.
 
     A filter that wants to act on a failure sets `rescue`: it is called with the error in the place of the waiter, and
     returns whether it takes care, in which case it fires or fails this one later.
+
+    `body` is what is sent.  One with a `tally` is given its reply by `heard` if there is nothing unusual about that; it
+    was sent to `endpoint`, at its very beginning.
     """
 
-    __slots__ = ("began", "call", "had", "left", "rescue", "sent", "special", "stream", "void")
+    __slots__ = (
+        "began",
+        "body",
+        "call",
+        "endpoint",
+        "had",
+        "left",
+        "rescue",
+        "sent",
+        "special",
+        "stream",
+        "tally",
+        "void",
+    )
 
     def __init__(self, call: RedisCall) -> None:
         # Flattened: made for every call.
@@ -263,6 +308,9 @@ class Pending(Parked[RedisReply]):
         self.error = None
         self.value = None
         self.call = call
+        self.body: Body = call.body
+        self.tally: Optional[Tally] = None
+        self.endpoint: Optional[EndpointLike] = None
         # Replies that are still to come.
         self.left = call.count
         self.rescue: Optional[Rescue] = None
@@ -285,6 +333,10 @@ class Pending(Parked[RedisReply]):
     def wanted(self) -> bool:
         """Whether somebody waits for it."""
         return self.resume is not None
+
+    def heard(self, body: bytes) -> None:
+        """Take an ordinary reply, which is counted already."""
+        raise NotImplementedError
 
     def whole(self, body: bytes, answers: Optional[Sequence[Answer]] = None, base: int = 0) -> None:
         """All replies are here: give them to the waiter.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
 from twisted_mesh.adapters.blame import filter_stuck
 from twisted_mesh.adapters.redis_answering import Answering
 from twisted_mesh.adapters.redis_auth import hand_over
 from twisted_mesh.adapters.redis_connection import RedisConnection
 from twisted_mesh.adapters.redis_rows import Rows
+from twisted_mesh.adapters.redis_shortcut import Shortcut, Ways
 from twisted_mesh.adapters.redis_users import users
 from twisted_mesh.call import Call, Completion
 from twisted_mesh.calls import CallTable
@@ -53,6 +54,7 @@ class RedisAdapter:
         self.now: Callable[[], float] = env.now
         self.chain: Proceed = _no_chain
         self.observers: Sequence[Filter] = ()
+        self.shortcut: Optional[Shortcut] = None
         # In the order in which they came, as CLIENT LIST has it.
         self.open: dict[RedisConnection, None] = {}
         self._arriving: set[RedisConnection] = set()
@@ -89,6 +91,10 @@ class RedisAdapter:
         self.users = users(options.users)
         for each in list(self.open):
             hand_over(each, self.users)
+
+    def shorten(self, ways: Optional[Ways]) -> None:
+        """Have ordinary commands go by what a chain comes to, while it is this one's; None if none can."""
+        self.shortcut = None if ways is None else Shortcut(self, ways)
 
     # --- what the listener calls
 

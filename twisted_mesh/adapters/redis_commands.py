@@ -114,6 +114,8 @@ class Commands(Answering):
         call.bytes_in = size
         call.received = self.active_at
         self._begin(call, row, None)
+        if self.adapter.shortcut is not None:
+            self.adapter.shortcut.learn(row, found[0])
         return True
 
     def _refused(

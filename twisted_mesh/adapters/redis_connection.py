@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface import implementer
 
 from twisted_mesh.adapters.redis_answering import ITS_COMMANDS, Answers
+from twisted_mesh.adapters.redis_binding import Mute
 from twisted_mesh.adapters.redis_commands import Commands
 from twisted_mesh.errors import Kind
 
@@ -49,6 +50,20 @@ class RedisConnection(Commands):
         if self._closing:
             return
         reader = self._reader
+        shortcut = self.adapter.shortcut
+        if (
+            shortcut is not None
+            and self.guard is None
+            and self.binding is None
+            and self.mute is Mute.NO
+            and self.resp == 2
+            and not (self.db or self._backlog or self._repeating or self._unbegun)
+            and reader.idle
+            and shortcut.take(self, data)
+        ):
+            if self._in_flight >= self.adapter.pipelined:
+                self._stand(ITS_COMMANDS)
+            return
         if self._upload is not None:
             self.active_at = self.adapter.now()
         if self.guard is not None:

@@ -71,6 +71,8 @@ class Exchange(Pending):
         self.resume = self.error = self.value = self.rescue = self.stream = None
         self.answer: Optional[bytes] = None
         self.call = call
+        self.body = call.body
+        self.tally = self.endpoint = None
         self.left = self.count = call.count
         self.had = []
         self.connection = connection

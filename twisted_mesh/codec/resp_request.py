@@ -38,7 +38,7 @@ STRANGER_BULK_LIMIT = 16 * 1024
 _COMMAND = re.compile(rb"\*([1-9][0-9]{0,8})\r\n\$([1-9][0-9]?)\r\n([^\r\n]+)\r\n(?:\$(0|[1-9][0-9]{0,8})\r\n)?").match
 _STRING = re.compile(rb"\$(0|[1-9][0-9]{0,8})\r\n").match
 _STAR = 42
-_NEXT = b"\r\n$"
+NEXT = b"\r\n$"
 # What commands of two or three words began with up to their first argument: the name, how many words, and how long that
 # argument is.  Most begin as one before them did, also on another connection.
 _heads: dict[bytes, tuple[bytes, int, int]] = {}
@@ -46,7 +46,7 @@ _heads: dict[bytes, tuple[bytes, int, int]] = {}
 _HEADS_KEPT = 1024
 # Where the size of a name of less than ten bytes stands; what is around such a name up to the size of the argument
 # behind it, less what turns a digit into a number; how many bytes a size may take.
-_NAME_SIZE, _AROUND, _DIGITS = 5, 11 - ord("0"), 12
+NAME_SIZE, AROUND, DIGITS = 5, 11 - ord("0"), 12
 # Bytes that may come again at another place.
 Repeated = Union[bytes, tuple[()]]
 
@@ -121,8 +121,8 @@ def only(data: bytes, found: list[Found]) -> bool:
 
     Where a head ends is guessed: what is not a head to the last byte is not found among them.
     """
-    at = data[_NAME_SIZE] + _AROUND
-    start = data.find(CRLF, at, at + _DIGITS) + 2
+    at = data[NAME_SIZE] + AROUND
+    start = data.find(CRLF, at, at + DIGITS) + 2
     known = _heads.get(data[:start])
     if known is None:
         return False
@@ -131,8 +131,8 @@ def only(data: bytes, found: list[Found]) -> bool:
     end = start + key_size
     behind = end
     if words == 3:
-        stop = data.find(CRLF, end + 3, end + 3 + _DIGITS)
-        length = SMALL.get(data[end + 3 : stop]) if data.startswith(_NEXT, end) else None
+        stop = data.find(CRLF, end + 3, end + 3 + DIGITS)
+        length = SMALL.get(data[end + 3 : stop]) if data.startswith(NEXT, end) else None
         if length is None:
             return False
         behind = stop + 2 + length
@@ -297,6 +297,11 @@ class RequestReader:
         return f"<RequestReader {self.error or self.unfinished or 'between commands'!r}>"
 
     @property
+    def idle(self) -> bool:
+        """Whether what comes is the beginning of a command."""
+        return self.unfinished is None and not self._inline and self.error is None
+
+    @property
     def held(self) -> int:
         """How many bytes are kept of what is not whole."""
         return len(self._inline) + (self.unfinished.size if self.unfinished and self.unfinished.kept else 0)
@@ -306,7 +311,7 @@ class RequestReader:
         found: list[Found] = []
         self.through = b""
         if self.trusted and self.unfinished is None and not self._inline and self.error is None:
-            if len(data) > _NAME_SIZE and only(data, found):
+            if len(data) > NAME_SIZE and only(data, found):
                 self.data = data
                 return found
             end = scan(data, 0, found)

@@ -83,6 +83,11 @@ class LiveListener:
         else:
             self.adapter.chain = chain.proceed
             chain.watch(self.adapter)
+        if self.config.protocol == "redis":
+            from twisted_mesh.control.shortcuts import ways_of
+
+            adapter: Any = self.adapter
+            adapter.shorten(None if self._taps else ways_of(chain))
 
     def tap(self, tap: Observer) -> None:
         """Have somebody see each call from now on, when it has ended."""

@@ -9,7 +9,7 @@ as long, and then some.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Optional, Protocol, cast
 
 from zope.interface import implementer
 
@@ -38,7 +38,7 @@ class LogEnv(Env, Protocol):
 class AccessLog(Observer):
     """The filter: `_ended` appends, `flush` renders."""
 
-    __slots__ = ("_capture", "_file", "_files", "_format", "_now", "_records")
+    __slots__ = ("_capture", "_file", "_files", "_format", "_now", "_records", "slow")
 
     def __init__(self, settings: AccessLogSettings, env: LogEnv) -> None:
         self._format = make_format(settings.format)
@@ -47,6 +47,7 @@ class AccessLog(Observer):
         self._file: LogFile = env.logs.get(settings.path)
         self._now = env.now
         self._records: list[Any] = []
+        self.slow: Optional[float] = None
         self.observe = self._ended
         self._set_offset()
 

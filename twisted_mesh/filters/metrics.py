@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Sequence
 
 from zope.interface import implementer
 
@@ -93,6 +93,34 @@ class Metrics(Observer):
             row.received.value += call.bytes_in
         if call.bytes_out:
             row.sent.value += call.bytes_out
+
+    def count(self, sample: Call, count: int, counts: Sequence[int], seconds: float, received: int, sent: int) -> None:
+        """Count calls that ended as `sample` would with no flags, its reply's head being its end.
+
+        :param counts: how many took as long as each bucket of `DURATIONS`.
+        :param seconds: how long all took together; `received` and `sent` are their bytes.
+        """
+        route, cluster = sample.route, sample.cluster
+        key = (
+            sample.listener,
+            None if route is None else route.name,
+            None if cluster is None else cluster.name,
+            sample.status,
+            sample.flags,
+        )
+        row = self._rows.get(key)
+        if row is None:
+            row = self._new(key, sample)
+        row.calls.value += count
+        duration, head = row.duration, row.head
+        for at, times in enumerate(counts):
+            if times:
+                duration.counts[at] += times
+                head.counts[at] += times
+        duration.total += seconds
+        head.total += seconds
+        row.received.value += received
+        row.sent.value += sent
 
     def _new(self, key: _Key, call: Call) -> _Row:
         if len(self._rows) >= ROWS_KEPT:

@@ -14,6 +14,7 @@ from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.filters.again import Again, Outcome, Permit, note_tried
 from twisted_mesh.filters.retry import RetrySettings, side_layers
 from twisted_mesh.interfaces import Env, Explanation, Filter, Proceed
+from twisted_mesh.policy.budget import RetryBudget
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply, Rescue
 
 
@@ -39,6 +40,18 @@ class RedisRetry:
     def explain(self, call: Call) -> Explanation:
         """Say which further tries there may be."""
         return self._more.explain(call)
+
+    @property
+    def budget(self) -> Optional[RetryBudget]:
+        """What counts calls, if retries are a share of them."""
+        return self._budget
+
+    def rescue_of(self, proceed: Proceed) -> Optional[Rescue]:
+        """Return what first tries have for their `rescue`; None if replies must be looked at besides.
+
+        :param proceed: sends the call again.
+        """
+        return None if self._refusals else partial(self._rescue, proceed, 1)
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Reply]:
         budget = self._budget

@@ -31,6 +31,8 @@ class Picks:
     Before it go the switch that operators have, the endpoint of the call's session, the endpoint that belongs to the
     call's key, and one call for each of `trials`, the endpoints that are to be found out about.
 
+    `next` picks by the balance alone; while nothing is `special` that is all there is to it.
+
     :param nobody: raises what says why there is no endpoint.
     :param zone: gives the sidecar's own, "" if it has none.
     """
@@ -59,9 +61,9 @@ class Picks:
             self._keyed = Keyed(config.balance, config.hash, env)
         self.affinity = None if config.affinity is None else Affinity(config.affinity, name)
         # Says that picking is not for the balance alone.
-        self._special = self._keyed is not None or self.affinity is not None
+        self.special = self._keyed is not None or self.affinity is not None
         # What picks, and the same without counting.
-        self._next: Callable[[], Endpoint] = nobody
+        self.next: Callable[[], Endpoint] = nobody
         self._plain: Callable[[], Endpoint] = nobody
         # Whether the next turn is known already, as somebody has looked.
         self._put_back = False
@@ -85,9 +87,9 @@ class Picks:
 
     def pick(self, call: Call) -> Endpoint:
         """Return the endpoint for the next try of `call`; see `Cluster.pick`."""
-        if call.tried or self._special:
+        if call.tried or self.special:
             return self._pick_other(call)
-        return self._next()
+        return self.next()
 
     def admits(self, endpoint: Endpoint, call: Call) -> bool:
         """Return whether this endpoint, which nothing else can stand in for, takes the call now."""
@@ -106,7 +108,7 @@ class Picks:
             else:
                 self._panic_picks.value += self._panicking
             return wanted
-        picked = self._next()
+        picked = self.next()
         if picked not in call.tried:
             return picked
         rest = self._resting.awake([each for each in self._usable if each not in call.tried])
@@ -145,14 +147,14 @@ class Picks:
         return found, f"by {self._balance}"
 
     def _keep_turn(self, found: Endpoint) -> None:
-        after, pick = self._next, self._plain
+        after, pick = self.next, self._plain
 
         def first() -> Endpoint:
-            self._next, self._plain, self._put_back = after, pick, False
+            self.next, self._plain, self._put_back = after, pick, False
             self._panic_picks.value += self._panicking
             return found
 
-        self._next, self._plain, self._put_back = first, lambda: found, True
+        self.next, self._plain, self._put_back = first, lambda: found, True
 
     def score(self, endpoint: Endpoint) -> Optional[float]:
         """Return what the balance compares by, where less is better; None if it compares nothing."""
@@ -242,11 +244,11 @@ class Picks:
         if self.affinity is not None:
             self.affinity.use(self._endpoints, [*chosen, *self.trials, *self._unasked()], self._usable)
         owned = self._keyed is not None or self.affinity is not None
-        self._special = owned or bool(self.trials) or self._switch.on
+        self.special = owned or bool(self.trials) or self._switch.on
         self._shown = {}
         pick = self._plain = self._spread(chosen) if chosen else self._nobody
         self._put_back = False
-        self._next = self._counted(pick) if self._panicking else pick
+        self.next = self._counted(pick) if self._panicking else pick
 
     def _unasked(self) -> list[Endpoint]:
         """Return those that only wait for their first check; at the start no session must move because of that."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional, cast
+from typing import TYPE_CHECKING, Any, Optional, cast
 
 from twisted_mesh.call import Call
+from twisted_mesh.errors import MeshError
 from twisted_mesh.interfaces import Env
 from twisted_mesh.model.redis_servers import RedisServers
 from twisted_mesh.redis_call import Pending, RedisCall
@@ -32,6 +33,7 @@ class RedisForward:
         config: RedisServers = cluster.config.redis or RedisServers.model_construct()
         self.topology = topology_of(cluster, config, zone, connector)
         self._pools = Pools(cluster, config, self.topology, connector, env)
+        self.cells = self._pools.cells
         self._scatter: Optional[Scatter] = None
         if self.topology is not None:
             self._scatter = Scatter(self.topology, self._pools.send, env.random.random)
@@ -57,6 +59,21 @@ class RedisForward:
         # Written out, and without casts: this is what each command runs through.
         pool: RedisPool = endpoint.pools.get(PROTOCOL) or self._pools.new_pool(endpoint)  # type: ignore[assignment]
         return pool.send(call)  # type: ignore[arg-type]
+
+    def straight(self, pending: Pending) -> bool:
+        """Send one command that is no call yet, of a client of database 0 and RESP2, if nothing else is to be done.
+
+        :returns: whether it was sent; if not, it is to be called with the call that it is made.
+        """
+        picks = self.cluster.picks
+        if picks.special or self._scatter is not None:
+            return False
+        try:
+            pool: Any = picks.next().pools.get(PROTOCOL)
+        except MeshError:
+            # There is none.
+            return False
+        return pool is not None and pool.straight(pending)
 
     def _of_session(self, call: RedisCall) -> Pending:
         if self.cluster.switch.on:

@@ -31,6 +31,8 @@ SESSIONS = "redis_session"
 # What says that an endpoint cannot be connected to.
 UNREACHABLE = (Kind.CONNECT_FAILED, Kind.CONNECT_TIMEOUT)
 PING: Command = find(b"PING")  # type: ignore[assignment]  # there is one
+# Where connections for database 0 in RESP2 are kept.
+_USUAL = 0 << 2 | 2
 # Seconds between two looks for connections that have been idle for too long.
 _IDLE_LOOK = 1.0
 
@@ -173,6 +175,8 @@ class RedisPool:
         else:
             call.waiter = None
         pending.began = call.connected = self.now()
+        # Filters may have changed it.
+        pending.body = body = call.body
         self.endpoint.active += 1
         servers = self._servers.get(call.db << 2 | call.resp)
         if (
@@ -180,7 +184,7 @@ class RedisPool:
             and len(servers) == self._shared == 1
             and not servers[0].held
             and not servers[0].taken
-            and type(call.body) is bytes
+            and type(body) is bytes
         ):
             server = servers[0]
             if server.commands + call.count <= self._in_flight:
@@ -203,6 +207,38 @@ class RedisPool:
         self._idle.wake()
         server.send(pending)
         return pending
+
+    def straight(self, pending: Pending) -> bool:
+        """Send what is no call yet (one command, for database 0 in RESP2) if that can be done at once.
+
+        :returns: whether it was.
+        """
+        servers = self._servers.get(_USUAL)
+        endpoint = self.endpoint
+        if not servers or len(servers) != 1 or self._shared != 1 or endpoint.conduct is not None:
+            return False
+        server = servers[0]
+        if not server.ready or server.held or server.taken or server.commands >= self._in_flight:
+            return False
+        if not self._watched:
+            self._watched = True
+            self._late.wake()
+        endpoint.active += 1
+        pending.endpoint = endpoint
+        # `RedisServer.send` in line.
+        server.queue.append(pending)
+        server.commands += 1
+        server.unsent.append(pending)
+        if not server.scheduled:
+            server.scheduled = True
+            self.soon(server.flush)
+        return True
+
+    def settled(self, count: int) -> None:
+        """So many ordinary replies are here, which are counted already by who waited for them."""
+        endpoint = self.endpoint
+        endpoint.active -= count
+        endpoint.successes += count
 
     def ended(self, pending: Pending, error: Optional[MeshError], now: float) -> None:
         """All replies to a call are here, or it failed: count it."""

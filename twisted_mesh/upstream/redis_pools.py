@@ -33,7 +33,7 @@ class Pools:
         self._topology = topology
         self._connector = connector
         self._env = env
-        self._cells = Families(env.metrics).upstream(PROTOCOL, cluster.name)
+        self.cells = Families(env.metrics).upstream(PROTOCOL, cluster.name)
 
     def __repr__(self) -> str:
         return f"<Pools of {self._cluster!r}>"
@@ -49,7 +49,7 @@ class Pools:
     def new_pool(self, endpoint: Endpoint) -> RedisPool:
         """Make the shared connections to a server, of which there are none yet."""
         soon = self._connector.loop.call_soon
-        pool = RedisPool(endpoint, self._cluster, self.options, self._env, self._connector, self._cells, soon)
+        pool = RedisPool(endpoint, self._cluster, self.options, self._env, self._connector, self.cells, soon)
         endpoint.pools[PROTOCOL] = pool
         return pool
 
@@ -65,7 +65,7 @@ class Pools:
                 self._cluster,
                 self._env,
                 self._connector,
-                self._cells,
+                self.cells,
                 partial(greeting, self.options),
                 partial(self._moved, endpoint),
                 priority,

@@ -246,6 +246,13 @@ def deadline_passed(call: Call) -> MeshError:
     return MeshError(Kind.DEADLINE, f"the caller waits no longer than {waits:.6g} s", origin=Origin.CLIENT)
 
 
+def out_of_time(call: Call) -> MeshError:
+    """Return what it means that the time of a call is over: its own, or before that its caller's."""
+    if call.deadline is not None and (call.timeout is None or call.ends == call.deadline):
+        return deadline_passed(call)
+    return MeshError(Kind.TIMEOUT, f"no reply within {call.timeout:g} s", origin=Origin.UPSTREAM)
+
+
 class Reply:
     """What came back: a head, and a body that is whole ``bytes`` or still on its way.
 

@@ -31,14 +31,14 @@ def pair() -> Iterator[tuple[Server, Server]]:
 def start(tmp_path: Path) -> Iterator[Any]:
     made: list[Mesh] = []
 
-    def mesh(endpoints: list[str], **route: Any) -> Mesh:
+    def mesh(endpoints: list[str], breaker: Any = None, **route: Any) -> Mesh:
         port = free_port()
         config = {
             "access_log": "off",
             "listeners": {
                 "cache": {"protocol": "redis", "bind": f"127.0.0.1:{port}", "routes": [{"to": "main", **route}]}
             },
-            "clusters": {"main": {"endpoints": endpoints, "balance": "round_robin"}},
+            "clusters": {"main": {"endpoints": endpoints, "balance": "round_robin", "breaker": breaker}},
         }
         made.append(start_mesh(json.dumps(config), tmp_path))
         made[-1].ports["cache"] = port
@@ -98,3 +98,25 @@ def test_the_routes_timeout_is_the_most(paused: Server, start: Any) -> None:
     mesh = start([paused.address], timeout="300ms", retry={"per_try_timeout": "10s"})
     with Conversation(mesh.ports["cache"]) as link, pytest.raises(Refused, match="MESHTIMEOUT"):
         link("GET", "a")
+
+
+def test_a_server_that_says_it_can_do_nothing_is_left_out(pair: tuple[Server, Server], start: Any) -> None:
+    """A replica without its primary that is not to answer from what it has; it is taken back when it does again."""
+    alone = Server("--replica-serve-stale-data", "no").start()
+    try:
+        alone("REPLICAOF", "127.0.0.1", free_port())
+        mesh = start([pair[0].address, alone.address], breaker={"failures": 3, "least": "1s", "most": "1s"})
+        said = set()
+        with Conversation(mesh.ports["cache"]) as link:
+            for _ in range(20):
+                # What a user got wrong says nothing of the server that answers so.
+                with pytest.raises(Refused) as refused:
+                    link("LLEN", "a")
+                said.add(str(refused.value).partition(" ")[0])
+            assert said == {"WRONGTYPE", "MASTERDOWN"}
+            shown = mesh.get("/clusters").text
+            assert shown.count("breaker open") + shown.count("half-open") == 1, shown
+            alone("REPLICAOF", "NO", "ONE")
+            until(lambda: link("GET", "a") is None, "the server that was left out answers")
+    finally:
+        alone.stop()

@@ -96,7 +96,7 @@ class RedisWorld:
 
     # --- clients
 
-    def call(self, *lines: str) -> Pending:
+    def call(self, *lines: str, **fields: Any) -> Pending:
         """Send commands, of one class each."""
         packed = [pack(line.split()) for line in lines]
         reader = RequestReader()
@@ -107,6 +107,8 @@ class RedisWorld:
         call.key = found[0][1] or b""
         call.write = command.write
         call.count = len(found)
+        for name, value in fields.items():
+            setattr(call, name, value)
         return self.scatter(call)
 
     def take(self) -> list[Sent]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.upstream.redis_told import REPLICA, RedisWorld, body, shards_world, slots_world
+from tests.upstream.redis_told import REPLICA, RedisWorld, body, shards_world, slots_reply, slots_world
 from twisted_mesh.codec.resp import array, bulk, integer
 from twisted_mesh.codec.slots import slot
 from twisted_mesh.errors import Kind, MeshError, Origin
@@ -119,3 +119,27 @@ def test_it_is_not_followed_for_ever(slots: RedisWorld) -> None:
             break
         slots.take()[0].reply(b"-MOVED %d 10.0.0.%d:6379\r\n" % (slot(b"a"), 1 + turn % 2))
     assert body(pending).startswith(b"-MOVED")
+
+
+def test_the_parts_of_a_call_have_its_time(shards: RedisWorld) -> None:
+    pending = shards.call(*(f"GET k{each}" for each in range(12)), timeout=2.0, received=1.0, deadline=2.5, started=0.5)
+    assert [each.call.left(2.0) for each in shards.take()] == [0.5, 0.5, 0.5]
+    assert not pending.done
+
+
+def test_what_waits_for_news_fails_when_its_time_is_over(slots: RedisWorld) -> None:
+    slots.env.clock.advance(1.0)
+    now = slots.env.now()
+    pending = slots.call("SET k x", timeout=2.0, received=now, started=now)
+    slots.take()[0].reply(b"-CLUSTERDOWN The cluster is down\r\n")
+    slots.env.clock.advance(1.9)
+    slots.tell(slots_reply((0, 16383, 1)))
+    again = slots.take()
+    assert len(again) == 1
+    again[0].reply(b"-CLUSTERDOWN The cluster is down\r\n")
+    slots.env.clock.advance(0.2)
+    slots.tell(slots_reply((0, 16383, 1)))
+    assert slots.take() == []
+    with pytest.raises(MeshError, match="no reply within 2 s") as caught:
+        body(pending)
+    assert caught.value.kind is Kind.TIMEOUT

@@ -89,16 +89,38 @@ def test_a_server_that_does_not_answer_within_the_time_of_a_command() -> None:
     world = World()
     session = world.session()
     session.watching = True
+    world.env.clock.advance(10.0)
+    # It goes by when the command came, and not by when it was sent.
     call = command("GET a", session)
-    call.timeout = 2.0
+    call.timeout, call.received = 2.0, 9.0
     pending = world.sessions(call)
-    world.env.clock.pump([0.5] * 6)
+    world.env.clock.pump([0.5] * 2)
     with pytest.raises(MeshError, match="no reply within 2 s"):
         body(pending)
+    assert world.endpoint.failures == 1
+    # Who calls may wait for less long, and that says nothing of the server.
+    session = world.session()
+    session.watching = True
+    call = command("GET a", session)
+    call.timeout, call.received, call.started, call.deadline = 2.0, 11.0, 11.0, 11.5
+    pending = world.sessions(call)
+    world.env.clock.pump([0.5] * 2)
+    with pytest.raises(MeshError, match=r"the caller waits no longer than 0\.5 s"):
+        body(pending)
+    assert world.endpoint.failures == 1
     # One that waits for something has all the time it wants.
     waiting = world.send(world.session(), "BLPOP q 0")
     world.env.clock.pump([1.0] * 100)
     assert body(waiting) is None
+
+
+@pytest.mark.parametrize(("text", "failures"), [(b"-LOADING x", 1), (b"-OOM x", 1), (b"-WRONGTYPE x", 0), (b"+OK", 0)])
+def test_what_an_error_says_of_the_server(text: bytes, failures: int) -> None:
+    world = World()
+    pending = world.send(world.session(), "BLPOP q 0")
+    world.say(text + b"\r\n")
+    assert body(pending) == text + b"\r\n"
+    assert (world.endpoint.successes, world.endpoint.failures, world.endpoint.active) == (1 - failures, failures, 0)
 
 
 def test_a_connect_that_is_refused() -> None:

@@ -255,3 +255,68 @@ def test_a_large_command_that_is_given_up_ends_its_connection(upstream: Upstream
     assert upstream.server(1).lost
     assert not upstream.server(0).lost
     assert failure(pending).kind is Kind.CLIENT_GONE
+
+
+# --- what errors say of a server
+
+
+class Judge:
+    """Hears what is said of an endpoint."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+
+    def ended(self, call: Any, status: int, kind: Any, seconds: float) -> None:
+        assert kind is None
+        self.statuses.append(status)
+
+
+@pytest.mark.parametrize(
+    ("commands", "replies", "status"),
+    [
+        (["GET a"], b"-LOADING Redis is loading the dataset in memory\r\n", 503),
+        (["SET a 1"], b"-OOM command not allowed when used memory > 'maxmemory'.\r\n", 429),
+        (["GET a"], b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", 0),
+        (["GET a"], b"+LOADING\r\n", 0),
+        # A call counts once, by the worst of its replies.
+        (["GET a", "GET b", "GET c"], b"+a\r\n-BUSY a script\r\n-BUSY a script\r\n", 503),
+        (["GET a", "GET b", "GET c"], b"-WRONGTYPE x\r\n$9\r\n-LOADING \r\n+c\r\n", 0),
+    ],
+)
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_server_that_says_it_is_not_well_is_taken_at_its_word_once_for_a_call(
+    upstream: Upstream, commands: list[str], replies: bytes, status: int, cut: bool
+) -> None:
+    judge: Any = Judge()
+    upstream.endpoint.conduct = judge
+    before = upstream.endpoint.successes
+    call = upstream.send(*commands)
+    cuts = [replies[:-1], replies[-1:]] if cut else [replies]
+    for each in cuts:
+        upstream.say(each)
+    assert body(call) == replies
+    assert judge.statuses == [status]
+    good, bad = (0, len(commands)) if status else (len(commands), 0)
+    assert (upstream.endpoint.successes - before, upstream.endpoint.failures) == (good, bad)
+    assert upstream.endpoint.active == 0
+    assert upstream.env.count("upstream_calls_total", "redis", "main", "-", "-") == len(commands) + 1
+
+
+# --- deadlines
+
+
+def test_a_caller_that_waits_no_longer_is_told_so_and_it_says_nothing_of_the_server(upstream: Upstream) -> None:
+    now = upstream.env.now()
+    sooner = upstream.send("GET a", timeout=2.0, deadline=now + 1.0, started=now)
+    later = upstream.send("GET b", timeout=1.5, deadline=now + 9.0, started=now)
+    alone = upstream.send("GET c", timeout=None, deadline=now + 1.0, started=now)
+    upstream.env.clock.advance(1.2)
+    for each in (sooner, alone):
+        assert (failure(each).kind, failure(each).detail) == (Kind.DEADLINE, "the caller waits no longer than 1 s")
+    assert not later.done and upstream.endpoint.failures == 0
+    upstream.env.clock.advance(0.5)
+    assert failure(later).kind is Kind.TIMEOUT and upstream.endpoint.failures == 1
+    upstream.say(b"+a\r\n+b\r\n+c\r\n")
+    call = upstream.send("GET d", deadline=now + 5.0)
+    upstream.say(b"+d\r\n")
+    assert body(call) == b"+d\r\n"

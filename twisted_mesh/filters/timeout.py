@@ -12,7 +12,7 @@ from typing import Any
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from twisted_mesh.call import Call, Reply, deadline_passed
+from twisted_mesh.call import Call, Reply, deadline_passed, out_of_time
 from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
 
@@ -40,9 +40,7 @@ def timed_out(call: Call, kind: Kind) -> MeshError:
 
     :param kind: one of `LATE`.
     """
-    if kind is Kind.DEADLINE:
-        return deadline_passed(call)
-    return MeshError(Kind.TIMEOUT, f"no reply within {call.timeout:g} s", origin=Origin.UPSTREAM)
+    return deadline_passed(call) if kind is Kind.DEADLINE else out_of_time(call)
 
 
 @implementer(IPlugin, IFilterPlugin)

@@ -14,7 +14,8 @@ from twisted_mesh.model.units import Duration, Interval
 class Breaker(Model):
     """Stops sending calls to an endpoint that fails, and lets one find out from time to time.
 
-    Failures are statuses of 5xx, failed connections, resets and timeouts; what the sidecar itself refuses is none.
+    Failures are statuses of 5xx, failed connections, resets and timeouts, and errors by which a Redis server says that
+    it can do nothing; what the sidecar itself refuses is none.
     While the breakers of all endpoints are open, calls fail at once.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Callable, Optional, Sequence, Union
 
+from twisted_mesh.call import out_of_time
 from twisted_mesh.codec.redis_facts import redirection
 from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
@@ -113,7 +114,12 @@ class Errand:
 
     def go_on(self, places: Sequence[int]) -> None:
         """More is known now: send these again."""
-        if self._sent >= SEND_LIMIT:
+        ends = self._call.ends
+        if ends is not None and self._topology.cluster.env.now() >= ends:
+            for place in places:
+                self._settle(place, out_of_time(self._call))
+            self._end()
+        elif self._sent >= SEND_LIMIT:
             self.give_up(places)
         else:
             self.send(places)
@@ -191,7 +197,8 @@ class Errand:
         part.count = len(pieces)
         part.write, part.key, part.id = call.write, call.key, call.id
         part.db, part.resp, part.version = call.db, call.resp, call.version
-        part.timeout, part.received = call.timeout, call.received
+        part.timeout, part.deadline = call.timeout, call.deadline
+        part.started, part.received = call.started, call.received
         return part
 
     # --- back
@@ -293,7 +300,8 @@ class Errand:
 
     def _failed(self, endpoint: Endpoint, places: Sequence[int], error: MeshError, had: bytes, answered: int) -> None:
         """A server did not answer all of its commands."""
-        self._topology.doubt(endpoint)
+        if error.kind is not Kind.DEADLINE:
+            self._topology.doubt(endpoint)
         if answered:
             answers = ReplyReader(limit=len(had) + 1).feed(had)
             self._take([had[start:end] for _, start, end in answers], endpoint, places[:answered])

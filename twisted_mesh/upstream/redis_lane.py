@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Hashable, Optional
 
 from twisted.internet.error import ConnectionDone
 
+from twisted_mesh.call import out_of_time
 from twisted_mesh.codec.resp import pack
 from twisted_mesh.codec.resp_reply import ARRAY, ERROR, PUSH, SIMPLE, ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.park import Parked
+from twisted_mesh.policy.redis_errors import verdict
 from twisted_mesh.redis_call import Pending, RedisReply
 from twisted_mesh.redis_session import SORTS, Session
 
@@ -262,7 +264,7 @@ class RedisLane:
                     self._fire(awaited.pending, b"")
 
     def _fire(self, pending: Pending, text: bytes) -> None:
-        self.pool.ended(pending, None)
+        self.pool.ended(pending, None, verdict(text))
         if pending is self._monitor:
             self.monitoring = text.startswith(b"+")
         pending.fire(RedisReply(text, errors=int(text[:1] in (b"-", b"!"))))
@@ -305,8 +307,6 @@ class RedisLane:
     def look(self, now: float) -> None:
         """Give up a server that has not answered within the time of the command that waits."""
         pending = self._queue[0].pending if self._queue else None
-        if pending is None or pending.call.timeout is None:
-            return
-        if now >= pending.began + pending.call.timeout:
-            detail = f"no reply within {pending.call.timeout:g} s"
-            self.fail(MeshError(Kind.TIMEOUT, detail, origin=Origin.UPSTREAM))
+        ends = None if pending is None else pending.call.ends
+        if pending is not None and ends is not None and now >= ends:
+            self.fail(out_of_time(pending.call))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Hashable, Optional
 
 from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.policy.redis_errors import OK
 from twisted_mesh.redis_call import Pending
 from twisted_mesh.redis_session import Session
 from twisted_mesh.sweep import Sweep
@@ -117,21 +118,27 @@ class LanePool:
         pending.began = pending.call.connected = self.now()
         self.endpoint.active += 1
 
-    def ended(self, pending: Pending, error: Optional[MeshError]) -> None:
-        """It has its reply, or failed: count it."""
+    def ended(self, pending: Pending, error: Optional[MeshError], said: int = OK) -> None:
+        """It has its reply, or failed: count it.
+
+        :param said: what the reply says of the server, as `redis_errors.verdict`.
+        """
         endpoint = self.endpoint
         endpoint.active -= 1
         seconds = self.now() - pending.began
         kind = None
         if error is None:
-            endpoint.successes += 1
+            if said == OK:
+                endpoint.successes += 1
+            else:
+                endpoint.failures += 1
             self.cells.ended(0, None, seconds)
         else:
             self.cells.ended(0, error.flag, seconds)
             kind = error.kind if error.origin is Origin.UPSTREAM else Kind.INTERNAL
             endpoint.failures += error.origin is Origin.UPSTREAM
         if endpoint.conduct is not None:
-            endpoint.conduct.ended(pending.call, 0, kind, seconds)
+            endpoint.conduct.ended(pending.call, said, kind, seconds)
 
     def not_connected(self, error: MeshError) -> None:
         """A connection could not be made."""

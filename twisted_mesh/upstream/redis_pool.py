@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from twisted_mesh.codec.commands import Command, find
 from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.policy.redis_errors import OK
 from twisted_mesh.redis_call import Pending, RedisCall
 from twisted_mesh.sweep import Sweep
 from twisted_mesh.upstream.connections import Portion
@@ -257,6 +258,22 @@ class RedisPool:
                 endpoint.failures += count
         if endpoint.conduct is not None:
             endpoint.conduct.ended(pending.call, 0, kind, seconds)
+
+    def answered(self, pending: Pending, said: int, now: float) -> None:
+        """There are errors among the replies to a call.
+
+        :param said: the worst that they say of the server, as `redis_errors.verdict`.
+        """
+        if said == OK:
+            self.ended(pending, None, now)
+            return
+        endpoint, count = self.endpoint, pending.call.count
+        seconds = now - pending.began
+        endpoint.active -= 1
+        endpoint.failures += count
+        self.cells.ended(0, None, seconds, count)
+        if endpoint.conduct is not None:
+            endpoint.conduct.ended(pending.call, said, None, seconds)
 
     # --- connections
 

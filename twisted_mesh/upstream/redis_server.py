@@ -6,18 +6,18 @@ counted and nothing else.  What is written in one turn of the loop goes out in o
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from typing import TYPE_CHECKING, Any, Optional
 
 from twisted.internet.error import ConnectionDone
 
+from twisted_mesh.call import out_of_time
 from twisted_mesh.codec.resp import pack
 from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, PUSH, Answer, ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.metrics import DURATIONS
 from twisted_mesh.park import Parked
-from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply, Tally
+from twisted_mesh.policy.redis_errors import OK, verdict
+from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply
 from twisted_mesh.stream import ByteStream, Trailers
 
 if TYPE_CHECKING:
@@ -29,16 +29,13 @@ KEPT_LIMIT = 256 * 1024
 # Bytes for each reply from which on looking at the replies is cheaper than looking through the bytes.
 _LARGE = 64
 _ERRORS = (ERROR, BULK_ERROR)
-# Replies to single commands that one look at the clock serves, less one; a power of two less one.
-_SOME = 15
 
 
 class RedisServer:
     """One connection; a Twisted protocol.
 
-    `queue` are the calls whose replies are to come, the oldest first; those in `unsent`, which are the last of them,
-    have not been written yet, and are once it is `ready` and the turn of the loop ends (`scheduled`).  It may be given
-    calls as soon as `connect` was called.
+    `queue` are the calls whose replies are to come, the oldest first; those in `_unsent`, which are the last of them,
+    have not been written yet.  It may be given calls as soon as `connect` was called: they wait until it is ready.
 
     :param portion: what its place is of, where connections are limited.
     """
@@ -47,8 +44,11 @@ class RedisServer:
         "_heard_at",
         "_pool",
         "_reader",
+        "_ready",
+        "_scheduled",
         "_setup",
         "_transport",
+        "_unsent",
         "commands",
         "db",
         "error",
@@ -57,11 +57,8 @@ class RedisServer:
         "lost",
         "portion",
         "queue",
-        "ready",
         "resp",
-        "scheduled",
         "taken",
-        "unsent",
     )
 
     def __init__(self, pool: RedisPool, db: int, resp: int, portion: Portion) -> None:
@@ -81,16 +78,16 @@ class RedisServer:
         self.taken = False
         self.idle_since = 0.0
         self._heard_at = 0.0
-        self.unsent: list[Pending] = []
-        self.scheduled = False
-        self.ready = False
+        self._unsent: list[Pending] = []
+        self._scheduled = False
+        self._ready = False
         # What the replies to come answer, before any call: (whether an error is fatal, what it was).
         self._setup: deque[tuple[bool, str]] = deque()
         self._transport: Any = None
         self._reader = ReplyReader()
 
     def __repr__(self) -> str:
-        state = "lost" if self.lost else "ready" if self.ready else "connecting"
+        state = "lost" if self.lost else "ready" if self._ready else "connecting"
         return f"<RedisServer {self._pool.endpoint.address} db {self.db} {state}, {self.commands} commands in flight>"
 
     # --- what the pool calls
@@ -108,12 +105,12 @@ class RedisServer:
         """Send a call's commands, behind those that were sent before."""
         self.queue.append(pending)
         self.commands += pending.left
-        if type(pending.body) is not bytes:
+        if type(pending.call.body) is not bytes:
             pending.special = True
-        self.unsent.append(pending)
-        if not self.scheduled and self.ready:
-            self.scheduled = True
-            self._pool.soon(self.flush)
+        self._unsent.append(pending)
+        if not self._scheduled and self._ready:
+            self._scheduled = True
+            self._pool.soon(self._flush)
 
     def close(self) -> None:
         """End the connection; calls in flight fail."""
@@ -141,26 +138,25 @@ class RedisServer:
         transport.write(b"".join([pack(words) for words, _ in commands]))
 
     def _begin(self) -> None:
-        self.ready = True
-        if self.unsent:
-            self.flush()
+        self._ready = True
+        if self._unsent:
+            self._flush()
 
-    def flush(self) -> None:
-        """Write what waits for that."""
-        self.scheduled = False
-        unsent = self.unsent
+    def _flush(self) -> None:
+        self._scheduled = False
+        unsent = self._unsent
         if not unsent or self.lost:
             return
-        self.unsent = []
+        self._unsent = []
         if len(self.queue) == len(unsent):
             # Nothing was awaited before, so silence counts from here.
             self._heard_at = self._pool.now()
         for each in unsent:
             each.sent = True
         if len(unsent) > 1:
-            self._transport.write(b"".join([each.body for each in unsent]))  # type: ignore[misc]  # none streams
+            self._transport.write(b"".join([each.call.body for each in unsent]))  # type: ignore[misc]  # none streams
             return
-        body = unsent[0].body
+        body = unsent[0].call.body
         if isinstance(body, bytes):
             self._transport.write(body)
         else:
@@ -183,24 +179,8 @@ class RedisServer:
             if self.resp == 3:
                 answers = [each for each in answers[at:] if each[0] != PUSH]
                 at, count = 0, len(answers)
-            self._hand_out(answers, at, data)
-            if not self.queue:
-                self.idle_since = self._heard_at
-        if self.lost:
-            return
-        if reader.error is not None:
-            detail = f"{self._pool.endpoint.address}: {reader.error.text}"
-            self.fail(MeshError(Kind.BAD_REPLY, detail, origin=Origin.UPSTREAM))
-        elif reader.unfinished is not None and reader.unfinished.kept and reader.unfinished.size > KEPT_LIMIT:
-            self._stream_on(reader.release())
-
-    def _hand_out(self, answers: list[Answer], at: int, data: bytes) -> None:
-        """Give replies, from the place `at`, to those who wait for them."""
-        count, size = len(answers), len(data)
-        odd = count > at and _errors_among(answers, at, data)
-        queue, pool, now = self.queue, self._pool, self._heard_at
-        tallies: list[Tally] = []
-        try:
+            odd = count > at and _errors_among(answers, at, data)
+            queue = self.queue
             while at < count and not self.lost:
                 pending = queue[0] if queue else None
                 if pending is None or pending.left != 1 or pending.special:
@@ -211,28 +191,22 @@ class RedisServer:
                 self.commands -= 1
                 _, start, stop = answers[at]
                 at += 1
-                body = data if stop - start == size else data[start:stop]
-                tally = pending.tally
-                if tally is not None:
-                    if not at & _SOME:
-                        now = pool.now()
-                    seconds = now - pending.began
-                    if not odd and seconds < tally.slow:
-                        if not tally.count:
-                            tallies.append(tally)
-                        tally.count += 1
-                        tally.counts[bisect_left(DURATIONS, seconds)] += 1
-                        tally.seconds += seconds
-                        tally.received += len(pending.body)  # type: ignore[arg-type]  # it does not stream
-                        tally.sent += stop - start
-                        pending.heard(body)
-                        continue
-                pool.ended(pending, None, self._heard_at)
-                pending.whole(body, answers[at - 1 : at] if odd else None, start)
-        finally:
-            for tally in tallies:
-                pool.settled(tally.count)
-                tally.settle()
+                body = data if stop - start == len(data) else data[start:stop]
+                if odd:
+                    self._pool.answered(pending, verdict(body), self._heard_at)
+                    pending.whole(body, answers[at - 1 : at], start)
+                    continue
+                self._pool.ended(pending, None, self._heard_at)
+                pending.whole(body, None, start)
+            if not queue:
+                self.idle_since = self._heard_at
+        if self.lost:
+            return
+        if reader.error is not None:
+            detail = f"{self._pool.endpoint.address}: {reader.error.text}"
+            self.fail(MeshError(Kind.BAD_REPLY, detail, origin=Origin.UPSTREAM))
+        elif reader.unfinished is not None and reader.unfinished.kept and reader.unfinished.size > KEPT_LIMIT:
+            self._stream_on(reader.release())
 
     def _introduced(self, answers: list[Answer], data: bytes) -> int:
         """Take the replies to what was sent before any call; returns how many these were."""
@@ -281,8 +255,8 @@ class RedisServer:
                 self._end_of(pending)
             elif not pending.void:
                 self._fire(pending, body, answers[at:end] if odd else None, start)
-            if type(pending.body) is not bytes:
-                self._after_upload(pending.body)
+            if type(pending.call.body) is not bytes:
+                self._after_upload(pending.call.body)
         return end
 
     def _after_upload(self, body: Any) -> None:
@@ -295,7 +269,11 @@ class RedisServer:
         if pending.had:
             body = b"".join([*pending.had, body])
             answers, start = ReplyReader(limit=len(body) + 1).feed(body), 0
-        self._pool.ended(pending, None, self._heard_at)
+        if answers is None:
+            self._pool.ended(pending, None, self._heard_at)
+        else:
+            errors = [body[at - start : end - start] for kind, at, end in answers if kind == ERROR]
+            self._pool.answered(pending, max(map(verdict, errors), default=OK), self._heard_at)
         pending.whole(body, answers, start)
 
     # --- what is large
@@ -389,19 +367,23 @@ class RedisServer:
     def look(self, now: float) -> None:
         """Fail what has waited for too long, and give up a server that says nothing at all."""
         for pending in self.queue:
-            if pending.tally is not None and now - pending.began < pending.tally.timeout:
-                continue
             call = pending.call
-            if call.timeout is not None and call.received and now >= call.received + call.timeout and not pending.done:
-                self._late(pending, call.timeout, now)
+            if call.deadline is None and (not call.received or call.timeout is None):
+                continue
+            # Written out: there may be many.
+            if call.deadline is None and now < call.received + call.timeout:  # type: ignore[operator]  # as above
+                continue
+            ends = call.ends
+            if ends is not None and now >= ends and not pending.done:
+                self._late(pending, now)
         silent = now - self._heard_at
         if self.queue and not self.held and not self.taken and self._transport and silent >= self._pool.silence:
             detail = f"{self._pool.endpoint.address}: no reply to anything for {silent:.1f} s"
             self.fail(MeshError(Kind.TIMEOUT, detail, origin=Origin.UPSTREAM))
 
-    def _late(self, pending: Pending, timeout: float, now: float) -> None:
+    def _late(self, pending: Pending, now: float) -> None:
         """Nobody waits for it any longer; its replies are counted when they come, as others stand behind it."""
-        error = MeshError(Kind.TIMEOUT, f"no reply within {timeout:g} s", origin=Origin.UPSTREAM)
+        error = out_of_time(pending.call)
         answered = pending.call.count - pending.left
         had, pending.had = pending.had, []
         pending.void = pending.special = True

@@ -6,6 +6,7 @@ counted and nothing else.  What is written in one turn of the loop goes out in o
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -15,9 +16,10 @@ from twisted_mesh.call import out_of_time
 from twisted_mesh.codec.resp import pack
 from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, PUSH, Answer, ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.metrics import DURATIONS
 from twisted_mesh.park import Parked
 from twisted_mesh.policy.redis_errors import OK, verdict
-from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply
+from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply, Tally
 from twisted_mesh.stream import ByteStream, Trailers
 
 if TYPE_CHECKING:
@@ -29,13 +31,16 @@ KEPT_LIMIT = 256 * 1024
 # Bytes for each reply from which on looking at the replies is cheaper than looking through the bytes.
 _LARGE = 64
 _ERRORS = (ERROR, BULK_ERROR)
+# Replies to single commands that one look at the clock serves, less one; a power of two less one.
+_SOME = 15
 
 
 class RedisServer:
     """One connection; a Twisted protocol.
 
-    `queue` are the calls whose replies are to come, the oldest first; those in `_unsent`, which are the last of them,
-    have not been written yet.  It may be given calls as soon as `connect` was called: they wait until it is ready.
+    `queue` are the calls whose replies are to come, the oldest first; those in `unsent`, which are the last of them,
+    have not been written yet, and are once it is `ready` and the turn of the loop ends (`scheduled`).  It may be given
+    calls as soon as `connect` was called.
 
     :param portion: what its place is of, where connections are limited.
     """
@@ -44,11 +49,8 @@ class RedisServer:
         "_heard_at",
         "_pool",
         "_reader",
-        "_ready",
-        "_scheduled",
         "_setup",
         "_transport",
-        "_unsent",
         "commands",
         "db",
         "error",
@@ -57,8 +59,11 @@ class RedisServer:
         "lost",
         "portion",
         "queue",
+        "ready",
         "resp",
+        "scheduled",
         "taken",
+        "unsent",
     )
 
     def __init__(self, pool: RedisPool, db: int, resp: int, portion: Portion) -> None:
@@ -78,16 +83,16 @@ class RedisServer:
         self.taken = False
         self.idle_since = 0.0
         self._heard_at = 0.0
-        self._unsent: list[Pending] = []
-        self._scheduled = False
-        self._ready = False
+        self.unsent: list[Pending] = []
+        self.scheduled = False
+        self.ready = False
         # What the replies to come answer, before any call: (whether an error is fatal, what it was).
         self._setup: deque[tuple[bool, str]] = deque()
         self._transport: Any = None
         self._reader = ReplyReader()
 
     def __repr__(self) -> str:
-        state = "lost" if self.lost else "ready" if self._ready else "connecting"
+        state = "lost" if self.lost else "ready" if self.ready else "connecting"
         return f"<RedisServer {self._pool.endpoint.address} db {self.db} {state}, {self.commands} commands in flight>"
 
     # --- what the pool calls
@@ -105,12 +110,12 @@ class RedisServer:
         """Send a call's commands, behind those that were sent before."""
         self.queue.append(pending)
         self.commands += pending.left
-        if type(pending.call.body) is not bytes:
+        if type(pending.body) is not bytes:
             pending.special = True
-        self._unsent.append(pending)
-        if not self._scheduled and self._ready:
-            self._scheduled = True
-            self._pool.soon(self._flush)
+        self.unsent.append(pending)
+        if not self.scheduled and self.ready:
+            self.scheduled = True
+            self._pool.soon(self.flush)
 
     def close(self) -> None:
         """End the connection; calls in flight fail."""
@@ -138,25 +143,26 @@ class RedisServer:
         transport.write(b"".join([pack(words) for words, _ in commands]))
 
     def _begin(self) -> None:
-        self._ready = True
-        if self._unsent:
-            self._flush()
+        self.ready = True
+        if self.unsent:
+            self.flush()
 
-    def _flush(self) -> None:
-        self._scheduled = False
-        unsent = self._unsent
+    def flush(self) -> None:
+        """Write what waits for that."""
+        self.scheduled = False
+        unsent = self.unsent
         if not unsent or self.lost:
             return
-        self._unsent = []
+        self.unsent = []
         if len(self.queue) == len(unsent):
             # Nothing was awaited before, so silence counts from here.
             self._heard_at = self._pool.now()
         for each in unsent:
             each.sent = True
         if len(unsent) > 1:
-            self._transport.write(b"".join([each.call.body for each in unsent]))  # type: ignore[misc]  # none streams
+            self._transport.write(b"".join([each.body for each in unsent]))  # type: ignore[misc]  # none streams
             return
-        body = unsent[0].call.body
+        body = unsent[0].body
         if isinstance(body, bytes):
             self._transport.write(body)
         else:
@@ -179,8 +185,24 @@ class RedisServer:
             if self.resp == 3:
                 answers = [each for each in answers[at:] if each[0] != PUSH]
                 at, count = 0, len(answers)
-            odd = count > at and _errors_among(answers, at, data)
-            queue = self.queue
+            self._hand_out(answers, at, data)
+            if not self.queue:
+                self.idle_since = self._heard_at
+        if self.lost:
+            return
+        if reader.error is not None:
+            detail = f"{self._pool.endpoint.address}: {reader.error.text}"
+            self.fail(MeshError(Kind.BAD_REPLY, detail, origin=Origin.UPSTREAM))
+        elif reader.unfinished is not None and reader.unfinished.kept and reader.unfinished.size > KEPT_LIMIT:
+            self._stream_on(reader.release())
+
+    def _hand_out(self, answers: list[Answer], at: int, data: bytes) -> None:
+        """Give replies, from the place `at`, to those who wait for them."""
+        count, size = len(answers), len(data)
+        odd = count > at and _errors_among(answers, at, data)
+        queue, pool, now = self.queue, self._pool, self._heard_at
+        tallies: list[Tally] = []
+        try:
             while at < count and not self.lost:
                 pending = queue[0] if queue else None
                 if pending is None or pending.left != 1 or pending.special:
@@ -191,22 +213,32 @@ class RedisServer:
                 self.commands -= 1
                 _, start, stop = answers[at]
                 at += 1
-                body = data if stop - start == len(data) else data[start:stop]
+                body = data if stop - start == size else data[start:stop]
+                tally = pending.tally
+                if tally is not None:
+                    if not at & _SOME:
+                        now = pool.now()
+                    seconds = now - pending.began
+                    if not odd and seconds < tally.slow:
+                        if not tally.count:
+                            tallies.append(tally)
+                        tally.count += 1
+                        tally.counts[bisect_left(DURATIONS, seconds)] += 1
+                        tally.seconds += seconds
+                        tally.received += len(pending.body)  # type: ignore[arg-type]  # it does not stream
+                        tally.sent += stop - start
+                        pending.heard(body)
+                        continue
                 if odd:
-                    self._pool.answered(pending, verdict(body), self._heard_at)
+                    pool.answered(pending, verdict(body), self._heard_at)
                     pending.whole(body, answers[at - 1 : at], start)
                     continue
-                self._pool.ended(pending, None, self._heard_at)
+                pool.ended(pending, None, self._heard_at)
                 pending.whole(body, None, start)
-            if not queue:
-                self.idle_since = self._heard_at
-        if self.lost:
-            return
-        if reader.error is not None:
-            detail = f"{self._pool.endpoint.address}: {reader.error.text}"
-            self.fail(MeshError(Kind.BAD_REPLY, detail, origin=Origin.UPSTREAM))
-        elif reader.unfinished is not None and reader.unfinished.kept and reader.unfinished.size > KEPT_LIMIT:
-            self._stream_on(reader.release())
+        finally:
+            for tally in tallies:
+                pool.settled(tally.count)
+                tally.settle()
 
     def _introduced(self, answers: list[Answer], data: bytes) -> int:
         """Take the replies to what was sent before any call; returns how many these were."""
@@ -255,8 +287,8 @@ class RedisServer:
                 self._end_of(pending)
             elif not pending.void:
                 self._fire(pending, body, answers[at:end] if odd else None, start)
-            if type(pending.call.body) is not bytes:
-                self._after_upload(pending.call.body)
+            if type(pending.body) is not bytes:
+                self._after_upload(pending.body)
         return end
 
     def _after_upload(self, body: Any) -> None:
@@ -367,6 +399,8 @@ class RedisServer:
     def look(self, now: float) -> None:
         """Fail what has waited for too long, and give up a server that says nothing at all."""
         for pending in self.queue:
+            if pending.tally is not None and now - pending.began < pending.tally.timeout:
+                continue
             call = pending.call
             if call.deadline is None and (not call.received or call.timeout is None):
                 continue

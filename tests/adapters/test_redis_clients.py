@@ -45,3 +45,32 @@ def test_kill_by_age() -> None:
     other, _ = client.connect()
     assert said(client, "CLIENT", "KILL", "MAXAGE", "50", "SKIPME", "no") == 1
     assert not other.gone
+
+
+def flags(client: Client, number: int) -> tuple[str, ...]:
+    """What CLIENT LIST says of a client's state."""
+    line = said(client, "CLIENT", "LIST", "ID", str(number)).decode()
+    facts = dict(each.split("=", 1) for each in line.split())
+    return facts["flags"], facts["sub"], facts["psub"], facts["multi"]
+
+
+def test_what_binds_a_client_is_told() -> None:
+    client = Client()
+    other, _ = client.connect()
+    assert flags(client, 2) == ("N", "0", "0", "-1")
+    other.dataReceived(b"MULTI\r\nGET a\r\n")
+    assert flags(client, 2) == ("x", "0", "0", "1")
+    third, _ = client.connect()
+    third.dataReceived(b"BLPOP a 0\r\n")
+    assert flags(client, 3) == ("b", "0", "0", "-1")
+    assert str(said(client, "CLIENT", "UNBLOCK", "3")).startswith("ERR CLIENT UNBLOCK of a client that waits")
+    assert said(client, "CLIENT", "UNBLOCK", "2") == 0
+    assert third.binding is not None
+    third.binding.session.confirm("SUBSCRIBE", b"news", 2)
+    assert flags(client, 3) == ("Pb", "1", "0", "-1")
+    assert said(client, "CLIENT", "LIST", "TYPE", "pubsub").startswith(b"id=3 ")
+    assert said(client, "CLIENT", "KILL", "TYPE", "pubsub") == 1
+    assert third.gone
+    assert str(said(client, "CLIENT", "KILL", "TYPE", "odd")) == "ERR Unknown client type 'odd'"
+    assert said(client, "CLIENT", "KILL", "SKIPME", "yes") == 1
+    assert other.gone

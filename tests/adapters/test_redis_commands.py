@@ -78,6 +78,18 @@ def test_refused_commands_are_answered_in_their_place() -> None:
     assert client.heard == b"$1\r\n2\r\n"
 
 
+@pytest.mark.parametrize(
+    "begins", [b"POST / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: cache\r\n", b"*1\r\n$4\r\npost\r\n"]
+)
+def test_a_browser_is_not_listened_to(begins: bytes) -> None:
+    """As with a server: or the body of a form that some page has sent would be commands."""
+    client = Client()
+    client.connection.dataReceived(begins + b"SET a 1\r\n")
+    assert client.transport.disconnecting or client.connection.gone
+    assert (client.transport.taken(), client.calls) == (b"", [])
+    assert client.env.count("twisted_mesh_redis_protocol_errors_total", "cache") == 1
+
+
 def test_more_than_so_many_at_once_wait_also_within_one_read() -> None:
     client = Client(pipelined=4)
     client.send(*[("GET", "a"), ("SET", "a", "1")] * 5)

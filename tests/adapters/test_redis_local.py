@@ -75,3 +75,22 @@ def test_acl() -> None:
 
 def test_keyslot() -> None:
     assert said(Client(), "CLUSTER", "KEYSLOT", "foo") == 12182
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("SELECT 99999999999", "ERR value is out of range, value must between -2147483648 and 2147483647"),
+        ("SELECT x", "ERR value is not an integer or out of range"),
+        ("ACL GENPASS x", "ERR value is not an integer or out of range"),
+        ("ACL GENPASS 1 2", "ERR unknown subcommand or wrong number of arguments for 'GENPASS'. Try ACL HELP."),
+        ("CLUSTER INFO", "ERR This instance has cluster support disabled"),
+        ("ASKING", "ERR This instance has cluster support disabled"),
+        ("CLIENT SETINFO LIB-name \x01", "ERR LIB-name cannot contain spaces, newlines or special characters."),
+        ("COMMAND GETKEYS EVAL x 0", []),
+        ("COMMAND GETKEYS SPUBLISH a b", "ERR The command has no key arguments"),
+    ],
+)
+def test_the_words_are_those_of_a_server(words: str, expected: Any) -> None:
+    found = said(Client(), *words.split(" "))
+    assert (found if isinstance(found, list) else str(found)) == expected

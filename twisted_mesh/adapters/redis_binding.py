@@ -45,7 +45,7 @@ class Mute(Enum):
 class Binding:
     """One client's session, and which of its commands belong to it."""
 
-    __slots__ = ("_client", "_ending", "_now", "barrier", "session", "waits")
+    __slots__ = ("_client", "_ending", "_now", "barrier", "queued", "session", "waits")
 
     def __init__(self, client: Commands) -> None:
         self._client = client
@@ -54,6 +54,8 @@ class Binding:
         self.session = Session(client.tell, client.lose)
         # Whether the next command waits for the answer to the one before, whatever that is.
         self.barrier = False
+        # Commands of the transaction that has begun.
+        self.queued = 0
         # Whether the command in flight waits for something to happen.
         self.waits = False
         # Whether the command in flight ends a transaction, or what is watched for one.
@@ -117,6 +119,7 @@ class Binding:
         """Send it over the session's connection, behind what else went there."""
         if self._waiting(True):
             return Turn.WAIT
+        self.queued += 1
         self._begin(row)
         return Turn.TAKEN
 
@@ -150,6 +153,7 @@ class Binding:
         # It is sent with the first command behind it: only that says where to.
         self.session.multi = True
         self.session.queued = []
+        self.queued = 0
         return self._answer(OK)
 
     def _end_of_multi(self, row: Row, words: Words) -> Turn:
@@ -250,6 +254,12 @@ class Binding:
         said = "CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
         return self._answer(error("ERR", said))
 
+    def _tracked(self, row: Row, words: Words) -> Turn:
+        """How it tracks only its server knows; without that it is as with any connection."""
+        if self.session.multi:
+            return self._refuse_queued(row.command.name)
+        return self._bound(row) if self.session.tracking else self._ordinary()
+
     def _fixed(self, row: Row, words: Words) -> Turn:
         """What would change what the session's connections were made for."""
         session = self.session
@@ -301,6 +311,8 @@ _TAKES: dict[str, Callable[[Binding, Row, Words], Turn]] = {
     "CLIENT|TRACKING": Binding._tracking,
     "CLIENT|CACHING": Binding._caching,
     "CLIENT|REPLY": Binding._reply,
+    "CLIENT|TRACKINGINFO": Binding._tracked,
+    "CLIENT|GETREDIR": Binding._tracked,
     "SELECT": Binding._fixed,
     "HELLO": Binding._fixed,
     "AUTH": Binding._fixed,

@@ -37,12 +37,12 @@ def describe(client: Answering) -> bytes:
         "name": client.name.decode("ascii", "replace"),
         "age": int(now - client.made_at),
         "idle": int(now - client.active_at),
-        "flags": "N",
+        "flags": _flags(client),
         "db": client.db,
-        "sub": 0,
-        "psub": 0,
-        "ssub": 0,
-        "multi": -1,
+        "sub": _listens(client, "channel"),
+        "psub": _listens(client, "pattern"),
+        "ssub": _listens(client, "shard"),
+        "multi": client.binding.queued if client.binding is not None and client.binding.session.multi else -1,
         "cmd": client.last.lower(),
         "user": client.user,
         "resp": client.resp,
@@ -50,6 +50,31 @@ def describe(client: Answering) -> bytes:
         "lib-ver": client.facts.get(b"lib-ver", b"").decode("ascii", "replace"),
     }
     return " ".join(f"{name}={value}" for name, value in fields.items()).encode() + b"\n"
+
+
+def _flags(client: Answering) -> str:
+    """What binds a client, in a server's letters."""
+    binding = client.binding
+    if binding is None:
+        return "N"
+    session = binding.session
+    letters = {
+        "P": session.subscribed,
+        "x": session.multi,
+        "b": binding.waits,
+        "t": session.tracking,
+        "O": session.monitoring,
+    }
+    return "".join(letter for letter, holds in letters.items() if holds) or "N"
+
+
+def _listens(client: Answering, sort: str) -> int:
+    return 0 if client.binding is None else len(client.binding.session.names(sort))
+
+
+def _type(client: Answering) -> bytes:
+    """The type of a client, as CLIENT LIST and KILL take it."""
+    return b"pubsub" if client.binding is not None and client.binding.session.subscribed else b"normal"
 
 
 def _id(client: Answering, words: Words) -> bytes:
@@ -72,7 +97,7 @@ def _setinfo(client: Answering, words: Words) -> bytes:
     if name not in _FACTS:
         return error("ERR", f"Unrecognized option '{words[2].decode('utf-8', 'surrogateescape')}'")
     if not fit(value):
-        return error("ERR", f"{name.decode()} cannot contain spaces, newlines or special characters.")
+        return error("ERR", f"{words[2].decode()} cannot contain spaces, newlines or special characters.")
     client.facts = {**client.facts, name: value[:_FACT_LIMIT]}
     return OK
 
@@ -94,9 +119,9 @@ def _list(client: Answering, words: Words) -> bytes:
     if len(words) == 4 and words[2].upper() == b"TYPE":
         if words[3].lower() not in _TYPES:
             return error("ERR", f"Unknown client type '{words[3].decode('utf-8', 'surrogateescape')}'")
-        everyone = everyone if words[3].lower() == b"normal" else ()
+        everyone = [each for each in everyone if _type(each) == words[3].lower()]
     elif len(words) > 3 and words[2].upper() == b"ID":
-        numbers = [number_in(each, 1, 2**31 - 1) for each in words[3:]]
+        numbers = [number_in(each, -(2**31), 2**31 - 1) for each in words[3:]]
         if None in numbers:
             return error("ERR", "Invalid client ID")
         everyone = [each for each in everyone if each.id in numbers]
@@ -121,11 +146,13 @@ def _kill(client: Answering, words: Words) -> bytes:
                 return _SYNTAX
             spare = value.upper() == b"YES"
             continue
+        if option.upper() == b"TYPE" and value.lower() not in _TYPES:
+            return error("ERR", f"Unknown client type '{value.decode('utf-8', 'surrogateescape')}'")
         test = _test(option.upper(), value)
         if test is None:
             return _SYNTAX if option.upper() != b"ID" else error("ERR", "client-id should be greater than 0")
         tests.append(test)
-    if len(words) % 2 or not tests:
+    if len(words) % 2:
         return _SYNTAX
     found = [
         each for each in client.adapter.open if all(test(each) for test in tests) and not (spare and each is client)
@@ -145,8 +172,8 @@ def _test(option: bytes, value: bytes) -> Optional[Test]:
         return lambda each: each.here == text
     if option == b"USER":
         return lambda each: each.user == text
-    if option == b"TYPE" and value.lower() in _TYPES:
-        return lambda each: value.lower() == b"normal"
+    if option == b"TYPE":
+        return lambda each: _type(each) == value.lower()
     if option == b"MAXAGE" and number is not None:
         return lambda each: each.adapter.now() - each.made_at >= number
     return None
@@ -164,6 +191,8 @@ def _unblock(client: Answering, words: Words) -> bytes:
     number = number_in(words[2], -(2**31), 2**31 - 1)
     if number is None:
         return _NOT_A_NUMBER
+    if any(each.id == number and each.binding is not None and each.binding.waits for each in client.adapter.open):
+        return error("ERR", "CLIENT UNBLOCK of a client that waits is not supported by this proxy")
     return integer(0)
 
 

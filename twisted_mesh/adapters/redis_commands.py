@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Commands, and bytes of them, that travel as one call.
 BATCH_COUNT = 64
 BATCH_BYTES = 64 * 1024
+# What stands at the beginning of lines of HTTP.  A server closes the connection, before it looks at anything else.
+OF_HTTP = (b"post", b"host:")
 
 
 class Commands(Answering):
@@ -186,7 +188,10 @@ class Commands(Answering):
         """Take a command that is no part of a batch: most of them are answered here, or refused."""
         _, first, count, start, end = found
         if row is None:
-            self._refuse(unknown_command(arguments(data[start:end])))
+            if found[0].lower() in OF_HTTP:
+                self._hang_up()
+            else:
+                self._refuse(unknown_command(arguments(data[start:end])))
         elif not row.command.fits(count):
             self._refuse(wrong_arity(row.command.name), row)
         elif row.container and first is not None:
@@ -198,6 +203,12 @@ class Commands(Answering):
             self.answer(answer_locally(self, row.command, arguments(data[start:end])))
         else:
             self._alone(row, found, data)
+
+    def _hang_up(self) -> None:
+        """A request of HTTP has come, which a page may have had a browser send: do nothing of what its body says."""
+        self.adapter.wrong(self, "this is HTTP, and may be an attack by way of somebody's browser")
+        self._closing = True
+        self.cut()
 
     def _alone(self, row: Row, found: Found, data: bytes, session: Optional[Session] = None) -> None:
         start, end = found[3:]

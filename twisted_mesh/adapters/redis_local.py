@@ -5,6 +5,7 @@ They answer in the words of a server, so that no client library notices whom it 
 
 from __future__ import annotations
 
+import re
 import secrets
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Callable
@@ -26,6 +27,8 @@ Answer = Callable[["Answering", Words], bytes]
 # The version that clients are told; they look at it to know what they may send.
 SERVER_VERSION = "7.4.0"
 _NOT_A_NUMBER = error("ERR", "value is not an integer or out of range")
+_LONG = re.compile(rb"-?[1-9][0-9]{9,18}").fullmatch
+_NO_INT = error("ERR", "value is out of range, value must between -2147483648 and 2147483647")
 _GENPASS_BITS = 4096
 
 
@@ -62,7 +65,7 @@ def _reset(client: Answering, words: Words) -> bytes:
 def _select(client: Answering, words: Words) -> bytes:
     number = number_in(words[1], -(2**31), 2**31 - 1)
     if number is None:
-        return _NOT_A_NUMBER
+        return _NO_INT if _LONG(words[1]) else _NOT_A_NUMBER
     if not 0 <= number < client.adapter.databases:
         return error("ERR", "DB index is out of range")
     client.db = number
@@ -149,8 +152,12 @@ def _categories(client: Answering, words: Words) -> bytes:
 
 
 def _password(client: Answering, words: Words) -> bytes:
-    bits = number_in(words[2], 1, _GENPASS_BITS) if len(words) > 2 else 256
+    if len(words) > 3:
+        return error("ERR", "unknown subcommand or wrong number of arguments for 'GENPASS'. Try ACL HELP.")
+    bits = number_in(words[2], -(2**31), 2**31 - 1) if len(words) > 2 else 256
     if bits is None:
+        return _NOT_A_NUMBER
+    if not 1 <= bits <= _GENPASS_BITS:
         said = f"a positive number up to {_GENPASS_BITS}"
         return error("ERR", f"ACL GENPASS argument must be the number of bits for the output password, {said}")
     digits = (bits + 3) // 4

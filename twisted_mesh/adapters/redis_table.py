@@ -154,13 +154,15 @@ def _keys_of(words: Words) -> tuple[Optional[bytes], list[tuple[bytes, KeySpec]]
     command = find(words[0], words[1] if len(words) > 1 else None)
     if command is None:
         return error("ERR", "Invalid command specified"), []
-    if not command.specs:
+    if not any(each.access != "c" for each in command.specs):
         return error("ERR", "The command has no key arguments"), []
     if not command.fits(len(words)):
         return error("ERR", "Invalid number of arguments specified for command"), []
     found = {place: spec for spec in command.specs for place in spec.places(words)}
     keys = [(words[place], found.get(place, command.specs[0])) for place in command.keys(words)]
-    return (None, keys) if keys else (error("ERR", "Invalid arguments specified for command"), [])
+    if keys or "no_mandatory_keys" in command.flags:
+        return None, keys
+    return error("ERR", "Invalid arguments specified for command"), []
 
 
 def _getkeys(client: Answering, words: Words) -> bytes:

@@ -34,8 +34,11 @@ def unknown_subcommand(container: str, first: Optional[bytes]) -> bytes:
 
 
 def refused(name: str, why: str) -> bytes:
-    """Return what is said of a command that this proxy does not pass on."""
-    return error("ERR", f"{name.replace('|', ' ')} {why}")
+    """Return what is said of a command that this proxy does not pass on.
+
+    :param why: goes behind the name, unless it is a sentence of its own.
+    """
+    return error("ERR", why if why[0].isupper() else f"{name.replace('|', ' ')} {why}")
 
 
 def _shown(text: bytes) -> str:

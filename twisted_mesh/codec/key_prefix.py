@@ -18,6 +18,7 @@ NAMING = frozenset(
         "BZMPOP",
         "BZPOPMAX",
         "BZPOPMIN",
+        "CLIENT|TRACKINGINFO",
         "KEYS",
         "LMPOP",
         "SCAN",
@@ -26,7 +27,7 @@ NAMING = frozenset(
         "ZMPOP",
     ]
 )
-ANY_KEY = frozenset(["KEYS", "SCAN"])
+ANY_KEY = frozenset(["CLIENT|TRACKINGINFO", "KEYS", "SCAN"])
 # What is for all keys of a server, whoever they belong to, or looks up keys that stand in patterns.
 _BEYOND = frozenset(
     [

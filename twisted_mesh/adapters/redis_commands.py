@@ -8,8 +8,8 @@ from twisted_mesh.adapters.redis_answering import ITS_TURN, ITS_VALUE, Answering
 from twisted_mesh.adapters.redis_binding import Binding, Mute, Turn
 from twisted_mesh.adapters.redis_exchange import Exchange, Silent
 from twisted_mesh.adapters.redis_local import answer_locally
+from twisted_mesh.adapters.redis_refusals import refused, unknown_command, unknown_subcommand, wrong_arity
 from twisted_mesh.adapters.redis_rows import BATCHED, LOCAL, REFUSED, WRITE, Row
-from twisted_mesh.adapters.redis_words import refused, unknown_command, unknown_subcommand, wrong_arity
 from twisted_mesh.codec.resp import RespError, error
 from twisted_mesh.codec.resp_request import Found, RequestReader, arguments
 from twisted_mesh.redis_call import VERSIONS, RedisCall

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Callable
 
 from twisted_mesh.adapters.redis_auth import NO_HELLO, auth, login
 from twisted_mesh.adapters.redis_clients import CLIENT_ANSWERS, ODD_NAME, fit
+from twisted_mesh.adapters.redis_refusals import wrong_arity
 from twisted_mesh.adapters.redis_table import COMMAND_ANSWERS
-from twisted_mesh.adapters.redis_words import wrong_arity
 from twisted_mesh.codec.commands import COMMANDS, Command
 from twisted_mesh.codec.resp import BULK_LIMIT, OK, array, bulk, error, integer, mapping, number_in, simple
 from twisted_mesh.codec.slots import slot

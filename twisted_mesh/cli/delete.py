@@ -16,9 +16,7 @@ HELP = "delete resources from the bus"
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("names", metavar="RESOURCE", nargs="+", type=options_of.resource, help="such as clusters/web")
-    options_of.author(parser)
-    options_of.waiting(parser)
-    options_of.bus(parser)
+    options_of.change(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -30,9 +30,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("name", metavar="RESOURCE", type=options_of.resource, help="such as clusters/web")
     parser.add_argument("--base", metavar="PATH", help="a sidecar's own configuration, to check the whole with")
-    options_of.author(parser)
-    options_of.waiting(parser)
-    options_of.bus(parser)
+    options_of.change(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

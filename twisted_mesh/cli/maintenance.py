@@ -12,7 +12,7 @@ import os
 from twisted_mesh.cli import parser as options_of
 from twisted_mesh.cli.failure import USAGE, Failure
 from twisted_mesh.cli.output import age, show, table
-from twisted_mesh.cli.override import override_json
+from twisted_mesh.cli.override import end_override, override_json
 from twisted_mesh.cli.session import Session, author_of, with_mesh
 
 NAME = "maintenance"
@@ -34,9 +34,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="how much is turned away; all if not given",
     )
-    add(
-        "--ttl", metavar="DURATION", type=options_of.duration, default=3600.0, help="how long it holds; 1h if not given"
-    )
+    options_of.ttl(parser)
     options_of.author(parser)
     options_of.bus(parser)
 
@@ -57,10 +55,8 @@ async def _turn(session: Session, arguments: argparse.Namespace) -> int:
     named = f"{scope} {arguments.cluster}"
     if arguments.state == "off":
         where = f"{scope}/{arguments.cluster}/{EVERY_ENDPOINT}"
-        if not await session.overrides.remove(where):
-            raise Failure(f"{named} is not under maintenance")
-        show(arguments, {"id": where, "removed": True}, lambda: f"{named}: under maintenance no more")
-        return 0
+        missing, said = f"{named} is not under maintenance", f"{named}: under maintenance no more"
+        return await end_override(session, arguments, where, missing, said)
     made = Override(
         scope=scope,
         name=arguments.cluster,

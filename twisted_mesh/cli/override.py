@@ -32,9 +32,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("endpoint", metavar="ENDPOINT", nargs="?", help="an instance's id, or an address as /clusters shows it")
     add("what", metavar="WHAT", nargs="?", help="weight=N, drain, maintenance or none")
     add("--cluster", action="store_true", help="SERVICE is the name of a cluster of the configuration")
-    add(
-        "--ttl", metavar="DURATION", type=options_of.duration, default=3600.0, help="how long it holds; 1h if not given"
-    )
+    options_of.ttl(parser)
     options_of.author(parser)
     options_of.bus(parser)
 
@@ -66,13 +64,23 @@ async def _override(session: Session, arguments: argparse.Namespace, kind: str, 
     scope = "cluster" if arguments.cluster else "service"
     where = f"{scope}/{arguments.service}/{arguments.endpoint}"
     if kind == "none":
-        if not await session.overrides.remove(where):
-            raise Failure(f"there is no override of {where}")
-        show(arguments, {"id": where, "removed": True}, lambda: f"{where}: the override has ended")
-        return 0
+        return await end_override(
+            session, arguments, where, f"there is no override of {where}", f"{where}: the override has ended"
+        )
     made = _made(arguments, scope, kind, weight, session.wall())
     await session.overrides.put(made)
     show(arguments, override_json(made, 0.0), lambda: f"{where}: {arguments.what} for {arguments.ttl:g} s")
+    return 0
+
+
+async def end_override(session: Session, arguments: argparse.Namespace, where: str, missing: str, said: str) -> int:
+    """Remove an override and say so.
+
+    :raises Failure: there is none, in the words of `missing`.
+    """
+    if not await session.overrides.remove(where):
+        raise Failure(missing)
+    show(arguments, {"id": where, "removed": True}, lambda: said)
     return 0
 
 

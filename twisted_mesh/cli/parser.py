@@ -190,6 +190,20 @@ def files(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     )
 
 
+def change(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes that changes the configuration on the bus."""
+    author(parser)
+    waiting(parser)
+    bus(parser)
+
+
+def ttl(parser: argparse.ArgumentParser) -> None:
+    """Add how long an override holds."""
+    parser.add_argument(
+        "--ttl", metavar="DURATION", type=duration, default=3600.0, help="how long it holds; 1h if not given"
+    )
+
+
 def author(parser: argparse.ArgumentParser, *, reason: bool = True) -> None:
     """Add who changes something, and why."""
     parser.add_argument(

@@ -21,9 +21,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         type=options_of.version,
         help="the canary that is meant; any if not given",
     )
-    options_of.author(parser)
-    options_of.waiting(parser)
-    options_of.bus(parser)
+    options_of.change(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -21,9 +21,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", metavar="NODE", dest="node", default="", help="the sidecar; whichever has the newest if not given"
     )
-    options_of.author(parser)
-    options_of.waiting(parser)
-    options_of.bus(parser)
+    options_of.change(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -18,9 +18,7 @@ HELP = "go back to an earlier version, or end a canary"
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("--to", metavar="VERSION", type=options_of.version, help="the version to go back to")
-    options_of.author(parser)
-    options_of.waiting(parser)
-    options_of.bus(parser)
+    options_of.change(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

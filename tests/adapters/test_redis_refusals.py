@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted_mesh.adapters.redis_words import refused, unknown_command, unknown_subcommand, wrong_arity
+from twisted_mesh.adapters.redis_refusals import refused, unknown_command, unknown_subcommand, wrong_arity
 
 
 def test_errors_are_one_line_whatever_was_sent() -> None:

@@ -1,16 +1,10 @@
-"""What clients of a Redis listener are told when something goes wrong: first a code that libraries look at, then words.
-
-The words behind the code are those that Envoy's proxy uses for the same, as people search for them.
-"""
+"""What clients of a Redis listener are told of a command that is none or is not passed on, as a server says it."""
 
 from __future__ import annotations
 
 from typing import Optional
 
 from twisted_mesh.codec.resp import error
-from twisted_mesh.redis_words import words_for
-
-__all__ = ["refused", "unknown_command", "unknown_subcommand", "words_for", "wrong_arity"]
 
 
 def wrong_arity(name: str) -> bytes:

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 from typing import Callable
 
-from twisted_mesh.codec.resp import BULK_LIMIT
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.stream import ByteStream, Trailers
 
+# What the replies to one call may take, of all servers together: many a pipeline of large values fits in, and some
+# times as much for the copies that are made of it does not end a process.
+ROOM = 256 * 1024 * 1024
+
+
+class Room:
+    """The bytes that the replies to one call may take as long as they are put together."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int = ROOM) -> None:
+        self.left = left
+
 
 class Collect:
-    """Takes in replies that are passed on as they come, up to the size that one string may have.
+    """Takes in replies that are passed on as they come, as far as there is room.
 
+    :param room: what those of the other servers of the call have left.
     :param whole: is called with all of it.
     :param failed: is called if it breaks off, or is too much.
     """
 
-    __slots__ = ("_body", "_failed", "_pieces", "_size", "_whole")
+    __slots__ = ("_body", "_failed", "_pieces", "_room", "_size", "_whole")
 
-    def __init__(self, body: ByteStream, whole: Callable[[bytes], None], failed: Callable[[MeshError], None]) -> None:
+    def __init__(
+        self,
+        body: ByteStream,
+        room: Room,
+        whole: Callable[[bytes], None],
+        failed: Callable[[MeshError], None],
+    ) -> None:
         self._body = body
+        self._room = room
         self._whole = whole
         self._failed = failed
         self._pieces: list[bytes] = []
@@ -33,10 +53,13 @@ class Collect:
         """Keep a piece."""
         self._pieces.append(data)
         self._size += len(data)
-        if self._size > BULK_LIMIT:
+        self._room.left -= len(data)
+        if self._room.left < 0:
             self._pieces = []
+            # There is room for what others say.
+            self._room.left += self._size
             self._body.cancel()
-            detail = f"replies of more than {BULK_LIMIT} bytes from one of several servers"
+            detail = f"more than {ROOM} bytes of replies from several servers"
             self._failed(MeshError(Kind.TOO_LARGE, detail))
 
     def body_ended(self, trailers: Trailers) -> None:

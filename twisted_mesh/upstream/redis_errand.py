@@ -16,7 +16,7 @@ from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import PartOfReplies, Pending, RedisCall, RedisReply
 from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream
-from twisted_mesh.upstream.redis_collect import Collect
+from twisted_mesh.upstream.redis_collect import Collect, Room
 
 if TYPE_CHECKING:
     from twisted_mesh.upstream.endpoint import Endpoint
@@ -69,6 +69,7 @@ class Errand:
         "_items",
         "_left",
         "_retries",
+        "_room",
         "_send",
         "_sent",
         "_topology",
@@ -96,6 +97,8 @@ class Errand:
         self._left = len(items)
         self._sent = 0
         self._retries = 0
+        # For large replies, once there is one.
+        self._room: Optional[Room] = None
         # Whoever waits may bring along what is to be fired; it must not become that of a part.
         waiter = call.waiter
         if waiter is not None:
@@ -225,8 +228,11 @@ class Errand:
                 self._left = -1
                 self.pending.fire(reply)
             else:
+                if self._room is None:
+                    self._room = Room()
                 Collect(
                     body,
+                    self._room,
                     lambda whole: self._collected(whole, endpoint, places, asking),
                     lambda error: self._cut(places, error),
                 )

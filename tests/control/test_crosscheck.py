@@ -225,3 +225,21 @@ def test_a_refused_route_has_no_more_problems() -> None:
 def test_a_refused_table_is_there() -> None:
     text = CLUSTER + "listeners: {a: {bind: 'a:1', routes: shop}}\nroutes: {shop: {}}\n"
     assert problems_of(text) == ["f.yaml:3:16: routes.shop: expected a list, got a mapping"]
+
+
+def test_replies_for_one_client_are_not_for_another() -> None:
+    text = "clusters: {a: {endpoints: ['a:1']}}\nlisteners:\n"
+    text += "  x: {protocol: redis, bind: 'a:1', filters: [coalesce_reads], routes: [{match: {source: 10.0.0.0/8}, to: a}]}\n"
+    text += "  y: {protocol: redis, bind: 'a:2', filters: [coalesce_reads], routes: [{to: a}]}\n"
+    text += (
+        "  z: {protocol: redis, bind: 'a:3', routes: [{to: a, filters: [tracked_cache, key_prefix: {prefix: 'x:'}]}]}\n"
+    )
+    text += (
+        "  k: {protocol: redis, bind: 'a:4', routes: [{to: a, filters: [key_prefix: {prefix: 'x:'}, tracked_cache]}]}\n"
+    )
+    assert problems_of(text) == [
+        "f.yaml:3:47: listeners.x.filters[0]: coalesce_reads would give clients the replies to others, which a route may "
+        "tell apart by source or port; it is for the routes themselves",
+        "f.yaml:5:64: listeners.z.routes[0].filters[0]: tracked_cache has to stand behind key_prefix, or it takes keys "
+        "for others",
+    ]

@@ -61,9 +61,19 @@ def test_the_same_read_is_sent_once() -> None:
 
 @pytest.mark.parametrize(
     ("other", "fields"),
-    [(["GET b"], {}), (["STRLEN a"], {}), (["GET a"], {"db": 1}), (["GET a"], {"resp": 3}), (["GET a", "GET a"], {})],
+    [
+        *(
+            (["GET b"], {}),
+            (["STRLEN a"], {}),
+            (["GET a"], {"db": 1}),
+            (["GET a"], {"resp": 3}),
+            (["GET a", "GET a"], {}),
+        ),
+        # Further in it may be another key, or another server.
+        (["GET a"], {"identity": "bob"}),
+    ],
 )
-def test_what_is_not_the_same_goes_alone(other: list[str], fields: dict[str, int]) -> None:
+def test_what_is_not_the_same_goes_alone(other: list[str], fields: dict[str, Any]) -> None:
     world = World()
     world.send("GET a")
     world.send(*other, **fields)

@@ -93,14 +93,33 @@ class CrossCheck:
         routes, where = self._table(keys, listener)
         if where[0] == "listeners":
             yield from self._twice(where, [each.name for each in routes])
+        yield from self._joined((*keys, "filters"), listener.filters, routes)
         for index, route in enumerate(routes):
             if (*where, index) in self._broken:
                 continue
             if is_for(str(keys[1]), route.match):
+                yield from self._tenants((*where, index, "filters"), route.filters)
                 yield from self._route((*where, index), route, listener.protocol, str(keys[1]))
             elif where[0] == "listeners":
                 message = f"only the listener {keys[1]} has this list, so the route would never match"
                 yield self._say((*where, index, "match", "listener"), message)
+
+    def _joined(self, keys: Sequence[Key], uses: Sequence[FilterUse], routes: Sequence[Route]) -> Iterator[Problem]:
+        """Look for reads that are joined before routes send those of different clients to different servers."""
+        apart = [each for each in routes if each.match.source or each.match.port or _by_source(each)]
+        for index, use in enumerate(uses):
+            if apart and use.name == "coalesce_reads" and use.mode == "enforce":
+                said = "would give clients the replies to others, which a route may tell apart by source or port"
+                yield self._say((*keys, index), f"coalesce_reads {said}; it is for the routes themselves")
+
+    def _tenants(self, keys: Sequence[Key], uses: Sequence[FilterUse]) -> Iterator[Problem]:
+        """Look for a cache that would not see which tenant's keys are meant."""
+        caches = [index for index, use in enumerate(uses) if use.name == "tracked_cache"]
+        prefixes = [index for index, use in enumerate(uses) if use.name == "key_prefix" and use.mode != "off"]
+        if caches and prefixes and caches[0] < prefixes[-1]:
+            yield self._say(
+                (*keys, caches[0]), "tracked_cache has to stand behind key_prefix, or it takes keys for others"
+            )
 
     def _log(self, keys: Sequence[Key], log: Optional[AccessLog]) -> Iterator[Problem]:
         if log is None or log.format in ("json", "text"):
@@ -163,6 +182,10 @@ class CrossCheck:
             if plugin is not None and protocol not in plugin.protocols:
                 meant = " and ".join(plugin.protocols) or "nothing"
                 yield self._say((*keys, index), f"the filter {use.name} is for {meant}, not for {protocol}{used_by}")
+
+
+def _by_source(route: Route) -> bool:
+    return any(key.part == "source" for key in route.sticky)
 
 
 def _is_said(model: Model, name: str) -> bool:

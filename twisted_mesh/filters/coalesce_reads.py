@@ -19,7 +19,8 @@ from twisted_mesh.interfaces import Env, Explanation, IFilterPlugin, Proceed
 from twisted_mesh.park import Parked
 from twisted_mesh.redis_call import RedisReply
 
-Flight = dict[tuple[bytes, int, int], "_Leader"]
+Question = tuple[bytes, int, int, Optional[str]]
+Flight = dict[Question, "_Leader"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class CoalesceReads:
         if call.count != 1 or not key or type(call.body) is not bytes or len(command.specs) != 1:
             return proceed(call)
         flight = self._flights.get(key)
-        question = (call.body, call.db, call.resp)
+        question = _question(call)
         leader = None if flight is None else flight.get(question)
         if leader is not None and len(leader.followers) < self._waiting:
             self._counted.value += 1
@@ -79,7 +80,7 @@ class CoalesceReads:
         """Say whether the call would join another."""
         if call.write or not call.command.read_only:
             return Explanation("pass", "it is no read")
-        leader = self._flights.get(call.key, {}).get((call.body, call.db, call.resp))
+        leader = self._flights.get(call.key, {}).get(_question(call))
         if leader is None:
             return Explanation("pass", "no such read is under way")
         return Explanation("reply", f"it joins a read that is under way, with {len(leader.followers)} others")
@@ -97,7 +98,7 @@ class CoalesceReads:
             for place in places:
                 self._flights.pop(words[place], None)
 
-    async def _lead(self, call: Any, key: bytes, question: tuple[bytes, int, int], proceed: Proceed) -> Reply:
+    async def _lead(self, call: Any, key: bytes, question: Question, proceed: Proceed) -> Reply:
         leader = _Leader()
         flight = self._flights.setdefault(key, {})
         flight[question] = leader
@@ -128,6 +129,11 @@ class CoalesceReads:
             return await proceed(call)
         made = RedisReply(reply.body, 1, errors=reply.errors)
         return made
+
+
+def _question(call: Any) -> Question:
+    """Return what has to be the same; who asks does, as further in it may say which keys are meant, or where."""
+    return call.body, call.db, call.resp, call.identity
 
 
 @implementer(IPlugin, IFilterPlugin)

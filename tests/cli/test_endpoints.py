@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.cli.conftest import Meshctl
 
 
@@ -21,6 +23,7 @@ def test_a_service_without_instances_is_a_no(meshctl: Meshctl) -> None:
     meshctl("register", "web", "127.0.0.1:80")
     said = meshctl("endpoints", "web", "nope", status=1)
     assert (len(said.rows), said.err) == (1, "meshctl: nope has no instance\n")
+    assert json.loads(meshctl("endpoints", "nope", "-o", "json", status=1).out) == []
     assert meshctl("endpoints").status == 0
 
 

@@ -99,7 +99,7 @@ def test_why_it_does_not_start_is_said(make: Any) -> None:
     second.start()
     why = until(second.ended)
     assert why.startswith("it ended with status 1: ")
-    assert "listen" in why or "in use" in why.lower()
+    assert "address already in use; failed listening on port" in why.lower()
 
 
 def test_one_directory_has_one_owner(make: Any) -> None:

@@ -342,7 +342,7 @@ class Overrides:
             # Somebody else may have put it back meanwhile.
             if left < SHORTEST or id not in self._view.lost:
                 continue
-            made = msgspec.structs.replace(override, ttl=left)
+            made = msgspec.structs.replace(override, ttl=round(left, 3))
             try:
                 await self._leases.put(ALL, id, _encode(made), left)
             except BusError as error:

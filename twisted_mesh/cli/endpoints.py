@@ -10,9 +10,9 @@ import argparse
 from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from twisted_mesh.cli import parser as options_of
-from twisted_mesh.cli.failure import Failure
+from twisted_mesh.cli.failure import NO
 from twisted_mesh.cli.instances import addresses, as_json
-from twisted_mesh.cli.output import age, labels_text, show, table
+from twisted_mesh.cli.output import age, complain, labels_text, show, table
 from twisted_mesh.cli.override import override_json, override_text
 from twisted_mesh.cli.session import Session, with_mesh
 
@@ -52,9 +52,9 @@ async def _endpoints(session: Session, arguments: argparse.Namespace) -> int:
             value.append({**as_json(each, view, now), "override": None if over is None else override_json(over, now)})
             rows.append([*_row(each, view, now), "" if over is None else override_text(over, now)])
     show(arguments, value, lambda: table(_HEAD, rows), [each["id"] for each in value])
-    if empty:
-        raise Failure("\n".join(f"{name} has no instance" for name in empty))
-    return 0
+    for name in empty:
+        complain(f"{name} has no instance")
+    return NO if empty else 0
 
 
 def _override_of(instance: Instance, overrides: Sequence[Override]) -> Optional[Override]:

@@ -188,15 +188,19 @@ class RedisProcess:
             self._life = None
 
     def _last_words(self) -> str:
-        """Return the last line that the server has logged, without its process id and time."""
+        """Return the last line that the server has logged, without its process id and time.
+
+        Where it says that it cannot listen, the line before says why.
+        """
         try:
             with open(self.log, "rb") as log:
                 log.seek(self._log_from)
                 lines = log.read(LONGEST_LOG).decode("utf-8", "replace").split("\n")
         except OSError:
             return ""
-        words = next((each for each in reversed(lines) if each.strip()), "")
-        return words.partition(" # ")[2] or words
+        said = [each.partition(" # ")[2] or each for each in lines if each.strip()]
+        why = said[-2:-1] if said and said[-1].startswith("Failed listening") else []
+        return "; ".join([*(each.removeprefix("Warning: ") for each in why if "socket" in each), *said[-1:]])
 
     def _write_config(self) -> str:
         path = os.path.join(self.directory, "redis.conf")

@@ -50,7 +50,8 @@ class Call:
     - `peer`: the client's address, "host:port" or "unix:"; `client`: the client's host by the trusted hops.
     - `port`: the port that a client of TCP or Redis has connected to; 0 for a unix socket, and for HTTP.
     - `id`: the request id; `identity`: who the caller is, once something knows.
-    - `count`: how many operations this call stands for (pipelined Redis commands; 1 for everything else).
+    - `count`: how many operations this call stands for (pipelined Redis commands; 1 for everything else); `errors` how
+      many of them Redis has answered with an error.
 
     What was decided on the way: `route`, `cluster`, `endpoint`, `attempts` (tries so far), `tried` (endpoints that
     failed), `timeout` (seconds from the end of the request to the reply head; None: no limit), `priority` (-1 low, 0,
@@ -101,6 +102,7 @@ class Call:
     flags: tuple[str, ...] = ()
     status: int = 0
     details: str = ""
+    errors: int = 0
 
     started: float = 0.0
     received: float = 0.0

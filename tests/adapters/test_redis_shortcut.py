@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -11,6 +13,7 @@ from twisted.python.failure import Failure
 
 from tests.adapters.redis_listening import Transport
 from tests.control.test_env import make_env
+from tests.support import until
 from twisted_mesh.adapters.redis import RedisAdapter
 from twisted_mesh.adapters.redis_connection import RedisConnection
 from twisted_mesh.adapters.redis_shortcut import Ordinary
@@ -331,6 +334,37 @@ def test_without_a_server_it_goes_the_long_way() -> None:
     world.ask(GET)
     assert world.said[-1][1].startswith(b"-")
     assert not world.client.queue
+
+
+def test_what_is_slow_or_fails_is_logged_and_nothing_else(tmp_path: Path) -> None:
+    world = World(True, CONFIG.replace("access_log: off", f"access_log: {{path: {tmp_path}/log}}"))
+    for key, late, reply in (
+        ("quick", 0.009, b"+OK\r\n"),
+        ("tardy", 0.011, b"+OK\r\n"),
+        ("wrong", 0.0, b"-WRONGTYPE a secret\r\n"),
+    ):
+        for _ in range(2):
+            world.ask(pack(["SET", key, "vvv"]))
+            world.time.advance(late)
+            world.reply(reply)
+    world.ask(pack(["SET", "three", "v"]) * 3)
+    world.reply(b"+OK\r\n-OOM a\r\n+OK\r\n")
+    world.ask(SET)
+    world.client.connectionLost(Failure(ConnectionDone()))
+    closed: list[None] = []
+    world.env.logs.close().addCallback(closed.append)
+    until(lambda: world.time.advance(0.01) or closed)
+    lines = [json.loads(each) for each in (tmp_path / "log").read_text().splitlines()]
+    assert [(each["path"], each.get("details", ""), each.get("flags", []), each.get("count", 1)) for each in lines] == [
+        ("tardy", "", [], 1),
+        ("tardy", "", [], 1),
+        ("wrong", "answered WRONGTYPE", [], 1),
+        ("wrong", "answered WRONGTYPE", [], 1),
+        ("three", "answered OOM", [], 3),
+        ("k", "", ["DC"], 1),
+    ]
+    assert lines[0]["endpoint"] == "127.0.0.1:6002"
+    assert lines[0]["duration_ms"] == 11.0
 
 
 def test_more_heads_than_are_kept_start_over(monkeypatch: pytest.MonkeyPatch) -> None:

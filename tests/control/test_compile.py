@@ -190,7 +190,7 @@ def test_the_observers_are_the_log_and_the_metrics() -> None:
     assert [type(each).__name__ for each in world.compile([{"to": "api"}]).observers] == ["Metrics"]
     observers = world.compile([{"to": "api"}], ["m1"], log={"path": "-", "format": "text"}).observers
     assert [type(each).__name__ for each in observers] == ["Mark", "Metrics"]
-    assert observers[0].settings == {"path": "-", "format": "text"}  # type: ignore[attr-defined]
+    assert observers[0].settings == {"path": "-", "format": "text", "slow": None}  # type: ignore[attr-defined]
 
 
 def test_filters_know_where_they_are() -> None:

@@ -77,4 +77,6 @@ def test_what_wants_more_has_none(listener: str, cluster: str) -> None:
 
 
 def test_an_access_log_of_everything_sees_calls() -> None:
-    assert ways("routes: [{to: r}]", log="{path: /dev/null}") is None
+    assert ways("routes: [{to: r}]", log="{path: /dev/null, calls: all}") is None
+    assert ways("routes: [{to: r}]", log="{path: /dev/null}").slow == 0.01
+    assert ways("routes: [{to: r}]", log="{path: /dev/null, slow: 1s}").slow == 1.0

@@ -22,7 +22,7 @@ def cache(
     low = {"match": {"key": {"prefix": "low:"}}, "to": "main", "priority": "low"}
     cluster: dict[str, Any] = {"endpoints": [server.url.removeprefix("redis://").partition("/")[0]]}
     config = {
-        "access_log": {"path": "access.log"},
+        "access_log": {"path": "access.log", "calls": "all"},
         "listeners": {
             "cache": {
                 "protocol": "redis",

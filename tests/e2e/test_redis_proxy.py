@@ -23,7 +23,7 @@ MIB = 1024 * 1024
 def redis_mesh(directory: Path, server: Server, route: str = "", listener: str = "", log: bool = False) -> Mesh:
     """Start a sidecar with a Redis listener before the server; ``ports["cache"]`` says where."""
     port = free_port()
-    text = f"access_log: {{path: {directory}/access.log}}\n" if log else "access_log: off\n"
+    text = f"access_log: {{path: {directory}/access.log, calls: all}}\n" if log else "access_log: off\n"
     text += (
         f"listeners: {{cache: {{protocol: redis, bind: 127.0.0.1:{port}, routes: [{{to: main{route}}}]{listener}}}}}\n"
         f"clusters: {{main: {{endpoints: ['{server.address}']}}}}\n"

@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 from tests.filters.test_log_format import a_call
 from tests.support import until
 from twisted_mesh.call import Call, Completion, Reply
+from twisted_mesh.codec.commands import find
 from twisted_mesh.families import Families
 from twisted_mesh.filters.access_log import BATCH, AccessLog, AccessLogSettings, make_format, plugin
 from twisted_mesh.filters.log_format import TextFormat
@@ -23,6 +24,7 @@ from twisted_mesh.interfaces import IFilterPlugin
 from twisted_mesh.logfile import FLUSH_INTERVAL, LogFiles
 from twisted_mesh.metrics import Registry
 from twisted_mesh.park import Parked
+from twisted_mesh.redis_call import RedisCall
 
 
 def failed(completion: Completion) -> None:
@@ -191,3 +193,37 @@ def test_formats_are_chosen_by_name() -> None:
 def test_the_plugin_is_one() -> None:
     assert verifyObject(IFilterPlugin, plugin)
     assert AccessLogSettings() == AccessLogSettings("-", "json")
+
+
+def test_of_failed_and_slow_calls_alone(tmp_path: Path) -> None:
+    world, path = World(), tmp_path / "log"
+    log = plugin.build(AccessLogSettings(str(path), "json", 0.5), world.env)
+    assert log.slow == 0.5
+
+    def run(id: str, seconds: float = 0.0, **fields: Any) -> None:
+        call = a_call(started=world.clock.seconds(), id=id, **{"flags": (), "status": 200, **fields})
+        log(call, inner)
+        call.complete(world.clock.seconds() + seconds, failed)
+
+    run("well")
+    run("slow", 0.5)
+    run("nearly", 0.499)
+    run("flagged", flags=("UF",))
+    run("5xx", status=500)
+    run("4xx", status=404)
+    run("errors", errors=1)
+    world.clock.advance(FLUSH_INTERVAL)
+    world.close()
+    assert ids(path) == ["slow", "flagged", "5xx", "errors"]
+
+
+def test_what_belongs_to_a_session_may_wait(tmp_path: Path) -> None:
+    world, path = World(), tmp_path / "log"
+    log = plugin.build(AccessLogSettings(str(path), "json", 0.5), world.env)
+    for session in (None, object()):
+        call = RedisCall("cache", find(b"BLPOP"), ((b"BLPOP", b"q", 3, 0, 0),), b"", b"")  # type: ignore[arg-type]
+        call.session, call.started, call.key = session, world.clock.seconds(), b"own" if session else b"q"
+        log(call, inner)
+        call.complete(world.clock.seconds() + 9.0, failed)
+    world.close()
+    assert [json.loads(each)["path"] for each in path.read_text().splitlines()] == ["q"]

@@ -44,6 +44,16 @@ def test_an_access_log_of_its_own_may_be_off() -> None:
     assert Listener.model_validate(own.model_dump(mode="json")) == own
 
 
+def test_which_calls_are_logged_depends_on_the_protocol() -> None:
+    assert [AccessLog().slow_of(each) for each in ("http", "tcp", "redis")] == [None, None, 0.01]
+    assert [AccessLog(calls="failed").slow_of(each) for each in ("http", "tcp", "redis")] == [1.0, 1.0, 0.01]
+    assert [AccessLog(slow=0.5).slow_of(each) for each in ("http", "redis")] == [None, 0.5]
+    assert AccessLog(calls="failed", slow=0.5).slow_of("http") == 0.5
+    assert AccessLog(calls="all").slow_of("redis") is None
+    with pytest.raises(ValidationError, match="leave it out"):
+        AccessLog(calls="all", slow=0.5)
+
+
 def test_the_defaults_are_those_of_the_documentation() -> None:
     http, tcp = HttpOptions(), TcpOptions()
     assert (http.limits.header_bytes, http.limits.header_count, http.limits.url_bytes) == (61440, 100, 8192)

@@ -12,7 +12,7 @@ from twisted_mesh.chain import Driver, clean_context
 from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, Answer
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.metrics import DURATIONS
-from twisted_mesh.redis_call import PartOfReplies, Pending, RedisCall, RedisReply, errors_in
+from twisted_mesh.redis_call import PartOfReplies, Pending, RedisCall, RedisReply
 from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream, Trailers
 
@@ -130,7 +130,7 @@ class Exchange(Pending):
             return
         self.done = True
         if answers is not None:
-            self._count_errors(answers)
+            self._count_errors(answers, body, base)
         call = self.call
         call.head_at = now = self.connection.adapter.now()
         call.bytes_out = len(body)
@@ -189,7 +189,7 @@ class Exchange(Pending):
             self.connection.streams(self)
             return
         if reply.errors:
-            self._count_errors(reply.answers)
+            self._count_errors(reply.answers, body, 0)
         self.answer = body
         call.bytes_out = len(body)
         self._end(now)
@@ -246,13 +246,15 @@ class Exchange(Pending):
         connection.answered(self)
         call.complete(now, connection.adapter.completion_failed)
 
-    def _count_errors(self, answers: Sequence[Answer]) -> None:
-        if self.rows is None:
-            self.row.errors.value += errors_in(answers)
-            return
-        for row, (kind, _, _) in zip(self.rows, answers):
+    def _count_errors(self, answers: Sequence[Answer], body: bytes, base: int) -> None:
+        """Count what is an error among the replies that stand in `body`, if `base` is taken away."""
+        call = self.call
+        for number, (kind, start, end) in enumerate(answers):
             if kind in (ERROR, BULK_ERROR):
+                row = self.row if self.rows is None else self.rows[number]
                 row.errors.value += 1
+                call.errors += 1
+                call.details = call.details or f"answered {_code(body[start - base : end - base])}"
 
     def leave(self, kind: Kind) -> None:
         """Nobody waits for the answer any more."""
@@ -311,3 +313,9 @@ class Silent(Exchange):
     def _end(self, now: float) -> None:
         self.answer = b""
         super()._end(now)
+
+
+def _code(answer: bytes) -> str:
+    """Return the first word of an error: the rest may hold what is nobody's business."""
+    line = answer.split(b"\r\n", 2)[1 if answer.startswith(b"!") else 0].lstrip(b"-")
+    return line.split(b" ", 1)[0][:64].decode("utf-8", "backslashreplace")

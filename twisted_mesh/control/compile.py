@@ -109,10 +109,10 @@ class Chains:
         :raises ConfigError: a filter could not be built.
         """
         place = _Place(name, f"listeners/{name}", f"listeners.{name}")
-        observers = [*self._access_log(place, config.access_log_of(config.listeners[name])), self._metrics(place)]
+        live = config.listeners[name]
+        observers = [*self._access_log(place, config.access_log_of(live), live.protocol), self._metrics(place)]
         filters: list[Filter] = []
         inside: list[tuple[str, Filter]] = []
-        live = config.listeners[name]
         routes = config.routes[live.routes] if isinstance(live.routes, str) else live.routes
         # What some routes do without can only run once it is known which route it is.
         without = {each for route in routes if is_for(name, route.match) for each in _without(route)}
@@ -179,11 +179,12 @@ class Chains:
 
     # --- filters
 
-    def _access_log(self, place: _Place, config: Optional[model.AccessLog]) -> Sequence[Filter]:
+    def _access_log(self, place: _Place, config: Optional[model.AccessLog], protocol: str) -> Sequence[Filter]:
         if config is None:
             return ()
-        settings = {"path": config.path, "format": config.format}
-        return (self._once(("log", place.owner), config, partial(self._plugin, "access_log", place, settings)),)
+        settings = {"path": config.path, "format": config.format, "slow": config.slow_of(protocol)}
+        make = partial(self._plugin, "access_log", place, settings)
+        return (self._once(("log", place.owner), (config, protocol), make),)
 
     def _metrics(self, place: _Place) -> Filter:
         return self._once(("metrics", place.owner), None, partial(self._plugin, "metrics", place, {}))

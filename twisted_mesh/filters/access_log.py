@@ -16,6 +16,7 @@ from zope.interface import implementer
 from twisted_mesh.filters.log_format import TEXT, Format, TextFormat
 from twisted_mesh.interfaces import Call, Env, IFilterPlugin, IPlugin, Observer
 from twisted_mesh.logfile import LogFile, LogFiles
+from twisted_mesh.model.units import Interval
 
 # Lines rendered in one go.
 BATCH = 64
@@ -23,10 +24,13 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class AccessLogSettings:
-    """`path`: a file, or "-" for the standard output.  `format`: json, text, or a line with %FIELDS%."""
+    """`path`: a file, or "-" for the standard output.  `format`: json, text, or a line with %FIELDS%.  `slow`: if it is
+    given, only calls that failed or took so long have a line.
+    """
 
     path: str = "-"
     format: str = "json"
+    slow: Optional[Interval] = None
 
 
 class LogEnv(Env, Protocol):
@@ -36,7 +40,10 @@ class LogEnv(Env, Protocol):
 
 
 class AccessLog(Observer):
-    """The filter: `_ended` appends, `flush` renders."""
+    """The filter: `_ended` appends, `flush` renders.
+
+    `slow` are the seconds from which on a call that went well has a line; None if all calls have one.
+    """
 
     __slots__ = ("_capture", "_file", "_files", "_format", "_now", "_records", "slow")
 
@@ -47,9 +54,20 @@ class AccessLog(Observer):
         self._file: LogFile = env.logs.get(settings.path)
         self._now = env.now
         self._records: list[Any] = []
-        self.slow: Optional[float] = None
-        self.observe = self._ended
+        self.slow = settings.slow
+        self.observe = self._ended if settings.slow is None else self._looked_at
         self._set_offset()
+
+    def _looked_at(self, call: Call) -> None:
+        # What belongs to a session may wait for as long as it likes.
+        slow: float = self.slow  # type: ignore[assignment]  # or it is not called
+        if (
+            call.flags
+            or call.status >= 500
+            or call.errors
+            or (call.ended - call.started >= slow and getattr(call, "session", None) is None)
+        ):
+            self._ended(call)
 
     def _ended(self, call: Call) -> None:
         records = self._records

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from typing_extensions import Self
 
 from twisted_mesh.model.base import ONE_OR_LIST, DurationOrOff, Model, Name, NotEmpty, Short, one_of
 from twisted_mesh.model.cluster import ADDRESS
@@ -16,6 +17,8 @@ from twisted_mesh.model.text import expected
 from twisted_mesh.model.units import Address, Interval, Size
 
 PROTOCOLS = ("http", "redis", "tcp")
+# Seconds from which on calls are slow, by protocol and for all others.  A server's slowlog-log-slower-than is the same.
+SLOW = {"redis": 0.01, "": 1.0}
 _MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
 
 
@@ -52,6 +55,28 @@ class AccessLog(Model):
     format: str = Field(
         default="json", min_length=1, description="json, text, or a line of your own with %NAME% for each field."
     )
+    calls: Optional[Literal["all", "failed"]] = Field(
+        default=None,
+        description="Which have a line: all, or those that failed or were slow. If not given, listeners of redis log "
+        "the latter, and others all.",
+    )
+    slow: Optional[Interval] = Field(
+        default=None,
+        description="How long a call takes that has a line although it went well, where not all have one; 10ms for "
+        "redis and 1s for others if not given.",
+    )
+
+    @model_validator(mode="after")
+    def _for_something(self) -> Self:
+        if self.calls == "all" and self.slow is not None:
+            raise ValueError("slow is for calls: failed; where all calls have a line leave it out")
+        return self
+
+    def slow_of(self, protocol: str) -> Optional[float]:
+        """Return how many seconds a call of a protocol takes that has a line anyway; None if all have one."""
+        if self.calls == "all" or (self.calls is None and protocol != "redis"):
+            return None
+        return self.slow if self.slow is not None else SLOW.get(protocol, SLOW[""])
 
 
 def _log_or_off(value: Any) -> str:

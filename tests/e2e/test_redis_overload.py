@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.test_overload import OVERLOAD, lines, meshctl
 from tests.e2e.test_upstreams import Start
 from tests.servers import Conversation, Refused, Server
-from tests.support import Mesh, free_port, until
+from tests.support import Mesh, RawClient, free_port, until
 
 
 def cache(
@@ -52,6 +52,24 @@ def test_faults_by_command(mesh: Start, redis_server: Server) -> None:
         assert client("GET", "a") is None
     counted = "twisted_mesh_filter_fault_calls_total"
     assert [running.metric(counted, result=each) for each in ("abort", "delay")] == [1, 1]
+
+
+def test_pipelined_commands_go_each_by_its_own_route(mesh: Start, redis_server: Server) -> None:
+    """Also those that came in one read and are alike but for the route."""
+    running, port = cache(mesh, redis_server)
+    log = running.config.parent / "access.log"
+    with RawClient(port) as client:
+        client.send(b"SET low:a 1\r\nSET b 2\r\nSET c 3\r\nGET b\r\nGET low:a\r\n")
+        assert client.read_exactly(29) == b"+OK\r\n+OK\r\n+OK\r\n$1\r\n2\r\n$1\r\n1\r\n"
+    until(lambda: len(log.read_text().splitlines()) == 4, "four lines")
+    lines = [json.loads(each) for each in log.read_text().splitlines()]
+    seen = sorted((each["method"], each["path"], each["route"], each.get("count", 1)) for each in lines)
+    assert seen == [
+        ("GET", "b", "cache[1]", 1),
+        ("GET", "low:a", "cache[0]", 1),
+        ("SET", "b", "cache[1]", 2),
+        ("SET", "low:a", "cache[0]", 1),
+    ]
 
 
 def test_priorities_have_limits_of_their_own(mesh: Start, redis_server: Server) -> None:

@@ -23,6 +23,7 @@ from twisted_mesh.sweep import Sweep
 if TYPE_CHECKING:
     from twisted_mesh.model import RedisOptions
     from twisted_mesh.net.accept import Accepted
+    from twisted_mesh.policy.apart import Apart
 
 
 # Seconds between two looks for clients that stand still.
@@ -53,6 +54,8 @@ class RedisAdapter:
         self.env = env
         self.now: Callable[[], float] = env.now
         self.chain: Proceed = _no_chain
+        # What keeps commands from travelling together; None if they all may.
+        self.apart: Optional[Apart] = None
         self.observers: Sequence[Filter] = ()
         self.shortcut: Optional[Shortcut] = None
         # In the order in which they came, as CLIENT LIST has it.

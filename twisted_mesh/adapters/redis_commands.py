@@ -10,6 +10,7 @@ from twisted_mesh.adapters.redis_exchange import Exchange, Silent
 from twisted_mesh.adapters.redis_local import answer_locally
 from twisted_mesh.adapters.redis_refusals import refused, unknown_command, unknown_subcommand, wrong_arity
 from twisted_mesh.adapters.redis_rows import BATCHED, LOCAL, REFUSED, WRITE, Row
+from twisted_mesh.adapters.redis_runs import runs_of
 from twisted_mesh.codec.resp import RespError, error
 from twisted_mesh.codec.resp_request import Found, RequestReader, arguments
 from twisted_mesh.redis_call import VERSIONS, RedisCall
@@ -45,7 +46,7 @@ class Commands(Answering):
         self.close()
 
     def _take(self, found: Sequence[Found], data: bytes) -> None:
-        """Make calls of commands: one of neighbours that are alike."""
+        """Make calls of commands: one of neighbours that are alike, and have the same route."""
         if self.binding is not None:
             self._one_by_one(found, data)
             return
@@ -55,7 +56,8 @@ class Commands(Answering):
             return
         if len(found) > 1 and self._crowded(found, data):
             return
-        known = adapter.rows.known
+        known, most, apart = adapter.rows.known, BATCH_COUNT, adapter.apart
+        runs = () if apart is None or len(found) == 1 else runs_of(found, adapter.rows, apart)
         first, code, size = 0, -1, 0
         rows: list[Row] = []
         for at, (name, argument, words, start, end) in enumerate(found):
@@ -68,11 +70,12 @@ class Commands(Answering):
                     rows, code = [], -1
                     continue
                 if row.code in BATCHED and (words == row.arity or words >= -row.arity > 0):
-                    if row.code != code or len(rows) >= BATCH_COUNT or size + end - start > BATCH_BYTES:
+                    if row.code != code or len(rows) >= most or size + end - start > BATCH_BYTES:
                         if rows:
                             self._call(rows, found[first:at], data)
                             rows = []
                         first, code, size = at, row.code, 0
+                        most = min(BATCH_COUNT, runs[at]) if runs else BATCH_COUNT
                     rows.append(row)
                     size += end - start
                     continue

@@ -41,6 +41,7 @@ from twisted_mesh.upstream.hash_key import hashed
 
 if TYPE_CHECKING:
     from twisted_mesh import model
+    from twisted_mesh.control.apart import Parting
     from twisted_mesh.upstream.cluster import Cluster
 
 Find = Callable[[str], IFilterPlugin]
@@ -240,13 +241,17 @@ class Chains:
             place = _Place(listener, f"listeners/{listener}/routes", f"listeners.{listener}.routes")
             routes = live.routes
         table = Table()
+        parting = _parting(live.protocol, config)
         for at, each in enumerate(routes):
             if is_for(listener, each.match):
                 route = self._route(place, at, each, live.protocol)
+                if parting is not None:
+                    parting.add(each, route.conditions)
                 without = _without(each) if inside else ()
                 layers = [layer for name, layer in inside if name not in without]
                 table.add(self._within(layers, route) if layers else route)
             yield
+        table.apart = None if parting is None else parting.found()
         return table
 
     def _within(self, layers: Sequence[Filter], route: Route) -> Route:
@@ -313,3 +318,12 @@ def _module(each: Filter) -> str:
 def _without(route: model.Route) -> frozenset[str]:
     """Return the names of the listener's filters that are off for a route's calls."""
     return frozenset(use.name for use in route.filters if use.mode == "off")
+
+
+def _parting(protocol: str, config: model.Config) -> Optional[Parting]:
+    if protocol != "redis":
+        return None
+    # Late: most sidecars speak no Redis.
+    from twisted_mesh.control.apart import Parting
+
+    return Parting(config.clusters)

@@ -87,6 +87,7 @@ class LiveListener:
             from twisted_mesh.control.shortcuts import ways_of
 
             adapter: Any = self.adapter
+            adapter.apart = chain.table.apart
             adapter.shorten(None if self._taps else ways_of(chain))
 
     def tap(self, tap: Observer) -> None:

@@ -6,7 +6,7 @@ what the route's own chain returns.
 
 from __future__ import annotations
 
-from typing import Any, Awaitable, Callable, Iterable, Mapping, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterable, Mapping, Optional, Protocol, Sequence
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.codec.deadline import OURS, field_of
@@ -18,6 +18,9 @@ from twisted_mesh.policy.match import Conditions, Test
 from twisted_mesh.policy.ring import key_hash
 from twisted_mesh.policy.split import split, split_by_place
 from twisted_mesh.policy.template import Template
+
+if TYPE_CHECKING:
+    from twisted_mesh.policy.apart import Apart
 
 Dice = Callable[[], float]
 
@@ -266,12 +269,14 @@ class Table:
     """The routes of one listener, in order: the first that matches takes the call.
 
     Looking at one after the other is the fastest for a handful; more have an index, which finds the same ones.
+    `apart` keeps commands of Redis from travelling as one call that may have different routes; None if none can.
     """
 
-    __slots__ = ("_few", "_index", "routes")
+    __slots__ = ("_few", "_index", "apart", "routes")
 
     def __init__(self, routes: Iterable[Route] = ()) -> None:
         self.routes: list[Route] = []
+        self.apart: Optional[Apart] = None
         # Those that are looked at one after the other: all of them, or none.
         self._few: list[Route] = []
         self._index: Index[Route] = Index()

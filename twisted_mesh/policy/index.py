@@ -131,6 +131,14 @@ class Index(Generic[T]):
                         break
         return found
 
+    def every(self, asked: Asked) -> list[T]:
+        """Return what all matches that are for this call lead to, in any order."""
+        found = []
+        for paths in self._hosts(asked.host):
+            for entries in paths.lists(asked.resource):
+                found += [value for _, test, value in entries if test is None or test(asked)]
+        return found
+
     def _hosts(self, host: str) -> list[_Paths[T]]:
         found = []
         named = self._names.get(host)

@@ -13,7 +13,7 @@ from typing import Any, Callable, Mapping, Optional, Union
 
 from aiohttp import WSMsgType, web
 
-from tests.support import PATIENCE, Mesh, free_port, start_mesh, until
+from tests.support import PATIENCE, Mesh, RawClient, TcpUpstream, free_port, start_mesh, until
 
 Endpoints = Union[list[str], Mapping[str, Any]]
 
@@ -94,6 +94,28 @@ def start_edge(
     # JSON is YAML.
     mesh = start_mesh(json.dumps(config, indent=1), directory, **(start or {}))
     return Edge(mesh, port, directory / "access.log")
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class ScriptedUpstream:
+    """An upstream in bytes: `say` is called with each request head and the connection, and answers as it likes.
+
+    The connection is closed when it returns "close".
+    """
+
+    def __init__(self) -> None:
+        self.heads: list[bytes] = []
+        self.say: Callable[[bytes, RawClient], Any] = lambda head, link: link.send(OK)
+        self.upstream = TcpUpstream(self._talk)
+
+    def _talk(self, link: RawClient) -> None:
+        while True:
+            head = link.read_until(b"\r\n\r\n")
+            self.heads.append(head)
+            if self.say(head, link) == "close":
+                return
 
 
 class AioServer:

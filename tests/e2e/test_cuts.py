@@ -4,50 +4,16 @@ from __future__ import annotations
 
 import http.client
 import threading
-from typing import Any, Callable, Iterator
+from typing import Iterator
 
 import pytest
 
-from tests.e2e.support import AioServer, Edge, start_edge
-from tests.support import PATIENCE, RawClient, TcpUpstream, free_port, request, until
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-class Faulty:
-    """An upstream whose behaviour the test sets: `say(head, link)` for each request."""
-
-    def __init__(self) -> None:
-        self.heads: list[bytes] = []
-        self.say: Callable[[bytes, RawClient], Any] = lambda head, link: link.send(OK)
-        self.upstream = TcpUpstream(self._talk)
-
-    def _talk(self, link: RawClient) -> None:
-        while True:
-            head = link.read_until(b"\r\n\r\n")
-            self.heads.append(head)
-            if self.say(head, link) == "close":
-                return
+from tests.e2e.support import OK, AioServer, Edge, ScriptedUpstream, start_edge
+from tests.support import PATIENCE, RawClient, free_port, request, until
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[AioServer]:
-    """aiohttp."""
-    one = AioServer()
-    yield one
-    one.stop()
-
-
-@pytest.fixture(scope="module")
-def faulty() -> Iterator[Faulty]:
-    """The other upstream."""
-    one = Faulty()
-    yield one
-    one.upstream.stop()
-
-
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory, app: AioServer, faulty: Faulty) -> Iterator[Edge]:
+def edge(tmp_path_factory: pytest.TempPathFactory, app: AioServer, script: ScriptedUpstream) -> Iterator[Edge]:
     """The sidecar; what a route does stands in its host's name."""
     routes = [
         {"match": {"host": "app"}, "to": "app"},
@@ -63,7 +29,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory, app: AioServer, faulty: Fault
     nobody = f"127.0.0.1:{free_port()}"
     clusters = {
         "app": [app.address],
-        "faulty": [faulty.upstream.address],
+        "faulty": [script.upstream.address],
         "refused": [nobody],
         "half": [nobody, app.address],
     }
@@ -97,7 +63,7 @@ def test_client_goes(edge: Edge, app: AioServer, path: str, how: str) -> None:
     assert line["flags"] == ["DC"]
 
 
-def test_client_goes_within_its_body(edge: Edge, faulty: Faulty) -> None:
+def test_client_goes_within_its_body(edge: Edge, script: ScriptedUpstream) -> None:
     """A request that is cut looks cut to the upstream, whether counted or chunked."""
     ends: list[object] = []
 
@@ -109,7 +75,7 @@ def test_client_goes_within_its_body(edge: Edge, faulty: Faulty) -> None:
             ends.append(type(error).__name__)
         return "close"
 
-    faulty.say = say
+    script.say = say
     for framing, piece in (("Content-Length: 10", b"hello"), ("Transfer-Encoding: chunked", b"5\r\nhello\r\n")):
         ends.clear()
         client = RawClient(edge.port)
@@ -130,7 +96,7 @@ def test_client_goes_behind_many_requests(edge: Edge, app: AioServer) -> None:
     until(lambda: app.ended.count("/late") > before, "the upstream to see it")
 
 
-def test_client_goes_behind_a_body_that_nobody_takes(edge: Edge, faulty: Faulty) -> None:
+def test_client_goes_behind_a_body_that_nobody_takes(edge: Edge, script: ScriptedUpstream) -> None:
     """The upstream reads nothing, so nor do we; it sees the end all the same."""
     gone = threading.Event()
 
@@ -144,7 +110,7 @@ def test_client_goes_behind_a_body_that_nobody_takes(edge: Edge, faulty: Faulty)
             gone.clear()
         return "close"
 
-    faulty.say = say
+    script.say = say
     client = RawClient(edge.port)
     client.send(get("faulty", "/untaken", "POST", "Content-Length: 100000000\r\n"))
     client.sock.settimeout(0.3)
@@ -192,26 +158,26 @@ def test_no_route(edge: Edge) -> None:
     assert edge.line("/lost")["flags"] == ["NR"]
 
 
-def test_reset_before_the_answer(edge: Edge, faulty: Faulty) -> None:
+def test_reset_before_the_answer(edge: Edge, script: ScriptedUpstream) -> None:
     """A connection that ends before any byte of an answer: a GET is sent again, a POST never."""
 
     def say(head: bytes, link: RawClient) -> str:
         link.reset()
         return "close"
 
-    faulty.say = say
+    script.say = say
     for method, tries in (("GET", 3), ("POST", 1)):
-        faulty.heads.clear()
+        script.heads.clear()
         answer = request(edge.port, f"/reset-{method}", method, b"x", {"Host": "faulty"})
         assert answer.status in (502, 503)
         # The first may have gone out on a connection from an earlier test, which is no try.
-        assert tries <= len(faulty.heads) <= tries + 1
+        assert tries <= len(script.heads) <= tries + 1
         line = edge.line(f"/reset-{method}")
         assert line["attempts"] == tries
         assert line["flags"][0] in ("UR", "UC")
 
 
-def test_kept_connection_closed_by_the_upstream(edge: Edge, faulty: Faulty) -> None:
+def test_kept_connection_closed_by_the_upstream(edge: Edge, script: ScriptedUpstream) -> None:
     """An upstream that closes kept connections without a word, again and again, costs no call, not even a POST."""
 
     def say(head: bytes, link: RawClient) -> str:
@@ -220,7 +186,7 @@ def test_kept_connection_closed_by_the_upstream(edge: Edge, faulty: Faulty) -> N
         link.send(OK)
         return "close"
 
-    faulty.say = say
+    script.say = say
     client = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=15)
     for number in range(300):
         client.request("POST" if number % 2 else "GET", "/kept", b"x" if number % 2 else None, {"Host": "faulty"})
@@ -234,7 +200,7 @@ def test_kept_connection_closed_by_the_upstream(edge: Edge, faulty: Faulty) -> N
     [b"Content-Length: 200000", b"Transfer-Encoding: chunked", b"Connection: close"],
     ids=["counted", "chunked", "until close"],
 )
-def test_answer_cut(edge: Edge, faulty: Faulty, framing: bytes) -> None:
+def test_answer_cut(edge: Edge, script: ScriptedUpstream, framing: bytes) -> None:
     """An answer that breaks off looks broken off to the client, in every framing."""
     body = b"x" * 100_000
 
@@ -246,7 +212,7 @@ def test_answer_cut(edge: Edge, faulty: Faulty, framing: bytes) -> None:
         return "close"
 
     taken = threading.Event()
-    faulty.say = say
+    script.say = say
     with RawClient(edge.port) as client:
         client.send(get("faulty", "/cut"))
         head = client.read_until(b"\r\n\r\n")
@@ -260,14 +226,14 @@ def test_answer_cut(edge: Edge, faulty: Faulty, framing: bytes) -> None:
     assert line["status"] == 200
 
 
-def test_answer_before_the_end_of_the_request_and_a_reset(edge: Edge, faulty: Faulty) -> None:
+def test_answer_before_the_end_of_the_request_and_a_reset(edge: Edge, script: ScriptedUpstream) -> None:
     """A server that refuses an upload and closes at once resets the connection; its answer is passed on all the same."""
 
     def say(head: bytes, link: RawClient) -> str:
         link.send(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig")
         return "close"
 
-    faulty.say = say
+    script.say = say
     for framing in ("Content-Length: 20000000\r\n", "Transfer-Encoding: chunked\r\n"):
         with RawClient(edge.port) as client:
             client.send(get("faulty", "/early", "POST", framing))
@@ -281,9 +247,9 @@ def test_answer_before_the_end_of_the_request_and_a_reset(edge: Edge, faulty: Fa
             assert (answer.status, answer.body) == (413, b"big")
 
 
-def test_late_head_of_a_dead_upstream(edge: Edge, faulty: Faulty) -> None:
+def test_late_head_of_a_dead_upstream(edge: Edge, script: ScriptedUpstream) -> None:
     """Half a head, then a close: 502."""
-    faulty.say = lambda head, link: (link.send(b"HTTP/1.1 200 OK\r\nContent-"), "close")[1]
+    script.say = lambda head, link: (link.send(b"HTTP/1.1 200 OK\r\nContent-"), "close")[1]
     answer = request(edge.port, "/half-head", headers={"Host": "faulty"})
     assert answer.status == 502
 
@@ -300,7 +266,7 @@ def test_route_timeout(edge: Edge, app: AioServer) -> None:
     until(lambda: app.ended.count("/late") > before, "the upstream to see it")
 
 
-def test_route_timeout_does_not_cut_bodies(edge: Edge, faulty: Faulty) -> None:
+def test_route_timeout_does_not_cut_bodies(edge: Edge, script: ScriptedUpstream) -> None:
     """A body that flows for longer than the route's timeout is not cut."""
 
     def say(head: bytes, link: RawClient) -> None:
@@ -310,7 +276,7 @@ def test_route_timeout_does_not_cut_bodies(edge: Edge, faulty: Faulty) -> None:
             link.send(b".")
 
     pause = threading.Event()
-    faulty.say = say
+    script.say = say
     assert request(edge.port, "/flows", headers={"Host": "short-faulty"}).body == b"." * 10
 
 
@@ -325,7 +291,7 @@ def test_route_timeout_counts_from_the_end_of_the_request(edge: Edge, app: AioSe
         assert client.read_answer().status == 200
 
 
-def test_stream_idle(edge: Edge, faulty: Faulty) -> None:
+def test_stream_idle(edge: Edge, script: ScriptedUpstream) -> None:
     """An answer in which nothing moves is cut, with SI."""
     over = threading.Event()
 
@@ -334,7 +300,7 @@ def test_stream_idle(edge: Edge, faulty: Faulty) -> None:
         over.wait(10)
         return "close"
 
-    faulty.say = say
+    script.say = say
     with RawClient(edge.port) as client:
         client.send(get("still", "/still"))
         client.read_until(b"12345")
@@ -344,7 +310,7 @@ def test_stream_idle(edge: Edge, faulty: Faulty) -> None:
     assert "SI" in edge.line("/still")["flags"]
 
 
-def test_request_body_idle(edge: Edge, faulty: Faulty) -> None:
+def test_request_body_idle(edge: Edge, script: ScriptedUpstream) -> None:
     """A request in which nothing moves is answered with 408."""
     over = threading.Event()
 
@@ -352,7 +318,7 @@ def test_request_body_idle(edge: Edge, faulty: Faulty) -> None:
         over.wait(10)
         return "close"
 
-    faulty.say = say
+    script.say = say
     with RawClient(edge.port) as client:
         client.send(get("still", "/still-body", "POST", "Content-Length: 10\r\n") + b"12345")
         assert client.read_answer().status == 408

@@ -4,52 +4,18 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Callable, Iterator
+from typing import Iterator
 
 import pytest
 
-from tests.e2e.support import AioServer, Edge, start_edge
-from tests.support import RawClient, TcpUpstream, until
+from tests.e2e.support import OK, AioServer, Edge, ScriptedUpstream, start_edge
+from tests.support import RawClient, until
 
 HEAD = b"Host: a\r\n\r\n"
 
 
-class Scripted:
-    """An upstream in bytes: `say` is called with each request head and the connection, and answers as it likes."""
-
-    def __init__(self) -> None:
-        self.heads: list[bytes] = []
-        self.say: Callable[[bytes, RawClient], None] = lambda head, link: link.send(OK)
-        self.upstream = TcpUpstream(self._talk)
-
-    def _talk(self, link: RawClient) -> None:
-        while True:
-            head = link.read_until(b"\r\n\r\n")
-            self.heads.append(head)
-            self.say(head, link)
-
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
 @pytest.fixture(scope="module")
-def script() -> Iterator[Scripted]:
-    """The upstream whose answers the tests write."""
-    one = Scripted()
-    yield one
-    one.upstream.stop()
-
-
-@pytest.fixture(scope="module")
-def app() -> Iterator[AioServer]:
-    """An upstream that others wrote."""
-    one = AioServer()
-    yield one
-    one.stop()
-
-
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory, script: Scripted, app: AioServer) -> Iterator[Edge]:
+def edge(tmp_path_factory: pytest.TempPathFactory, script: ScriptedUpstream, app: AioServer) -> Iterator[Edge]:
     """The sidecar: the host ``app`` goes to aiohttp, all else to the script."""
     one = start_edge(
         tmp_path_factory.mktemp("edge"),
@@ -68,7 +34,7 @@ def client(edge: Edge) -> Iterator[RawClient]:
         yield one
 
 
-def answers(script: Scripted, data: bytes) -> None:
+def answers(script: ScriptedUpstream, data: bytes) -> None:
     """Have the script answer every request so."""
     script.say = lambda head, link: link.send(data)
 
@@ -105,7 +71,7 @@ def test_more_pipelined_than_is_kept(client: RawClient) -> None:
 
 
 @pytest.mark.parametrize("pieces", ["whole", "bytes"])
-def test_trailers(client: RawClient, script: Scripted, pieces: str) -> None:
+def test_trailers(client: RawClient, script: ScriptedUpstream, pieces: str) -> None:
     """Trailers pass in both directions, as trailers."""
     seen = []
 
@@ -129,7 +95,7 @@ def test_trailers(client: RawClient, script: Scripted, pieces: str) -> None:
     assert client.read_answer().body == b"ok"
 
 
-def test_head_204_304(client: RawClient, script: Scripted) -> None:
+def test_head_204_304(client: RawClient, script: ScriptedUpstream) -> None:
     """Answers without a body keep the connection in step, on both sides."""
     before = script.upstream.accepted
     for method, answer, length in (
@@ -148,7 +114,7 @@ def test_head_204_304(client: RawClient, script: Scripted) -> None:
     assert script.upstream.accepted <= before + 1
 
 
-def test_expect_100(client: RawClient, script: Scripted) -> None:
+def test_expect_100(client: RawClient, script: ScriptedUpstream) -> None:
     """Expect: 100-continue goes to the upstream, its 100 comes back, and only then the body goes."""
 
     def say(head: bytes, link: RawClient) -> None:
@@ -165,14 +131,14 @@ def test_expect_100(client: RawClient, script: Scripted) -> None:
     assert script.upstream.errors == []
 
 
-def test_expect_100_refused(client: RawClient, script: Scripted) -> None:
+def test_expect_100_refused(client: RawClient, script: ScriptedUpstream) -> None:
     """An upstream that refuses the body by a final answer is heard before the body is sent."""
     answers(script, b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno")
     client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
     assert client.read_answer().status == 413
 
 
-def test_long_chunked_answer_then_another(client: RawClient, script: Scripted) -> None:
+def test_long_chunked_answer_then_another(client: RawClient, script: ScriptedUpstream) -> None:
     """A chunked answer of more than a stream holds, sent at once, leaves its connection fit for the next."""
     body = b"x" * 100_000
     answers(script, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n186a0\r\n" + body + b"\r\n0\r\n\r\n")
@@ -181,7 +147,7 @@ def test_long_chunked_answer_then_another(client: RawClient, script: Scripted) -
         assert client.read_answer().body == body
 
 
-def test_early_hints(client: RawClient, script: Scripted) -> None:
+def test_early_hints(client: RawClient, script: ScriptedUpstream) -> None:
     """A 103 passes before its answer, with its fields."""
     answers(script, b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n" + OK)
     client.send(b"GET / HTTP/1.1\r\n" + HEAD)
@@ -190,7 +156,7 @@ def test_early_hints(client: RawClient, script: Scripted) -> None:
     assert client.read_answer().body == b"ok"
 
 
-def test_early_hints_not_for_http_1_0(client: RawClient, script: Scripted) -> None:
+def test_early_hints_not_for_http_1_0(client: RawClient, script: ScriptedUpstream) -> None:
     """A client of HTTP/1.0 knows no interim answers and gets none."""
     answers(script, b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n" + OK)
     client.send(b"GET / HTTP/1.0\r\n" + HEAD)
@@ -198,7 +164,7 @@ def test_early_hints_not_for_http_1_0(client: RawClient, script: Scripted) -> No
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_http_1_0_client(client: RawClient, script: Scripted, keep: bool) -> None:
+def test_http_1_0_client(client: RawClient, script: ScriptedUpstream, keep: bool) -> None:
     """A client of HTTP/1.0 is answered as one: no chunks, and kept only if it asked."""
     answers(script, OK)
     extra = b"Connection: keep-alive\r\n" if keep else b""
@@ -213,7 +179,7 @@ def test_http_1_0_client(client: RawClient, script: Scripted, keep: bool) -> Non
     assert script.heads[-1].split(b"\r\n")[0] == b"GET / HTTP/1.1"
 
 
-def test_http_1_0_client_and_chunked_answer(client: RawClient, script: Scripted) -> None:
+def test_http_1_0_client_and_chunked_answer(client: RawClient, script: ScriptedUpstream) -> None:
     """A chunked answer reaches a client of HTTP/1.0 until the connection ends."""
 
     def say(head: bytes, link: RawClient) -> None:
@@ -230,7 +196,7 @@ def test_http_1_0_client_and_chunked_answer(client: RawClient, script: Scripted)
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-def test_until_close_answer(client: RawClient, script: Scripted, version: bytes) -> None:
+def test_until_close_answer(client: RawClient, script: ScriptedUpstream, version: bytes) -> None:
     """An answer that ends with its connection reaches a client of 1.1 in a frame, and the client's connection lives."""
 
     def say(head: bytes, link: RawClient) -> None:
@@ -246,7 +212,7 @@ def test_until_close_answer(client: RawClient, script: Scripted, version: bytes)
     assert client.read_answer().body == b"ok"
 
 
-def test_hop_by_hop(client: RawClient, script: Scripted) -> None:
+def test_hop_by_hop(client: RawClient, script: ScriptedUpstream) -> None:
     """What is between two neighbours stays there, what Connection names included; all else passes in order."""
     answers(
         script,
@@ -268,7 +234,7 @@ def test_hop_by_hop(client: RawClient, script: Scripted) -> None:
         assert answer.header(gone) is None
 
 
-def test_connection_cannot_name_what_others_rely_on(client: RawClient, script: Scripted) -> None:
+def test_connection_cannot_name_what_others_rely_on(client: RawClient, script: ScriptedUpstream) -> None:
     """A client cannot have the proxy's own fields dropped by naming them in Connection."""
     answers(script, OK)
     names = b"X-Forwarded-For, Host, Content-Length, X-Request-Id, Authorization, Cookie"
@@ -279,7 +245,7 @@ def test_connection_cannot_name_what_others_rely_on(client: RawClient, script: S
         assert b"\r\n" + name + b": " in sent
 
 
-def test_rubbish_behind_a_request(client: RawClient, script: Scripted) -> None:
+def test_rubbish_behind_a_request(client: RawClient, script: ScriptedUpstream) -> None:
     """A valid request that is followed by rubbish gets its answer first, then the rubbish its refusal."""
     answers(script, OK)
     client.send(b"GET / HTTP/1.1\r\n" + HEAD + b"\x00\x01rubbish\r\n\r\n")
@@ -288,7 +254,7 @@ def test_rubbish_behind_a_request(client: RawClient, script: Scripted) -> None:
     assert client.read_to_end() == b""
 
 
-def test_data_behind_connection_close(client: RawClient, script: Scripted) -> None:
+def test_data_behind_connection_close(client: RawClient, script: ScriptedUpstream) -> None:
     """What stands behind a request that closes is not looked at."""
     answers(script, OK)
     count = len(script.heads)

@@ -12,7 +12,6 @@ from typing import Any, Iterator, Optional
 
 import pytest
 
-from tests.e2e.support import Edge, start_edge
 from tests.support import Answer, HttpUpstream, RawClient, Seen, TcpUpstream, free_port, request, start_mesh, until
 
 LONG = "60s"
@@ -54,30 +53,17 @@ def servers() -> Iterator[Any]:
         each.server.stop()
 
 
-@pytest.fixture
-def edge(tmp_path: Path) -> Iterator[Any]:
-    started: list[Edge] = []
-
-    def start(*args: Any, **options: Any) -> Edge:
-        started.append(start_edge(tmp_path, *args, **options))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.mesh.stop()
-
-
 def ask_often(port: int, times: int, **more: Any) -> Counter[int]:
     with ThreadPoolExecutor(8) as pool:
         return Counter(pool.map(lambda _: request(port, **more).status, range(times)))
 
 
 @pytest.mark.parametrize(("budget", "most"), [(None, 1.2), ("off", 3.0)])
-def test_an_upstream_that_fails_sees_no_storm(edge: Any, servers: Any, budget: Optional[str], most: float) -> None:
+def test_an_upstream_that_fails_sees_no_storm(new_edge: Any, servers: Any, budget: Optional[str], most: float) -> None:
     """Every answer is a failure, so each call would be sent three times; the budget is there unless it is off."""
     api = servers(share=1)
     retry = {"attempts": 3, "when": ["5xx"], "backoff": {"base": "1ms", "max": "1ms"}}
-    running = edge({"api": [api.address]}, [{"to": "api", "retry": retry | ({"budget": budget} if budget else {})}])
+    running = new_edge({"api": [api.address]}, [{"to": "api", "retry": retry | ({"budget": budget} if budget else {})}])
     assert ask_often(running.port, 200) == {503: 200}
     if budget is None:
         assert 200 * 1.1 < api.asked <= 200 * most + 3
@@ -86,11 +72,11 @@ def test_an_upstream_that_fails_sees_no_storm(edge: Any, servers: Any, budget: O
         assert api.asked == 200 * most
 
 
-def test_a_retry_waits_as_long_as_it_is_asked_to(edge: Any, servers: Any) -> None:
+def test_a_retry_waits_as_long_as_it_is_asked_to(new_edge: Any, servers: Any) -> None:
     """Longer than the back-off: what asks for more than the limit, or than the call has, is not tried again."""
     api = servers(after="1")
     retry = {"when": [429, 503], "backoff": {"base": "1ms", "max": "1ms", "retry_after": "3s"}}
-    running = edge({"api": [api.address]}, [{"to": "api", "timeout": "5s", "retry": retry}])
+    running = new_edge({"api": [api.address]}, [{"to": "api", "timeout": "5s", "retry": retry}])
     api.statuses = [503, 429]
     assert request(running.port, "/waits").status == 200
     line = running.line("/waits")
@@ -104,23 +90,23 @@ def test_a_retry_waits_as_long_as_it_is_asked_to(edge: Any, servers: Any) -> Non
     assert api.asked == 5
 
 
-def test_what_was_tried_is_avoided(edge: Any, servers: Any) -> None:
+def test_what_was_tried_is_avoided(new_edge: Any, servers: Any) -> None:
     """Two of three fail always; no call fails, and none meets the same endpoint twice."""
     apis = [servers("bad", share=1), servers("worse", share=1), servers("good")]
     retry = {"when": ["5xx"], "attempts": 3, "budget": "off", "backoff": {"base": "1ms", "max": "1ms"}}
     cluster = {"endpoints": [each.address for each in apis], "balance": "random"}
-    running = edge({"api": cluster}, [{"to": "api", "retry": retry}])
+    running = new_edge({"api": cluster}, [{"to": "api", "retry": retry}])
     assert ask_often(running.port, 60) == {200: 60}
     for each in apis[:2]:
         ids = Counter(seen.header("x-request-id") for seen in each.server.seen)
         assert ids and set(ids.values()) == {1}
 
 
-def test_a_cluster_bounds_the_retries_under_way(edge: Any, servers: Any) -> None:
+def test_a_cluster_bounds_the_retries_under_way(new_edge: Any, servers: Any) -> None:
     api = servers(share=1, after="60")
     retry = {"when": ["5xx"], "attempts": 2, "budget": "off"}
     cluster = {"endpoints": [api.address], "limits": {"retries": 2}}
-    running = edge({"api": cluster}, [{"to": "api", "timeout": "off", "retry": retry}])
+    running = new_edge({"api": cluster}, [{"to": "api", "timeout": "off", "retry": retry}])
     with ThreadPoolExecutor(6) as pool:
         waiting = [pool.submit(request, running.port, headers={"x-mesh-timeout": "300s"}) for _ in range(6)]
         until(lambda: sum(each.done() for each in waiting) == 4, "all but two have their answer")
@@ -130,7 +116,7 @@ def test_a_cluster_bounds_the_retries_under_way(edge: Any, servers: Any) -> None
         running.mesh.stop()
 
 
-def test_a_hedge_wins_over_what_hangs_and_leaves_nothing(edge: Any, servers: Any) -> None:
+def test_a_hedge_wins_over_what_hangs_and_leaves_nothing(new_edge: Any, servers: Any) -> None:
     hanging, good = servers("hanging"), servers("good")
     hanging.server.hold.clear()
     routes = [
@@ -138,7 +124,7 @@ def test_a_hedge_wins_over_what_hangs_and_leaves_nothing(edge: Any, servers: Any
         {"to": "api", "timeout": "1s", "retry": {"hedge": "50ms"}},
     ]
     cluster = {"endpoints": [hanging.address, good.address], "balance": "round_robin"}
-    running = edge({"api": cluster}, routes)
+    running = new_edge({"api": cluster}, routes)
     assert {request(running.port).text for _ in range(6)} == {"good"}
     metric = running.mesh.metric
     won = metric("twisted_mesh_upstream_hedges_total", cluster="api", result="won")
@@ -150,11 +136,11 @@ def test_a_hedge_wins_over_what_hangs_and_leaves_nothing(edge: Any, servers: Any
     assert running.mesh.get("/clusters?format=json").text.count('"active": 0') == 2
 
 
-def test_by_percentile_only_the_slow_tail_has_another_beside_it(edge: Any, servers: Any) -> None:
+def test_by_percentile_only_the_slow_tail_has_another_beside_it(new_edge: Any, servers: Any) -> None:
     first, second = servers("first"), servers("second")
     retry = {"hedge": {"percentile": 90, "after": "20ms"}, "budget": "off"}
     cluster = {"endpoints": [first.address, second.address], "balance": "round_robin"}
-    running = edge({"api": cluster}, [{"to": "api", "timeout": LONG, "retry": retry}])
+    running = new_edge({"api": cluster}, [{"to": "api", "timeout": LONG, "retry": retry}])
     assert ask_often(running.port, 150) == {200: 150}
     first.server.hold.clear()
     try:

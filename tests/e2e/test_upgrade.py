@@ -25,14 +25,6 @@ def switch(link: RawClient) -> None:
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[AioServer]:
-    """aiohttp."""
-    one = AioServer()
-    yield one
-    one.stop()
-
-
-@pytest.fixture(scope="module")
 def shout() -> Iterator[TcpUpstream]:
     """The protocol of our own."""
     one = TcpUpstream(switch)

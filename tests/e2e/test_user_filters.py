@@ -158,14 +158,6 @@ plugin = ProbePlugin()
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[AioServer]:
-    """The upstream, and the side server."""
-    one = AioServer()
-    yield one
-    one.stop()
-
-
-@pytest.fixture(scope="module")
 def edge(tmp_path_factory: pytest.TempPathFactory, app: AioServer) -> Iterator[Edge]:
     """A sidecar that finds the user's filter on its path; shadowed and halved routes beside the plain one."""
     directory = tmp_path_factory.mktemp("edge")

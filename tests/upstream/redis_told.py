@@ -10,7 +10,7 @@ from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.resp import array, bulk, integer, pack
 from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.codec.resp_request import RequestReader, arguments
-from twisted_mesh.errors import MeshError
+from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.park import Parked
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply, errors_in
 from twisted_mesh.upstream.cluster import Cluster
@@ -19,6 +19,8 @@ from twisted_mesh.upstream.redis import topology_of
 from twisted_mesh.upstream.redis_scatter import Scatter
 
 HOST = "10.0.0.{}"
+OK = b"+OK\r\n"
+LOST = MeshError(Kind.RESET, "it was lost", origin=Origin.UPSTREAM)
 # What a replica of server 1 says to ROLE.
 REPLICA = array([bulk(b"slave"), bulk(b"10.0.0.1"), integer(6379), bulk(b"connected"), integer(1)])
 

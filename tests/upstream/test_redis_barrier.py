@@ -4,22 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.upstream.redis_told import RedisWorld, shards_world, slots_world
+from tests.upstream.redis_told import RedisWorld
 from twisted_mesh.codec.slots import slot
-from twisted_mesh.errors import Kind, MeshError, Origin
-
-OK = b"+OK\r\n"
-LOST = MeshError(Kind.RESET, "it was lost", origin=Origin.UPSTREAM)
-
-
-@pytest.fixture
-def shards() -> RedisWorld:
-    return shards_world()
-
-
-@pytest.fixture
-def slots() -> RedisWorld:
-    return slots_world()
 
 
 def test_what_is_sent_again_is_not_overtaken(slots: RedisWorld) -> None:

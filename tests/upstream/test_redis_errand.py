@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.upstream.redis_told import REPLICA, RedisWorld, body, shards_world, slots_reply, slots_world
+from tests.upstream.redis_told import LOST, OK, REPLICA, RedisWorld, body, slots_reply
 from twisted_mesh.codec.resp import array, bulk, integer
 from twisted_mesh.codec.slots import slot
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import PartOfReplies
-
-OK = b"+OK\r\n"
-LOST = MeshError(Kind.RESET, "it was lost", origin=Origin.UPSTREAM)
-
-
-@pytest.fixture
-def shards() -> RedisWorld:
-    return shards_world()
-
-
-@pytest.fixture
-def slots() -> RedisWorld:
-    return slots_world()
 
 
 def test_where_all_fails_the_call_does(shards: RedisWorld) -> None:

@@ -4,23 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.upstream.redis_told import RedisWorld, address, body, shards_world, slots_reply, slots_world
+from tests.upstream.redis_told import OK, RedisWorld, address, body, slots_reply
 from twisted_mesh.codec.resp import integer
 from twisted_mesh.codec.slots import SLOTS
-from twisted_mesh.errors import Kind, MeshError, Origin
-
-OK = b"+OK\r\n"
-LOST = MeshError(Kind.RESET, "it was lost", origin=Origin.UPSTREAM)
-
-
-@pytest.fixture
-def shards() -> RedisWorld:
-    return shards_world()
-
-
-@pytest.fixture
-def slots() -> RedisWorld:
-    return slots_world()
+from twisted_mesh.errors import Kind, MeshError
 
 
 def test_commands_wait_until_it_is_known_where_to() -> None:

@@ -2,24 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.upstream.redis_told import RedisWorld, body, shards_world, slots_world
+from tests.upstream.redis_told import LOST, RedisWorld, body
 from twisted_mesh.codec.resp import array, bulk, integer
-from twisted_mesh.errors import Kind, MeshError, Origin
-
-OK = b"+OK\r\n"
-LOST = MeshError(Kind.RESET, "it was lost", origin=Origin.UPSTREAM)
-
-
-@pytest.fixture
-def shards() -> RedisWorld:
-    return shards_world()
-
-
-@pytest.fixture
-def slots() -> RedisWorld:
-    return slots_world()
 
 
 def test_a_batch_is_sent_by_server_and_its_replies_come_in_order(shards: RedisWorld) -> None:

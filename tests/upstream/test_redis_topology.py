@@ -5,25 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.upstream.fakes import FakeConnector, FakeEnv
-from tests.upstream.redis_told import RedisWorld, address, shards_world, slots_world
+from tests.upstream.redis_told import RedisWorld, address
 from twisted_mesh import model
-from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.errors import MeshError
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.redis_topology import Sharded, _instances
-
-OK = b"+OK\r\n"
-LOST = MeshError(Kind.RESET, "it was lost", origin=Origin.UPSTREAM)
-
-
-@pytest.fixture
-def shards() -> RedisWorld:
-    return shards_world()
-
-
-@pytest.fixture
-def slots() -> RedisWorld:
-    return slots_world()
 
 
 def test_instances_of_a_service_are_shards() -> None:

@@ -88,6 +88,24 @@ def test_a_trusted_proxy_is_believed(hops: int, client: str) -> None:
     assert pairs(made)["x-forwarded-host"] == "public.example"
 
 
+@pytest.mark.parametrize(
+    ("claim", "client"),
+    [
+        (b"10.2.2.2:5555", "10.2.2.2"),
+        (b"[2001:db8::1]:80", "2001:db8::1"),
+        (b"[2001:db8::1]", "2001:db8::1"),
+        (b"2001:db8::1", "2001:db8::1"),
+        (b"unknown", "unknown"),
+        (b"[x]:1", "[x]:1"),
+    ],
+)
+def test_a_client_is_an_address_whatever_its_port(claim: bytes, client: str) -> None:
+    made, found = extended(fields(b"X-Forwarded-For: " + claim), HOP, b"shop.example", 1, 1)
+    assert found == client
+    # The next hop is told what was said.
+    assert pairs(made)["x-forwarded-for"] == f"{claim.decode()}, 192.0.2.1"
+
+
 def test_the_last_of_several_claims_counts() -> None:
     """The proxy in front of us wrote the last one; the others came from further away."""
     came = fields(b"X-Forwarded-Proto: ftp", b"X-Forwarded-Proto: https")

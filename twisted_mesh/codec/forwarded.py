@@ -20,6 +20,9 @@ _BARE = rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 _PAIR = rb"(?:" + TOKEN + rb"=(?:" + _BARE + rb"|" + _QUOTED + rb")[ \t]*)?"
 _FORWARDED = re.compile(_PAIR + rb"(?:[;,][ \t]*" + _PAIR + rb")*")
+# An address with its port, or in brackets, as some proxies write it (Azure's gateway does): the client is the address,
+# whichever port it happens to come from.
+_NODE = re.compile(r"(?:(\d{1,3}(?:\.\d{1,3}){3})|\[([0-9A-Fa-f:.]+)\])(?::\d{1,5})?", re.ASCII)
 _OURS = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"via"}
 
 
@@ -75,7 +78,9 @@ def _client(chain: list[bytes], peer: str, trusted_hops: int) -> str:
         return peer
     # A proxy behind a unix socket has no address that would stand in the chain.
     index = len(chain) - trusted_hops - (1 if peer else 0)
-    return chain[max(index, 0)].decode("latin-1")
+    found = chain[max(index, 0)].decode("latin-1")
+    node = _NODE.fullmatch(found)
+    return found if node is None else node[1] or node[2]
 
 
 def _element(hop: Hop, host: bytes) -> bytes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from types import SimpleNamespace
 from typing import Any, Optional
 
 import pytest
 
-from tests.filters.drive import FakeEnv, Run, a_call
+from tests.filters.drive import FakeEnv, Run, a_call, cycles_left
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver, compose
 from twisted_mesh.errors import Cancelled, Kind, MeshError
@@ -332,15 +331,7 @@ def test_no_call_leaves_a_cycle_behind(how: str) -> None:
         call.complete(world.env.now(), lambda each: pytest.fail(f"{each!r} failed"))
         tries.clear()
 
-    once()
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(10):
-            once()
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+    assert cycles_left(once) == 0
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,16 @@ class World:
         self.cluster: Any = Cluster()
         self.tracking = tracking
         self.data: dict[bytes, bytes] = {}
+        # What is left of the lives of keys, in milliseconds.
+        self.lives: dict[bytes, int] = {}
+        self.says = b":%d\r\n"
         self.seen: list[str] = []
         self.session: Any = None
 
     async def upstream(self, call: Any) -> Any:
         words = call.words()
+        if call.operation == "PTTL":
+            return RedisReply(self.says % self.lives.get(words[1], -1))
         self.seen.append(b" ".join(words).decode())
         if call.operation == "CLIENT|TRACKING":
             self.session = call.session
@@ -154,3 +159,30 @@ def test_a_filter_that_is_gone_lets_go_of_its_connection() -> None:
 def test_settings_that_make_no_sense(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         World(**settings)
+
+
+def test_a_reply_is_kept_no_longer_than_its_key_lives() -> None:
+    """A server tells of the end of a key when it notices, and clients must not see a lock that nobody has any more."""
+    world = World()
+    world.data[b"a"] = b"1"
+    world.lives[b"a"] = 500
+    for _ in range(3):
+        world.ask("GET a")
+    assert world.seen == ["CLIENT TRACKING ON BCAST", "GET a", "GET a"]
+    world.env.advance(0.5)
+    world.ask("GET a")
+    assert world.seen[3:] == ["GET a"]
+    # That there is none is good to know, too.
+    world.lives[b"b"] = -2
+    world.ask("GET b")
+    world.ask("GET b")
+    assert world.seen[4:] == ["GET b"]
+
+
+@pytest.mark.parametrize(("says", "life"), [(b":%d\r\n", 0), (b"-ERR %d\r\n", 1)])
+def test_what_ends_or_may_end_at_once_is_not_kept(says: bytes, life: int) -> None:
+    world = World()
+    world.says, world.lives[b"a"] = says, life
+    for _ in range(3):
+        world.ask("GET a")
+    assert world.seen == ["CLIENT TRACKING ON BCAST", "GET a", "GET a", "GET a"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Awaitable, Optional
+from typing import Any, Awaitable, Optional, Sequence
 from weakref import finalize, ref
 
 from twisted.plugin import IPlugin
@@ -19,7 +19,7 @@ from zope.interface import implementer
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Aside
 from twisted_mesh.codec.command_classes import operations
-from twisted_mesh.codec.commands import find
+from twisted_mesh.codec.commands import Command, find
 from twisted_mesh.codec.resp import pack
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Explanation, IFilterPlugin, Proceed
@@ -36,6 +36,16 @@ KEPT: tuple[str, ...] = (
 # Seconds until it is tried again to have the server tell.
 AGAIN = 5.0
 _KEY = re.compile(rb"\$(\d+)\r\n")
+_INTEGER = re.compile(rb":(-?\d+)\r\n").fullmatch
+
+
+def _known(name: bytes, first: Optional[bytes] = None) -> Command:
+    command = find(name, first)
+    assert command is not None
+    return command
+
+
+_TRACKING, _PTTL = _known(b"CLIENT", b"TRACKING"), _known(b"PTTL")
 
 
 @dataclass(frozen=True)
@@ -145,7 +155,29 @@ class TrackedCache:
                 body = reply.body
             return reply
         finally:
-            self._cache.answer(key, token, question, body, self._env.now())
+            if body is None:
+                self._cache.answer(key, token, question, None, self._env.now())
+            else:
+                self._keep(call, key, token, question, body, proceed)
+
+    def _keep(self, call: RedisCall, key: bytes, token: object, question: Any, body: bytes, proceed: Proceed) -> None:
+        """Keep a reply for as long as its key lives, which is asked behind it.
+
+        A server tells that a key has come to its end when it notices, which may be some time later.
+        """
+        now = self._env.now()
+        asked = self._call(call, _PTTL, [b"PTTL", key], now)
+        asked.key, asked.db, asked.identity = key, call.db, call.identity
+
+        def answered(ended: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:
+            ended.complete(self._env.now(), self._completion_failed)
+            said = _INTEGER(reply.body) if isinstance(reply, RedisReply) and isinstance(reply.body, bytes) else None
+            # -1 is one without an end, -2 none at all: if one has just ended, the server notices, and tells.
+            life = -1 if said is None else int(said[1])
+            kept = None if said is None else body
+            self._cache.answer(key, token, question, kept, self._env.now(), inf if life < 0 else now + life / 1000)
+
+        Aside("cache", asked, answered).start(proceed)
 
     def _written(self, call: Any) -> None:
         """Let go of what a command may change, now and once it is done: in between the old may be read again."""
@@ -199,14 +231,18 @@ class TrackedCache:
         words = [b"CLIENT", b"TRACKING", b"ON", b"BCAST"]
         for each in self._prefixes:
             words += [b"PREFIX", each]
-        data = pack(words)
-        command = find(b"CLIENT", b"TRACKING")
-        assert command is not None
-        call = RedisCall(asked.listener, command, [(words[0], words[1], len(words), 0, len(data))], data, data)
+        call = self._call(asked, _TRACKING, words, now)
         call.session, call.resp, call.version, call.write = session, 3, "3", True
+        Aside("cache", call, self._answered).start(proceed)
+
+    @staticmethod
+    def _call(asked: RedisCall, command: Command, words: Sequence[bytes], now: float) -> RedisCall:
+        """Return a call of our own, to where another one goes."""
+        data = pack(words)
+        call = RedisCall(asked.listener, command, [(words[0], words[1], len(words), 0, len(data))], data, data)
         call.route, call.started, call.received = asked.route, now, now
         call.cluster = asked.cluster
-        Aside("cache", call, self._answered).start(proceed)
+        return call
 
     def _answered(self, call: Call, reply: Optional[Reply], error: Optional[BaseException]) -> None:
         call.complete(self._env.now(), self._completion_failed)

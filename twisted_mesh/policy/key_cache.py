@@ -6,6 +6,7 @@ between makes it worthless.  https://valkey.io/topics/client-side-caching/ calls
 
 from __future__ import annotations
 
+from math import inf
 from typing import Hashable, Optional
 
 # What an entry takes beside its bytes, roughly.
@@ -61,15 +62,26 @@ class KeyCache:
         self._asked.setdefault(key, set()).add(token)
         return token
 
-    def answer(self, key: bytes, token: object, question: Hashable, reply: Optional[bytes], now: float) -> bool:
-        """End asking; the reply, if there is one, is kept unless something has changed meanwhile.  Returns whether."""
+    def answer(
+        self,
+        key: bytes,
+        token: object,
+        question: Hashable,
+        reply: Optional[bytes],
+        now: float,
+        until: float = inf,
+    ) -> bool:
+        """End asking; the reply, if there is one, is kept unless something has changed meanwhile.  Returns whether.
+
+        :param until: when the key comes to its end.
+        """
         tokens = self._asked.get(key)
         if tokens is None or token not in tokens:
             return False
         tokens.discard(token)
         if not tokens:
             del self._asked[key]
-        if reply is None:
+        if reply is None or now >= until:
             return False
         takes = len(key) + len(reply) + _ENTRY
         if takes > self._size // 4:
@@ -78,7 +90,7 @@ class KeyCache:
         before = replies.get(question)
         if before is not None:
             self.held -= len(key) + len(before[0]) + _ENTRY
-        replies[question] = (reply, now + self._ttl)
+        replies[question] = (reply, min(now + self._ttl, until))
         self.held += takes
         while self.held > self._size:
             self._drop(next(iter(self._kept)))

@@ -212,9 +212,11 @@ def test_of_failed_and_slow_calls_alone(tmp_path: Path) -> None:
     run("5xx", status=500)
     run("4xx", status=404)
     run("errors", errors=1)
+    run("refused in shadow mode", _context={"log": {"shadow": {"ratelimit": "refuse"}}})
+    run("of a filter", _context={"log": {"mine": 1}})
     world.clock.advance(FLUSH_INTERVAL)
     world.close()
-    assert ids(path) == ["slow", "flagged", "5xx", "errors"]
+    assert ids(path) == ["slow", "flagged", "5xx", "errors", "refused in shadow mode"]
 
 
 def test_what_belongs_to_a_session_may_wait(tmp_path: Path) -> None:

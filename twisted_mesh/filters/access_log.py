@@ -39,6 +39,12 @@ class LogEnv(Env, Protocol):
     logs: LogFiles
 
 
+def _tried(call: Call) -> bool:
+    """Whether a filter in shadow mode would not have let the call pass: it is tried to see that."""
+    left = call.context.get("log")
+    return isinstance(left, dict) and "shadow" in left
+
+
 class AccessLog(Observer):
     """The filter: `_ended` appends, `flush` renders.
 
@@ -66,6 +72,7 @@ class AccessLog(Observer):
             or call.status >= 500
             or call.errors
             or (call.ended - call.started >= slow and getattr(call, "session", None) is None)
+            or (call._context and _tried(call))
         ):
             self._ended(call)
 

@@ -94,8 +94,8 @@ class Route:
     route's own chain, whose innermost layer is `forward`, or an answer of the mesh's own.  `timeout` and the other
     limits are those of the configuration, None where it gives none.  `timed` makes the same chain with a stopwatch
     round each layer; None where there is nothing to time.  `layers` are the filters of the chain by name, and
-    `innermost` is what stands inside them.  `held` is kept for calls that still run by this route when its clusters have
-    been replaced: by what these send them.  `cells` is for filters that keep their metrics cells by route.
+    `innermost` is what stands inside them.  `held` is kept for calls that still run by this route when its clusters
+    have been replaced: by what these send them.  `cells` is for filters that keep their metrics cells by route.
     """
 
     __slots__ = (

@@ -13,7 +13,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply, deadline_passed, out_of_time
-from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
+from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.interfaces import Env, Filter, IFilterPlugin, Proceed
 
 # What a cancellation says whose time is up.

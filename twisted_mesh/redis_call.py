@@ -53,6 +53,7 @@ class RedisCall(Call):
     - `db` is the database that the client has selected, `resp` the version of the protocol that it speaks.
     - `caller` is the connection that it came on; None for calls of the mesh's own.  `id` is the connection's.
     - `waiter` is what fires with the reply to its first try; whoever sends that takes it.
+    - `held` is to be called by whoever sends it, where its client's next commands wait for that; else None.
     - `session` is whatever binds the call to an upstream connection of the client's own; None where nothing does.
     """
 
@@ -66,6 +67,7 @@ class RedisCall(Call):
     upgrades = False
     caller: Optional[Caller] = None
     waiter: Optional[Pending] = None
+    held: Optional[Callable[[], None]] = None
     _peer: Optional[str] = None
     _client: Optional[str] = None
     _id: Optional[str] = None
@@ -90,8 +92,8 @@ class RedisCall(Call):
     def _part_from(self, other: Call) -> None:
         if self._headers is not None:
             self._headers = self._headers.copy()
-        # What that fires with is the other one's.
-        self.waiter = None
+        # What that fires with is the other one's, and so are those that wait for it.
+        self.waiter = self.held = None
 
     @property
     def resource(self) -> str:  # type: ignore[override]  # a plain attribute of other calls

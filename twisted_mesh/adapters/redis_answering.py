@@ -62,7 +62,7 @@ class Answering(Client):
         self._eof = False
         # Commands that wait for their answers.
         self._in_flight = 0
-        # Calls that are tried again; and those behind them, which wait for that.
+        # Calls that are tried again, or wait in a filter; and those behind them, which wait for that.
         self._repeating = 0
         self._unbegun: list[Exchange] = []
         # Why it is not read: bits.
@@ -87,11 +87,7 @@ class Answering(Client):
         """An exchange has its answer: write what can be written now."""
         queue = self.queue
         if exchange.again:
-            exchange.again = False
-            self._repeating -= 1
-            if not self._repeating and self._unbegun:
-                # In the next turn: this one is to be written first.
-                self.soon(self._begin_rest)
+            self.lets_go(exchange)
         if not queue or queue[0] is not exchange or self.gone:
             return
         if len(queue) == 1 and not self._out:
@@ -104,6 +100,21 @@ class Answering(Client):
                 self._settle()
             return
         self._advance()
+
+    def holds(self, exchange: Exchange) -> None:
+        """What comes behind a call is to wait until `lets_go`, or until it is answered."""
+        if not exchange.again:
+            exchange.again = True
+            self._repeating += 1
+
+    def lets_go(self, exchange: Exchange) -> None:
+        """It need not wait any more."""
+        if exchange.again:
+            exchange.again = False
+            self._repeating -= 1
+            if not self._repeating and self._unbegun:
+                # In the next turn: this one is to be sent, or its answer written, first.
+                self.soon(self._begin_rest)
 
     def _advance(self) -> None:
         """Write the answers that nothing stands before."""
@@ -179,7 +190,7 @@ class Answering(Client):
         raise NotImplementedError
 
     def _begin_rest(self) -> None:
-        """What waited for calls that were tried again goes on."""
+        """What waited for calls before it goes on."""
         while self._unbegun and not self._repeating:
             self._unbegun.pop(0).begin()
 

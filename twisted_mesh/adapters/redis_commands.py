@@ -235,9 +235,7 @@ class Commands(Answering):
             if not isinstance(each, Exchange) or each in self._unbegun:
                 continue
             if each.call is call:
-                if not each.again:
-                    each.again = True
-                    self._repeating += 1
+                self.holds(each)
                 return True
             if call.write or each.call.write:
                 return False

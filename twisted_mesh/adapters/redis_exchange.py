@@ -115,6 +115,14 @@ class Exchange(Pending):
             self.driver = driver = Driver(call, self._driven, context)
             adapter.calls.add(driver)
             driver.follow(awaitable)
+            if self.driver is not None and not call.attempts:
+                # A filter waits, and may not for those behind: nothing of a client is sent before what it sent first.
+                call.held = self._sent
+                self.connection.holds(self)
+
+    def _sent(self) -> None:
+        self.call.held = None
+        self.connection.lets_go(self)
 
     # --- how it ends: what upstream calls
 

@@ -49,7 +49,9 @@ class RedisForward:
         :raises MeshError: what went wrong at once; what goes wrong later comes out of what is returned.
         """
         call.attempts += 1
-        if call.session is not None:  # type: ignore[attr-defined]  # all of these calls are of Redis
+        if call.held is not None:  # type: ignore[attr-defined]  # all of these calls are of Redis
+            call.held()  # type: ignore[attr-defined]
+        if call.session is not None:  # type: ignore[attr-defined]
             return self._of_session(cast(RedisCall, call))
         if self._scatter is not None:
             if self.cluster.switch.on:

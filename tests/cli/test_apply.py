@@ -29,7 +29,7 @@ def test_what_changes_is_shown_and_written_as_one_version(meshctl: Meshctl, writ
         "version 1: 2 resources applied\n"
     )
     assert said.err == (
-        "meshctl: routes.shop[0].to.other: there is no clusters/other on the bus: the sidecars need it in their own files\n"
+        "meshctl: note: routes.shop[0].to.other: there is no clusters/other on the bus: the sidecars need it in their own files\n"
     )
     [entry] = meshctl("history", "-o", "json").json
     assert (entry["author"], entry["reason"], sorted(entry["names"])) == (
@@ -60,9 +60,12 @@ def test_a_directory_and_standard_input(meshctl: Meshctl, write: Write, monkeypa
 
 
 def test_a_dry_run_writes_nothing(meshctl: Meshctl, write: Write) -> None:
-    said = meshctl("apply", "-f", write(WEB), "--dry-run")
+    said = meshctl("apply", "-f", write(WEB), "--dry-run", "--wait")
     assert "+  web:" in said.out
+    assert said.out.endswith("version 0 stays: 1 resource would be applied\n")
     assert meshctl("get", "-o", "json").json == []
+    assert meshctl("apply", "-f", "a.yaml").out.endswith("version 1: 1 resource applied\n")
+    assert meshctl("apply", "-f", "a.yaml", "--dry-run").out == "version 1: nothing differs\n"
 
 
 def test_all_that_is_wrong_is_said_with_its_place_and_nothing_is_written(meshctl: Meshctl, write: Write) -> None:

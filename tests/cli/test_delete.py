@@ -29,14 +29,14 @@ def test_who_still_refers_to_it_is_said(meshctl: Meshctl, write: Write) -> None:
     meshctl("apply", "-f", write(BOTH + "routes: {shop: [{to: web}, {to: elsewhere}]}"))
     said = meshctl("delete", "clusters/web", "clusters/api")
     assert said.err == (
-        "meshctl: routes.shop[0].to: there is no clusters/web on the bus: the sidecars need it in their own files\n"
+        "meshctl: note: routes.shop[0].to: there is no clusters/web on the bus: the sidecars need it in their own files\n"
     )
 
 
 def test_who_still_selects_a_group_is_said(meshctl: Meshctl, write: Write) -> None:
     meshctl("apply", "-f", write("select: {group: edges}\ngroups: {edges: {service: edge}}\n" + BOTH))
     said = meshctl("delete", "groups/edges", "clusters/api")
-    assert said.err == "meshctl: clusters/web selects groups/edges: the sidecars will refuse it without\n"
+    assert said.err == "meshctl: note: clusters/web selects groups/edges: the sidecars will refuse it without\n"
 
 
 def test_who_refuses_something_else_because_of_it(

@@ -20,3 +20,10 @@ def test_it_has_every_command_and_every_option() -> None:
         assert command.usage in section
         assert all(f"`{name}`" in section for each in command.options[1:] for name in each.names)
     assert len(words_of(parser()).commands) == len(COMMANDS)
+
+
+def test_no_row_of_a_table_is_broken_by_what_stands_in_it() -> None:
+    """`|` ends a cell also within backticks."""
+    for line in markdown(words_of(parser())).splitlines():
+        if line.startswith("|"):
+            assert line.replace("\\|", "").count("|") in (3, 4), line

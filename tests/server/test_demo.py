@@ -111,7 +111,10 @@ def test_what_it_says_can_be_tried_and_ctrl_c_stops_all_of_it(demo: Running) -> 
         echo.send(b"hello")
         assert echo.read_exactly(5) == b"hello"
     assert request(demo.port("admin +"), "/ready").status == 200
-    for command, said in ((r"\S.* apply -f \S+all.yaml --wait", "acknowledged"), (r"\S.* status", "3 live sidecars")):
+    for command, said in (
+        (r"\S.* apply -f \S+all.yaml --wait --base \S+", "acknowledged"),
+        (r"\S.* status", "3 live sidecars"),
+    ):
         found = re.search(rf"^  ({command})   ", demo.printed, re.MULTILINE)
         assert found is not None
         env = environment(MESHCTL_REDIS=f"redis://127.0.0.1:{demo.port('MESHCTL_REDIS=redis://')}", MESHCTL_MESH="demo")

@@ -16,7 +16,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from twisted_mesh.cli import parser as options_of
-from twisted_mesh.cli.output import complain, counted, plain
+from twisted_mesh.cli.output import complain, counted, plain, show
 from twisted_mesh.cli.session import Session, author_of, with_mesh
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ async def _apply(session: Session, arguments: argparse.Namespace, proposed: Any)
     more: dict[str, Any] = {"changes": [each.as_json() for each in found], "warnings": warnings}
     if arguments.dry_run or not found:
         more["dry_run"] = arguments.dry_run
+    if arguments.dry_run and found:
+        line = f"version {stored.version} stays: {counted(len(found), 'resource')} would be applied"
+        show(arguments, {"version": stored.version, "new": False, **more}, lambda: line)
+        return 0
+    if not found:
         # Who applies again what was refused before is told so again.
         names = [each.name for each in proposed]
         return await finish(session, arguments, Written(stored.version, False), names, "", more)
@@ -92,6 +97,6 @@ def _say(arguments: argparse.Namespace, found: list[Difference], warnings: list[
     from twisted_mesh.cli.difference import shown
 
     for each in warnings:
-        complain(plain(each))
+        complain(f"note: {plain(each)}")
     if arguments.output != "json" and found:
         print(shown(found))

@@ -33,7 +33,7 @@ async def _delete(session: Session, arguments: argparse.Namespace) -> int:
     found = await all_of(session)
     check_known(names, found)
     for each in missed(found, names):
-        complain(plain(each))
+        complain(f"note: {plain(each)}")
     author = author_of(arguments, os.environ)
     before = (await session.store.status()).nacks if arguments.wait else None
     expected = {name: found[name].version for name in names}

@@ -81,7 +81,7 @@ def _command(command: Words) -> str:
 
 
 def _argument(argument: Argument) -> str:
-    return f"| `{argument.name}` | {_cell(argument.about)} |"
+    return f"| `{_cell(argument.name)}` | {_cell(argument.about)} |"
 
 
 def _options(options: list[Option] | tuple[Option, ...]) -> list[str]:

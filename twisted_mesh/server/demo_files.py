@@ -85,8 +85,8 @@ SHIFTS = {
 TRIES = (
     ("export MESHCTL_REDIS=redis://127.0.0.1:{redis} MESHCTL_MESH=demo", "so that meshctl finds the mesh"),
     ("while sleep 0.2; do curl -s http://127.0.0.1:{http}/; done", "a client: leave it running, and in another shell"),
-    ("{meshctl} apply -f {directory}/half.yaml --wait", "half of the calls go to v2"),
-    ("{meshctl} apply -f {directory}/all.yaml --wait", "all of them do"),
+    ("{meshctl} apply -f {directory}/half.yaml --wait --base {directory}/edge.yaml", "half of the calls go to v2"),
+    ("{meshctl} apply -f {directory}/all.yaml --wait --base {directory}/edge.yaml", "all of them do"),
     ("{meshctl} rollback --wait", "and back: half of them"),
     ("{meshctl} delete routes/shop --wait", "the edge's own file again: all of them go to v1"),
     ("{meshctl} status", "what each sidecar makes of the configuration"),

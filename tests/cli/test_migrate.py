@@ -54,6 +54,28 @@ def test_comparing_alone(meshctl: Meshctl, redis_servers: Callable[..., Server])
     assert new("EXISTS", "c") == 0
 
 
+def test_what_differs_is_overwritten_if_asked(meshctl: Meshctl, redis_servers: Callable[..., Server]) -> None:
+    old, new = redis_servers(), redis_servers()
+    for each in (old, new):
+        each("SET", "ends", 1)
+        each("XADD", "stream", "1-1", "a", "b")
+        each("SET", "kept", 1)
+    # The values are the same; when a key ends, and what was read of a stream, is not.
+    old("EXPIRE", "ends", 1000)
+    for each, start in ((old, "1-1"), (new, "0-0")):
+        each("XGROUP", "CREATE", "stream", "group", start)
+    new("SET", "newer", 1)
+    old("SET", "newer", 2)
+    said = meshctl("migrate", old.address, new.address, status=1).out
+    assert said.splitlines()[0] == "4 keys of the old one looked at, 0 copied, 1 the same"
+    assert said.splitlines()[1].startswith("3 differ: ")
+    done = meshctl("migrate", "--overwrite", old.address, new.address, "-o", "json").json
+    assert (done["copied"], done["overwritten"], done["same"], done["different"]) == (0, 3, 4, {})
+    assert 0 < new("TTL", "ends") <= 1000
+    assert new("GET", "newer") == b"2"
+    assert "not allowed with" in meshctl("migrate", "--overwrite", "--verify", "a:1", "b:1", status=2).err
+
+
 def test_what_cannot_be_reached_or_makes_no_sense(meshctl: Meshctl, redis_server: Server) -> None:
     said = meshctl("migrate", "127.0.0.1:1", redis_server.address, status=3).err
     assert said == "meshctl: 127.0.0.1:1 cannot be connected to: Connection refused\n"

@@ -1,4 +1,4 @@
-"""What the balances make of slow and failing endpoints, and retries of a failing upstream: a simulation.
+"""What the balances make of slow and failing endpoints: a simulation.
 
     python benchmarks/balance.py [--seconds 20] [--seed 1]
 
@@ -9,20 +9,19 @@ only the last columns of the first table are measured.  Ten endpoints serve four
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 from random import Random
-from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.simulation import print_report  # noqa: E402
 from twisted_mesh.policy.balance import BALANCES  # noqa: E402
-from twisted_mesh.policy.budget import BudgetRule, RetryBudget  # noqa: E402
 from twisted_mesh.policy.ewma import REFUSED, PeakEwma, peak_ewma  # noqa: E402
 from twisted_mesh.policy.ring import RING_KEPT, RING_LEAST, HashRing, Maglev, even_size, key_hash  # noqa: E402
 
@@ -166,24 +165,6 @@ def cost(name: str, count: int, weighted: bool = False) -> float:
     return best / rounds * 1e6
 
 
-def storm(failing: float, budget: Optional[BudgetRule], attempts: int, seed: int, calls: int = 100_000) -> float:
-    """Return the load that an upstream sees, in times of what is asked for, if it fails so often."""
-    dice = Random(seed)
-    allowed = None if budget is None else RetryBudget(budget)
-    sent = 0
-    for each in range(calls):
-        now = each * 0.001
-        if allowed is not None:
-            allowed.call(now)
-        for attempt in range(attempts):
-            sent += 1
-            if dice.random() >= failing or attempt + 1 == attempts:
-                break
-            if allowed is not None and not allowed.take(now):
-                break
-    return sent / calls
-
-
 def report(seconds: float, seed: int) -> Iterator[str]:
     """Yield the lines of the tables."""
     columns = (
@@ -214,22 +195,7 @@ def report(seconds: float, seed: int) -> Iterator[str]:
     for name in ("ring_hash", "ring_hash by Envoy's rule", "maglev"):
         figures = [f"{moved(name, each):.2f}" for each in COUNTS] + [f"{keys(name, each):.2f}" for each in COUNTS]
         yield f"| `{name}` | {' | '.join(figures)} |"
-    yield ""
-    yield "| upstream fails | load without a budget, 3 tries | with the budget |"
-    yield "|---|---|---|"
-    for share in (0.1, 0.5, 1.0):
-        yield f"| {100 * share:.0f} % | {storm(share, None, 3, seed):.2f} | {storm(share, BudgetRule(), 3, seed):.2f} |"
-
-
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=20.0, help="virtual seconds of each run")
-    parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    for line in report(asked.seconds, asked.seed):
-        print(line, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    print_report(__doc__, report, seconds=20.0)

@@ -8,7 +8,6 @@ Calls come at random times.  Prints Markdown; docs/performance.md holds what it 
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import math
 import sys
@@ -20,6 +19,7 @@ from typing import Iterator, NamedTuple, Optional
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.simulation import print_report  # noqa: E402
 from twisted_mesh.policy.backoff import full_jitter  # noqa: E402
 from twisted_mesh.policy.budget import BudgetRule, RetryBudget  # noqa: E402
 from twisted_mesh.policy.quantile import Quantile  # noqa: E402
@@ -141,15 +141,5 @@ def report(seconds: int, seed: int) -> Iterator[str]:
         yield f"| {name} | {tail.p50:.1f} ms | {tail.p99:.0f} ms | {tail.p999:.0f} ms | {tail.load:.3f} |"
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=int, default=120, help="virtual seconds of each run")
-    parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    for line in report(asked.seconds, asked.seed):
-        print(line, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    print_report(__doc__, report, seconds=120)

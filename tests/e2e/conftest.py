@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -48,3 +49,9 @@ def operator(live: Live, redis_server: Server) -> Iterator[Operator]:
     one = Operator(live, redis_server)
     yield one
     one.stop()
+
+
+@pytest.fixture(scope="module")
+def simulated(request: pytest.FixtureRequest) -> Any:
+    """The simulation that the module names as its `SIMULATION`."""
+    return importlib.import_module(request.module.SIMULATION)

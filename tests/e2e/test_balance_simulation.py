@@ -10,15 +10,7 @@ import pytest
 
 from tests.support import ROOT, environment
 
-
-@pytest.fixture(scope="module")
-def simulated() -> Any:
-    sys.path.insert(0, str(ROOT))
-    try:
-        import benchmarks.balance as module
-    finally:
-        sys.path.remove(str(ROOT))
-    return module
+SIMULATION = "benchmarks.balance"
 
 
 def test_peak_ewma_wins_with_one_slow_and_with_one_failing(simulated: Any) -> None:
@@ -53,14 +45,9 @@ def test_about_twice_as_many_move_of_a_maglev_table_with_a_hundred_endpoints(sim
     assert simulated.keys("maglev", 100) < simulated.keys("ring_hash", 100)
 
 
-def test_a_budget_keeps_the_load_below_a_fifth_more(simulated: Any) -> None:
-    assert simulated.storm(0.5, None, 3, 1) > 1.7
-    assert simulated.storm(0.5, simulated.BudgetRule(), 3, 1) < 1.201
-
-
 def test_it_prints_its_tables() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "balance.py"), "--seconds", "0.5"]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("| `peak_ewma` |") == 1
-    assert done.stdout.count("\n\n") == 2
+    assert done.stdout.count("\n\n") == 1

@@ -10,15 +10,7 @@ import pytest
 
 from tests.support import ROOT, environment
 
-
-@pytest.fixture(scope="module")
-def simulated() -> Any:
-    sys.path.insert(0, str(ROOT))
-    try:
-        import benchmarks.limits as module
-    finally:
-        sys.path.remove(str(ROOT))
-    return module
+SIMULATION = "benchmarks.limits"
 
 
 @pytest.mark.parametrize("seed", [1, 2])

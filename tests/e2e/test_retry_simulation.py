@@ -10,15 +10,7 @@ import pytest
 
 from tests.support import ROOT, environment
 
-
-@pytest.fixture(scope="module")
-def simulated() -> Any:
-    sys.path.insert(0, str(ROOT))
-    try:
-        import benchmarks.retries as module
-    finally:
-        sys.path.remove(str(ROOT))
-    return module
+SIMULATION = "benchmarks.retries"
 
 
 @pytest.mark.parametrize("attempts", [2, 3, 10])

@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from tests.e2e.test_upstreams import Moody, Server, Start, sidecar
+from tests.filters.redis_calls import several
 from tests.support import RawClient, request, until
 from twisted_mesh.call import Call
 from twisted_mesh.headers import Headers
@@ -85,13 +86,32 @@ def test_a_line_for_each_call() -> None:
         ({"flag": "UH"}, False),
         ({"shadow": "ratelimit"}, True),
         ({"shadow": "fault"}, False),
+        ({"size": "1KiB"}, True),
+        ({"size": "1025"}, False),
     ],
 )
 def test_only_what_is_asked_for(parameters: dict[str, str], wanted: bool) -> None:
     world = World(**parameters)
     left = {"log": {"shadow": {"ratelimit": "refuse"}}}
-    world.call(client="10.0.0.7", host="shop.example", flags=("RL",), _context=left)
+    world.call(bytes_out=1024, client="10.0.0.7", host="shop.example", flags=("RL",), _context=left)
     assert len(world.reader.lines) == wanted
+
+
+@pytest.mark.parametrize(
+    ("parameters", "wanted"),
+    [
+        ({"method": "set"}, True),
+        ({"method": "SET", "path": "b:"}, True),
+        ({"method": "GET"}, False),
+        ({"path": "a:1"}, True),
+        ({"path": "c:"}, False),
+    ],
+)
+def test_each_of_several_commands_counts(parameters: dict[str, str], wanted: bool) -> None:
+    world = World(**parameters)
+    world.tap.observe(several("INCR a:1", "SET b:1 value"))
+    assert len(world.reader.lines) == wanted
+    assert b"value" not in world.reader.data
 
 
 def test_it_ends_at_its_time() -> None:

@@ -1,8 +1,9 @@
 """Show the calls of a sidecar as they end, with what filters in shadow mode would have done.
 
-TEST is NAME=VALUE, and all of them have to hold: listener, protocol, route, cluster, endpoint, method, host, path (how
-it begins), client, flag, status (503 or 5xx), shadow (a filter that would not have let it pass). Without -o json there
-is a short line for each call; with it the line that the access log has.
+TEST is NAME=VALUE, and all of them have to hold: listener, protocol, route, cluster, endpoint, method (a command of
+Redis), host, path (how it, or a key of Redis, begins), size (64KiB: at least that, in or out), client, flag, status
+(503 or 5xx), shadow (a filter that would not have let it pass). Without -o json there is a short line for each call;
+with it the line that the access log has.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted_mesh.call import Call
 from twisted_mesh.filters.log_json import JsonFormat
 from twisted_mesh.interfaces import Observer
-from twisted_mesh.model.units import parse_duration
+from twisted_mesh.model.units import parse_duration, parse_size
+from twisted_mesh.redis_call import RedisCall
 from twisted_mesh.stream import ByteStream
 
 # Taps of a process at once.
@@ -44,15 +45,48 @@ def _status(text: str) -> Test:
     return lambda call: str(call.status).startswith(text.rstrip("x"))
 
 
-# What calls can be told apart by, and how.
+def _size(text: str) -> Test:
+    try:
+        least = parse_size(text)
+    except ValueError as error:
+        raise ValueError(f"size: {error}") from None
+    return lambda call: call.bytes_in >= least or call.bytes_out >= least
+
+
+def _method(text: str) -> Test:
+    name = text.upper()
+    return lambda call: (
+        call.operation == name
+        or (
+            call.count > 1
+            and isinstance(call, RedisCall)
+            and any(call.row(at).name == name for at in range(call.count))
+        )
+    )
+
+
+def _path(text: str) -> Test:
+    key = text.encode("utf-8", "surrogateescape")
+    return lambda call: (
+        call.resource.startswith(text)
+        or (
+            call.count > 1
+            and isinstance(call, RedisCall)
+            and any((each[1] or b"").startswith(key) for each in call.commands)
+        )
+    )
+
+
+# What calls can be told apart by, and how.  Of several Redis commands that are one call each counts.
 TESTS: Mapping[str, Callable[[str], Test]] = {
     "protocol": lambda text: lambda call: call.protocol == text,
     "route": lambda text: lambda call: _name(call.route) == text,
     "cluster": lambda text: lambda call: _name(call.cluster) == text,
     "endpoint": lambda text: lambda call: call.endpoint is not None and call.endpoint.address == text,
-    "method": lambda text: lambda call: call.operation == text.upper(),
+    "method": _method,
     "host": lambda text: lambda call: call.host == text.lower(),
-    "path": lambda text: lambda call: call.resource.startswith(text),
+    "path": _path,
+    "size": _size,
     "client": lambda text: lambda call: call.client == text,
     "flag": lambda text: lambda call: text in call.flags,
     "status": _status,

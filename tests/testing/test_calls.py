@@ -6,7 +6,7 @@ import pytest
 
 from twisted_mesh.codec.grammar import HttpError
 from twisted_mesh.headers import Headers
-from twisted_mesh.testing import http_call, tcp_call
+from twisted_mesh.testing import http_call, redis_call, tcp_call
 
 
 def test_an_http_call_has_what_the_adapter_gives_it() -> None:
@@ -41,3 +41,40 @@ def test_a_tcp_call() -> None:
     call = tcp_call(peer="10.0.0.9:1234")
     assert (call.protocol, call.operation, call.client) == ("tcp", "CONNECT", "10.0.0.9")
     assert len(call.headers) == 0
+
+
+def test_a_redis_call() -> None:
+    call = redis_call("SET", "user:1", b"\xff", identity="ann", db=2, peer="10.0.0.9:1234")
+    assert (call.protocol, call.operation, call.resource, call.key) == ("redis", "SET", "user:1", b"user:1")
+    assert (call.count, call.write, call.idempotent) == (1, True, False)
+    assert call.words() == [b"SET", b"user:1", b"\xff"]
+    assert call.body == call.data == b"*3\r\n$3\r\nSET\r\n$6\r\nuser:1\r\n$1\r\n\xff\r\n"
+    assert (call.identity, call.db, call.client, call.bytes_in) == ("ann", 2, "10.0.0.9", len(call.data))
+    assert redis_call("object", "encoding", "k").operation == "OBJECT|ENCODING"
+    assert redis_call("DBSIZE").key == b""
+    assert redis_call("XREAD", "STREAMS", "s", "0").key == b"s"
+
+
+def test_a_redis_call_of_several_commands() -> None:
+    call = redis_call("GET", "a", then=[("GET", "b"), ("HGET", "c", "d")])
+    assert (call.count, call.operation, call.key, call.write) == (3, "GET", b"a", False)
+    assert call.words(2) == [b"HGET", b"c", b"d"]
+    assert call.row(2).name == "HGET"
+    assert call.body == call.data
+    assert len(call.data) == call.commands[-1][4]
+
+
+@pytest.mark.parametrize(
+    ("words", "then", "why"),
+    [
+        (("FOO",), (), "no command FOO"),
+        (("GET",), (), "wrong number of arguments for GET"),
+        (("SHUTDOWN",), (), "SHUTDOWN gets into no call"),
+        (("CLIENT", "ID"), (), r"CLIENT\|ID gets into no call"),
+        (("GET", "a"), [("SET", "a", "1")], "GET and SET do not travel together"),
+        (("MGET", "a"), [("MGET", "b")], "MGET and MGET do not travel together"),
+    ],
+)
+def test_what_no_redis_listener_makes_a_call_of(words: tuple[str, ...], then: list[tuple[str, ...]], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        redis_call(*words, then=then)

@@ -11,8 +11,9 @@ import pytest
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.interfaces import Proceed
+from twisted_mesh.redis_call import RedisReply
 from twisted_mesh.stream import ByteStream
-from twisted_mesh.testing import HANG, Chain, Env, FakeUpstream, Streamed, http_call, tcp_call
+from twisted_mesh.testing import HANG, Chain, Env, FakeUpstream, Streamed, http_call, redis_call, tcp_call
 
 
 async def nothing(call: Call, proceed: Proceed) -> Reply:
@@ -222,3 +223,38 @@ def test_the_reprs() -> None:
     assert repr(outcome).startswith("<Outcome 200, body on its way of <Call")
     chain.advance(1)
     assert repr(outcome).startswith("<Outcome 200 of <Call")
+
+
+def test_a_redis_client_sees_replies_and_errors_as_they_go_over_the_wire() -> None:
+    async def denies(call: Call, proceed: Proceed) -> Reply:
+        if call.operation == "KEYS":
+            raise MeshError(Kind.DENIED, "not here")
+        return await proceed(call)
+
+    chain = Chain([denies], FakeUpstream(RedisReply(b"$1\r\n1\r\n$-1\r\n", 2), Reply(200)))
+    outcome = chain.call(redis_call("GET", "a", then=[("GET", "b")]))
+    assert outcome.body == b"$1\r\n1\r\n$-1\r\n"
+    assert isinstance(outcome.reply, RedisReply)
+    assert outcome.reply.count == 2
+    assert chain.call(redis_call("SET", "a", "1")).body == b"+OK\r\n"
+    outcome = chain.call(redis_call("KEYS", "*"))
+    assert outcome.body == b"-MESHDENY denied: not here\r\n"
+    assert outcome.call.flags == ("UAEX",)
+    assert len(chain.upstream.received) == 2
+    chain.assert_idle()
+
+
+def test_each_command_of_a_redis_call_gets_an_error_if_its_upstream_fails() -> None:
+    chain = Chain([nothing], FakeUpstream(MeshError(Kind.RESET, "lost")))
+    outcome = chain.call(redis_call("SET", "a", "1", then=[("INCR", "b")]))
+    assert outcome.body == b"-MESHFAILURE upstream failure: lost\r\n" * 2
+
+
+def test_a_redis_filter_that_fails_costs_an_error_and_fails_the_test() -> None:
+    async def broken(call: Call, proceed: Proceed) -> Reply:
+        raise ZeroDivisionError("oops")
+
+    chain = Chain([broken])
+    with pytest.raises(ZeroDivisionError, match="oops"):
+        chain.call(redis_call("GET", "a"))
+    assert chain.outcomes[0].body == b"-ERR internal error of the proxy\r\n"

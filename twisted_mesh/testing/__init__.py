@@ -12,7 +12,7 @@
 Nothing here opens a socket, starts a thread or looks at the machine's clock.
 """
 
-from twisted_mesh.testing.calls import http_call, tcp_call
+from twisted_mesh.testing.calls import http_call, redis_call, tcp_call
 from twisted_mesh.testing.chain import Chain, Outcome
 from twisted_mesh.testing.env import Env
 from twisted_mesh.testing.loop import Clock
@@ -29,5 +29,6 @@ __all__ = [
     "Received",
     "Streamed",
     "http_call",
+    "redis_call",
     "tcp_call",
 ]

@@ -14,6 +14,8 @@ from twisted_mesh.filters.route import Route
 from twisted_mesh.filters.timeout import timeout as timeout_filter
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Filter, Proceed
+from twisted_mesh.redis_call import PartOfReplies, RedisCall, RedisReply
+from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream, Trailers
 from twisted_mesh.sweep import SWEEP_INTERVAL, Sweep
 from twisted_mesh.testing.env import Env
@@ -116,7 +118,8 @@ class Outcome:
     """What became of a call, as its client sees it.
 
     `error` is what the chain raised, if it did; the client then got an answer made of it.  `body` is what has come of
-    the answer's body so far, and `cut` what ended it too early.
+    the answer's body so far, and `cut` what ended it too early.  Of a Redis call `body` holds the replies to all of its
+    commands as they go over the wire, errors among them, and `status` says nothing.
     """
 
     def __init__(self, chain: Chain, call: Call) -> None:
@@ -209,6 +212,9 @@ class Outcome:
             self.body_ended(reply.trailers)
 
     def _refused(self, error: BaseException) -> Reply:
+        had, answered = b"", 0
+        if isinstance(error, PartOfReplies):
+            had, answered = error.had, error.answered
         if isinstance(error, Cancelled):
             error = MeshError(error.kind, error.detail, origin=Origin.MESH, status=error.status)
         elif not isinstance(error, MeshError):
@@ -216,6 +222,9 @@ class Outcome:
             error = MeshError(Kind.INTERNAL, "a filter failed")
         self.call.flag(error.flag)
         self.call.details = error.detail or error.kind.value
+        if isinstance(self.call, RedisCall):
+            left = self.call.count - answered
+            return RedisReply(had + words_for(error) * left, self.call.count, errors=left)
         return refusal(self.call, error)
 
     def _complete(self) -> None:

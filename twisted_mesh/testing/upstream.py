@@ -13,6 +13,7 @@ from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Env
 from twisted_mesh.model import Address
 from twisted_mesh.park import Parked
+from twisted_mesh.redis_call import RedisCall, RedisReply
 from twisted_mesh.stream import ByteStream, Trailers
 from twisted_mesh.upstream.endpoint import Endpoint
 
@@ -71,7 +72,8 @@ class FakeUpstream:
     """Stands in for a cluster: takes calls, and answers them by its script.
 
     ``FakeUpstream(MeshError(Kind.RESET, retryable=True), Reply(200))`` fails the first call and answers the second.
-    The last step is for all calls that follow; without any, every call gets an empty 200.
+    The last step is for all calls that follow; without any, every call gets an empty 200.  A Redis call is answered
+    with a `RedisReply`, as in ``FakeUpstream(RedisReply(b":1\\r\\n"))``; any other reply is ``+OK`` to each command.
 
     `received` holds what came, in order.
     """
@@ -127,7 +129,7 @@ class FakeUpstream:
             call.on_complete(lambda ended: reply.discard())
             return reply
         if isinstance(step, Reply):
-            return _copy(step)
+            return _copy(step, call)
         answer = step(call)
         return await self._play(call, await answer if isinstance(answer, Awaitable) else answer)
 
@@ -143,7 +145,11 @@ def _received(call: Call, endpoint: Endpoint) -> Received:
     return Received(call.operation, target, call.host, call.headers.copy(), endpoint.address, call=call)
 
 
-def _copy(reply: Reply) -> Reply:
+def _copy(reply: Reply, call: Call) -> Reply:
+    if isinstance(call, RedisCall):
+        if not isinstance(reply, RedisReply):
+            return RedisReply(b"+OK\r\n" * call.count, call.count)
+        return RedisReply(reply.body, reply.count, errors=reply.errors)
     made = Reply(reply.status, reply.headers.copy(), reply.body, reason=reply.reason, tunnel=reply.tunnel)
     made.trailers = reply.trailers
     return made

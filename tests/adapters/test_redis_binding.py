@@ -81,6 +81,24 @@ def test_a_listener_of_the_old_protocol_may_do_little_else() -> None:
     assert client.seen == ["own SUBSCRIBE a"]
 
 
+def test_what_comes_behind_a_subscription_waits_for_it() -> None:
+    """In one read: what may be sent, and what there is to unsubscribe from, is known when it is confirmed."""
+    client = Client()
+    client.send("SUBSCRIBE a", "PING", "UNSUBSCRIBE a", "PING", "GET x")
+    assert client.seen == ["own SUBSCRIBE a"]
+    session = client.calls[0][0].session
+    client.protocol.tell(session.confirm("SUBSCRIBE", b"a", 2))
+    client.reply(b"")
+    assert client.heard().endswith(b":1\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n")
+    assert client.seen[1:] == ["own UNSUBSCRIBE a"]
+    client.protocol.tell(session.confirm("UNSUBSCRIBE", b"a", 2))
+    client.reply(b"")
+    assert client.heard().endswith(b":0\r\n+PONG\r\n")
+    assert client.seen[2:] == ["GET x"]
+    client.reply(b"$-1\r\n")
+    assert client.heard() == b"$-1\r\n"
+
+
 def test_nothing_to_unsubscribe_from_is_confirmed_here() -> None:
     client = Client()
     client.send("UNSUBSCRIBE", "PUNSUBSCRIBE a b")

@@ -103,6 +103,22 @@ def test_who_is_idle_for_too_long_is_closed_and_who_waits_is_not() -> None:
     assert other.adapter is client.adapter
 
 
+def test_who_listens_to_channels_is_not_idle() -> None:
+    """As at a server, whose timeout is not for clients that have subscribed either."""
+    client = Client(idle_timeout=10.0)
+    client.send(("SUBSCRIBE", "news"))
+    assert client.connection.binding is not None
+    session = client.connection.binding.session
+    session.confirm("SUBSCRIBE", b"news", 2)
+    client.answer(0, b"")
+    client.env.time.advance(30.0)
+    assert client.connection.listens
+    assert not client.transport.disconnecting
+    session.confirm("UNSUBSCRIBE", b"news", 2)
+    client.env.time.advance(30.0)
+    assert client.transport.disconnecting
+
+
 def test_a_filter_that_fails_costs_the_client_an_error_and_no_more() -> None:
     def broken(call: object) -> None:
         raise RuntimeError("a bug")

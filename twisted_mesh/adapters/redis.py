@@ -168,7 +168,7 @@ class RedisAdapter:
             each.look(now)
         if idle is None:
             return bool(self.moving)
-        for each in [each for each in self.open if not each.queue and now - each.active_at >= idle]:
+        for each in [each for each in self.open if now - each.active_at >= idle and not (each.queue or each.listens)]:
             each.expire()
         return bool(self.open)
 

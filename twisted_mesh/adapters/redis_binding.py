@@ -76,7 +76,8 @@ class Binding:
             return self._ordinary()
         name = row.command.name
         if session.subscribed and self._client.resp == 2 and name not in _WHILE_LISTENING:
-            return self._answer(_not_while_listening(name))
+            # What is in flight may be the end of the last subscription.
+            return Turn.WAIT if self._client.queue and self.barrier else self._answer(_not_while_listening(name))
         take = _TAKES.get(name)
         if take is not None:
             return take(self, row, words)
@@ -203,6 +204,9 @@ class Binding:
         if session.multi:
             return self._refuse_queued(name)
         if name in CLOSING and not session.names(SORTS[name]):
+            if self._client.queue and self.barrier:
+                # A subscription may be on its way.
+                return Turn.WAIT
             # There is nothing to close, and so no server to ask.
             client = self._client
             names: list[Optional[bytes]] = [*words[1:]] or [None]
@@ -212,6 +216,8 @@ class Binding:
     def _ping(self, row: Row, words: Words) -> Turn:
         if self.session.multi:
             return self._bound(row)
+        if self._waiting(False):
+            return Turn.WAIT
         if self.session.subscribed and self._client.resp == 2:
             return self._answer(array([bulk(b"pong"), bulk(words[1] if len(words) > 1 else b"")]))
         return self._ordinary()

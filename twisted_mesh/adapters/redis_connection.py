@@ -35,6 +35,12 @@ class RedisConnection(Commands):
         """Whether it waits for an answer."""
         return bool(self.queue)
 
+    @property
+    def listens(self) -> bool:
+        """Whether it waits for what others do, and need not say anything itself."""
+        session = None if self.binding is None else self.binding.session
+        return session is not None and bool(session.subscribed or session.monitoring)
+
     # --- what comes
 
     def makeConnection(self, transport: Any) -> None:

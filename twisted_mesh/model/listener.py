@@ -170,7 +170,8 @@ class RedisOptions(Model):
         description="Commands of one client that may wait for their replies; past that it is not read.",
     )
     idle_timeout: DurationOrOff = Field(
-        default=None, description="How long a client may send nothing while it waits for nothing; or off."
+        default=None,
+        description="How long a client may send nothing while it waits for nothing, and listens to no channel; or off.",
     )
     stalled: Interval = Field(
         default=30.0,

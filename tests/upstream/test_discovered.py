@@ -15,6 +15,7 @@ from twisted_mesh.bus.instance import Instance
 from twisted_mesh.bus.registry import ServiceView
 from twisted_mesh.bus.view import Suspect
 from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.families import Families
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.discovered import COMING_BACK, FIRST_VIEW
 from twisted_mesh.upstream.resolve import Answer
@@ -71,6 +72,7 @@ class Subject:
 
     def __init__(self, start: bool = True, services: Optional[FakeServices] = None, **options: Any) -> None:
         self.env = FakeEnv()
+        self.cells = Families(self.env.metrics).upstream("http", "api")
         self.services = services or FakeServices()
         self.resolver = options.pop("resolver", None)
         self.cluster = self.another(**options)
@@ -97,7 +99,7 @@ class Subject:
         error.__cause__ = OSError(errno.ECONNREFUSED, "refused")
         for each in self.cluster.endpoints:
             if each.address == address:
-                each.not_connected(error)
+                each.not_connected(error, self.cells)
 
 
 def test_instances_are_endpoints() -> None:
@@ -236,8 +238,9 @@ def test_other_failures_to_connect_prove_nothing() -> None:
     """A timeout may be the network's, which is what the guard is for."""
     subject = Subject()
     subject.services.say(web(1), web(2), suspects=("web-1", "web-2"))
-    subject.cluster.endpoints[0].not_connected(MeshError(Kind.CONNECT_TIMEOUT, "slow"))
+    subject.cluster.endpoints[0].not_connected(MeshError(Kind.CONNECT_TIMEOUT, "slow"), subject.cells)
     assert len(subject.addresses) == 2
+    assert (subject.cells.connect_timeouts.value, subject.cells.connect_failures.value) == (1, 0)
 
 
 def test_a_service_whose_last_suspect_refuses_is_empty() -> None:

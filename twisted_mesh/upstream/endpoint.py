@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Callable, Mapping, Optional, Protocol
 
+from twisted_mesh.errors import Kind
+
 if TYPE_CHECKING:
+    from twisted_mesh.cells import UpstreamCells
     from twisted_mesh.errors import MeshError
     from twisted_mesh.model import Address
     from twisted_mesh.upstream.conduct import Conduct
@@ -163,8 +166,12 @@ class Endpoint:
                 self.out = f"{override.kind} by {override.author}"
         return before != (self.weight, self.out)
 
-    def not_connected(self, error: MeshError) -> None:
-        """A connection to it could not be made."""
+    def not_connected(self, error: MeshError, cells: UpstreamCells) -> None:
+        """A connection to it could not be made: count it, and tell who wants to know that it was refused."""
+        if error.kind is Kind.CONNECT_TIMEOUT:
+            cells.connect_timeouts.value += 1
+            return
+        cells.connect_failures.value += 1
         cause = error.__cause__
         if self.on_refused is not None and isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
             self.on_refused(self)

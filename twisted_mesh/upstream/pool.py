@@ -118,7 +118,7 @@ class HttpPool:
             await self._connector.connect(self.endpoint.target, connection, self._connect_timeout)
             made = True
         except MeshError as error:
-            self._count_failure(error)
+            self.endpoint.not_connected(error, self.cells)
             raise
         finally:
             if not made:
@@ -156,13 +156,6 @@ class HttpPool:
             self.cells.overflows.value += 1
             waited = f"no connection free within {longest:g} s"
             parked.fail(MeshError(Kind.OVERFLOW, f"{self.endpoint.address}: {waited}"))
-
-    def _count_failure(self, error: MeshError) -> None:
-        if error.kind is Kind.CONNECT_TIMEOUT:
-            self.cells.connect_timeouts.value += 1
-        else:
-            self.cells.connect_failures.value += 1
-            self.endpoint.not_connected(error)
 
     # --- what connections call
 

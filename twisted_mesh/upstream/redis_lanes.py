@@ -142,11 +142,7 @@ class LanePool:
 
     def not_connected(self, error: MeshError) -> None:
         """A connection could not be made."""
-        if error.kind is Kind.CONNECT_TIMEOUT:
-            self.cells.connect_timeouts.value += 1
-        else:
-            self.cells.connect_failures.value += 1
-            self.endpoint.not_connected(error)
+        self.endpoint.not_connected(error, self.cells)
         if error.origin is Origin.UPSTREAM:
             self._cluster.unreachable(self.endpoint)
 

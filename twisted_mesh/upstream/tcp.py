@@ -98,11 +98,7 @@ class TcpForward:
         if error.origin is Origin.UPSTREAM:
             endpoint.failures += 1
             self.cluster.unreachable(endpoint)
-        if error.kind is Kind.CONNECT_TIMEOUT:
-            self._cells.connect_timeouts.value += 1
-        else:
-            self._cells.connect_failures.value += 1
-            endpoint.not_connected(error)
+        endpoint.not_connected(error, self._cells)
 
     def start(self) -> None:
         """Nothing is there that would have to be taken over."""

@@ -159,8 +159,7 @@ def test_cancelled_while_connecting() -> None:
 def test_no_endpoint() -> None:
     """A cluster without endpoints is told by the cluster."""
     world = World()
-    world.cluster.endpoints = world.cluster.usable = ()
-    world.cluster.picks._next = world.cluster.picks._nobody
+    world.cluster.picks.use([], [], [], False)
     world.run()
     assert world.outcomes[0].kind is Kind.NO_ENDPOINT
     assert world.call.attempts == 0

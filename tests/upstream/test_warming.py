@@ -110,6 +110,24 @@ def test_a_reload_goes_on_with_it(world: World) -> None:
     assert 0.45 < share(new, B) < 0.55
 
 
+def test_one_that_joins_with_a_reload_warms_up(world: World) -> None:
+    """A change takes over from the cluster before twice: when it is made, and when it comes into force."""
+    old = world.running(A)
+    new = world.cluster(A, B)
+    new.adopt(old)
+    world.env.clock.advance(1.0)
+    new.adopt(old)
+    new.start()
+    old.stop()
+    assert new.picks.describe()["warming"] == {B: 10.0}
+    world.env.clock.advance(9.0)
+    assert new.picks.describe()["warming"] == {B: 50.0}
+    assert 0.3 < share(new, B) < 0.37
+    world.env.clock.advance(11.0)
+    assert new.picks.describe()["warming"] == {}
+    assert share(new, B) == 0.5
+
+
 def test_a_reload_that_is_given_up_leaves_no_timer(world: World) -> None:
     old = world.running(A)
     old.replace(STATIC, [*old.endpoints, endpoint(B)])

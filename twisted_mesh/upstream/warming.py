@@ -42,10 +42,15 @@ class Warming:
         return f"<Warming {', '.join(each.address for each in self._since) or 'nobody'}>"
 
     def adopt(self, old: Warming) -> None:
-        """Go on where the cluster before is."""
+        """Go on where the cluster before is.
+
+        It may be asked again when this is in force at last: what only this one has met warms up already.
+        """
+        own = set[Endpoint]() if self._began is None else self._met - old._met
         self._began = old._began
-        self._met, self._cold, self._used = set(old._met), set(old._cold), set(old._used)
-        self._since = dict(old._since)
+        self._met = old._met | own
+        self._cold, self._used = old._cold | (self._cold & own), old._used | (self._used & own)
+        self._since = {**old._since, **{each: since for each, since in self._since.items() if each in own}}
 
     def start(self) -> None:
         """The cluster begins."""

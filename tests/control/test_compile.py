@@ -44,7 +44,7 @@ class Mark:
 
 
 class Plugin:
-    """Finds a `Mark` under any name; ``broken`` cannot be built, and ``alone`` misses something; one is built in."""
+    """Finds a `Mark` under any name; ``broken`` and ``nothing`` cannot be built, ``alone`` misses something; one is built in."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -56,6 +56,8 @@ class Plugin:
     def build(self, settings: Any, env: Env) -> Filter:
         if self.name == "broken":
             raise ValueError("no licence")
+        if self.name == "nothing":
+            return None  # type: ignore[return-value]  # as users may
         if self.name == "alone":
             raise ConfigError([Problem("", 0, 0, "", "it needs Redis")])
         return Mark(self.name, settings, env)
@@ -216,6 +218,14 @@ def test_a_filter_that_cannot_be_built_is_a_problem_with_a_place() -> None:
     with pytest.raises(ConfigError) as raised:
         World().compile([{"to": "api", "filters": ["m1", "broken"]}])
     assert str(raised.value) == "listeners.edge.routes[0].filters[1]: filter broken could not be built: no licence"
+
+
+def test_what_is_built_must_be_a_filter() -> None:
+    with pytest.raises(ConfigError) as raised:
+        World().compile([{"to": "api", "filters": ["nothing"]}])
+    assert str(raised.value) == (
+        "listeners.edge.routes[0].filters[0]: filter nothing could not be built: build returned None, and not a filter"
+    )
 
 
 def test_what_a_filter_says_of_its_surroundings_gets_a_place() -> None:

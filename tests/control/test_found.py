@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Callable
 
@@ -56,3 +57,45 @@ def test_a_module_that_cannot_be_imported_says_why(filters_directory: Path, text
 def test_the_package_reaches_over_all_of_sys_path() -> None:
     """``plugins/`` is on the path of the tests, and holds filters."""
     assert any(each.endswith("plugins/twisted_mesh/filters") for each in twisted_mesh.filters.__path__)
+
+
+PLUGIN = """
+from zope.interface import implementer
+from twisted_mesh.interfaces import IFilterPlugin
+@implementer(IFilterPlugin)
+class Plugin:
+    {body}
+plugin = {made}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "made", "why"),
+    [
+        ("pass", "Plugin()", "the filter user_half is broken: its plugin has no name"),
+        (
+            "name = 'user_half'",
+            "Plugin",
+            "; twisted_mesh.filters.user_half has no plugin: an object that provides IFilterPlugin",
+        ),
+        ("name = 'user_half'", "Plugin()", "is broken: its plugin has no settings, no protocols and no build"),
+        (
+            "name = 'user_half'; settings = int; protocols = 'http'; build = print",
+            "Plugin()",
+            """is broken: protocols is a tuple of "http", "tcp" and "redis" or some of them, got 'http'""",
+        ),
+        (
+            "name = 'user_half'; settings = int; protocols = ('http', 'smtp'); build = print",
+            "Plugin()",
+            """is broken: protocols is a tuple of "http", "tcp" and "redis" or some of them, got ('http', 'smtp')""",
+        ),
+    ],
+)
+def test_a_plugin_that_is_not_all_there_says_what_is_missing(
+    filters_directory: Path, body: str, made: str, why: str
+) -> None:
+    (filters_directory / "user_half.py").write_text(PLUGIN.format(body=body, made=made))
+    with pytest.raises(ValueError, match=re.escape(why)):
+        find_filter("user_half")
+    assert "user_half" not in all_filters()
+    assert "headers" in all_filters()

@@ -217,6 +217,8 @@ class Chains:
         where = f"{place.path}.filters[{at}]"
         try:
             built = self._find(use.name).build(use.settings, env)
+            if not callable(built):
+                raise TypeError(f"build returned {built!r}, and not a filter")
         except ConfigError as error:
             # The filter knows what is wrong with its surroundings: nothing is broken.
             problems = [Problem(where, 0, 0, "", f"{use.name}: {each.message}") for each in error.problems]

@@ -32,7 +32,7 @@ class Generator(GenerateJsonSchema):
             made.pop("default", None)
         elif "default" in schema and default != ():
             try:
-                made["default"] = SchemaSerializer(schema["schema"]).to_python(default, mode="json")
+                made["default"] = SchemaSerializer(schema["schema"]).to_python(default, mode="json", exclude_unset=True)
             except SchemaError:
                 # It refers to a model, as an optional one does whose default is none.
                 made["default"] = _plain(default)

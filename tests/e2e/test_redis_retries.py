@@ -95,7 +95,7 @@ def test_slow_reads_are_hedged(pair: tuple[Server, Server], paused: Server, star
 
 
 def test_the_routes_timeout_is_the_most(paused: Server, start: Any) -> None:
-    mesh = start([paused.address], timeout="300ms", retry={"per_try_timeout": "10s"})
+    mesh = start([paused.address], timeout="300ms", retry={"per_try_timeout": "200ms", "attempts": 50, "budget": "off"})
     with Conversation(mesh.ports["cache"]) as link, pytest.raises(Refused, match="MESHTIMEOUT"):
         link("GET", "a")
 

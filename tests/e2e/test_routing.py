@@ -28,7 +28,7 @@ ROUTES: list[dict[str, Any]] = [
     {"match": {"path": "/inside", "source": ["192.168.0.0/16", "127.0.0.0/8"]}, "to": "b"},
     {"match": {"path": "/side", "listener": "side"}, "to": "b"},
     {"match": {"path": "/never", "percent": 0}, "to": "b"},
-    {"match": {"path": "/reserve"}, "to": "down", "failover": ["down", "b"]},
+    {"match": {"path": "/reserve"}, "to": "down", "failover": "b"},
     {"match": {"path": "/sticky"}, "to": {"a": 1, "b": 1}, "sticky": {"header": "x-user"}},
     {
         "match": {"path": {"prefix": "/mirrored"}},

@@ -84,6 +84,14 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
             {"bind": HERE, "routes": [], "http": {"normalise": {"escaped_slashes": "no"}}},
             "'keep', 'reject' or 'decode'",
         ),
+        (
+            {"bind": HERE, "routes": [], "http": {"limits": {"header_bytes": "1KiB", "url_bytes": "2KiB"}}},
+            "expected url_bytes to be no more than header_bytes",
+        ),
+        (
+            {"bind": HERE, "routes": [], "tcp": {"idle_timeout": "2s", "max_duration": "1s"}},
+            "idle_timeout: 2s is longer than the max_duration, 1s, which comes first",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused(written: dict[str, Any], message: str) -> None:

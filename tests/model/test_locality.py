@@ -30,6 +30,7 @@ def test_the_defaults() -> None:
         ({"locality": {"weights": {"a": 1}, "least": 2}}, "order and least are for those that prefer their own"),
         ({"locality": {"weights": {"a": 0}}}, "a weight of more than 0 for one zone"),
         ({"locality": {"weights": {"a": -1}}}, "greater than or equal to 0"),
+        ({"locality": {"order": ["a", "b", "a"]}}, "order: a is given twice"),
         ({"locality": {"spare": 0.9}}, "greater than or equal to 1"),
         ({"locality": {}, "balance": "maglev"}, "locality means nothing for maglev"),
         ({"slow_start": "5s", "balance": "ring_hash"}, "slow_start means nothing for ring_hash"),

@@ -60,6 +60,19 @@ def test_sentinels_stand_for_the_endpoints() -> None:
             "an IP address with a port",
         ),
         ({"redis": {"topology": "cluster"}}, "expected endpoints"),
+        ({"endpoints": ONE, "redis": {"refresh": "9s"}}, "refresh is for topologies whose servers are asked"),
+        (
+            {"endpoints": ONE, "redis": {"topology": "cluster"}, "balance": "peak_ewma"},
+            "balance: peak_ewma means nothing for redis.topology cluster",
+        ),
+        (
+            {"endpoints": ONE, "redis": {"topology": "replicated"}, "locality": {}},
+            "locality means nothing for redis.topology replicated; see redis.read: nearest",
+        ),
+        (
+            {"endpoints": ONE, "redis": {"topology": "sharded"}, "slow_start": "5s"},
+            "slow_start means nothing for redis.topology sharded",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(cluster: dict[str, Any], said: str) -> None:

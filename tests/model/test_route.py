@@ -100,8 +100,47 @@ def test_a_condition_is_a_word_or_a_status() -> None:
         ({"reply": {"status": 100}}, "greater than or equal to 200"),
         ({"reply": {"headers": {"content-length": "1"}}}, "cannot be set"),
         ({"reply": {"headers": {"x": "a\nb"}}}, "expected a header value"),
+        ({"reply": {}, "retry": {"attempts": 2}}, "retry is for routes with to"),
+        ({"to": "a", "failover": "a"}, "failover: a is where the calls would have gone before"),
+        ({"to": {"a": 1, "b": 1}, "failover": ["c", "c"]}, "failover: c is where the calls would have gone before"),
+        (
+            {"to": "a", "timeout": "1s", "retry": {"per_try_timeout": "2s"}},
+            "retry.per_try_timeout: 2s is longer than the timeout, 1s, which comes first",
+        ),
+        ({"to": "a", "retry": {"per_try_timeout": "16s"}}, "16s is longer than the timeout, 15s"),
+        (
+            {"to": "a", "timeout": "1s", "retry": {"hedge": "1s"}},
+            "retry.hedge: no try is begun after 1s, as the timeout",
+        ),
+        (
+            {"to": "a", "retry": {"hedge": "1s", "per_try_timeout": "1s"}},
+            "retry.hedge: no try is begun after 1s, as a try ends by the per_try_timeout of 1s",
+        ),
+        ({"to": "a", "timeout": "off", "deadline": "always"}, "deadline: always tells of the timeout, which is off"),
+        (
+            {"to": "a", "idle_timeout": "90s", "max_duration": "1m"},
+            "idle_timeout: 90s is longer than the max_duration, 1m, which comes first",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused(written: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Route.model_validate(written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"to": "a", "timeout": "1s", "retry": {"per_try_timeout": "1s"}},
+        {"to": "a", "timeout": "off", "retry": {"per_try_timeout": "1h", "hedge": "30m"}},
+        {"to": "a", "timeout": "1s", "retry": "off"},
+        {"to": "a", "timeout": "10ms", "retry": {"hedge": {"percentile": 95}}},
+        # Each stands in for the other, and what has one target today may have two tomorrow.
+        {"to": {"a": 1, "b": 1}, "failover": ["a", "b"]},
+        {"to": {"a": 100}, "sticky": "source"},
+        {"to": "a", "idle_timeout": "1m"},
+        {"reply": {}, "retry": "off", "timeout": "1ms"},
+    ],
+)
+def test_what_may_have_an_effect_is_taken(written: dict[str, Any]) -> None:
+    Route.model_validate(written, context={})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Collection, Iterator, Mapping, Optional, Sequence
 
+from twisted_mesh.control.in_vain import KEYS, InVain
+from twisted_mesh.control.in_vain import is_said as _is_said
 from twisted_mesh.control.matches import is_for
 from twisted_mesh.control.tree import Key, locate
 from twisted_mesh.errors import Problem
 from twisted_mesh.interfaces import IFilterPlugin
 from twisted_mesh.model import AccessLog, Config, FilterUse, Listener, Route
-from twisted_mesh.model.base import Model
 from twisted_mesh.model.listener import PROTOCOLS
 from twisted_mesh.model.route import CONNECTION, REFUSALS, REPLIES
 
@@ -21,12 +22,6 @@ _MATCHES = {
     **dict.fromkeys(("host", "path", "method", "header", "query", "cookie"), ("http",)),
     **dict.fromkeys(("key", "command"), ("redis",)),
     "port": ("tcp", "redis"),
-}
-# What a split may be sticky by; None is a header, a cookie or a query parameter.
-_STICKY = {
-    "http": ("source", "identity", "host", "path", None),
-    "tcp": ("source", "identity"),
-    "redis": ("source", "identity", "key", "path"),
 }
 # The conditions for another try that mean something for a protocol; a status does for HTTP.
 _RETRIED = {
@@ -55,6 +50,7 @@ class CrossCheck:
         self._tree = tree
         self._plugins = plugins
         self._broken = broken
+        self._in_vain = InVain()
 
     def problems(self) -> list[Problem]:
         """Return everything that does not fit together."""
@@ -66,6 +62,10 @@ class CrossCheck:
         for name, cluster in self._config.clusters.items():
             addresses = [str(each.address) for each in cluster.endpoints]
             found += self._twice(("clusters", name, "endpoints"), addresses)
+            if not self._broken:
+                # Else there may be others who lead to it.
+                found += [self._say(*each) for each in self._in_vain.cluster(name, cluster)]
+        found += [self._say(*each) for each in self._in_vain.conditions()]
         # A table that several listeners use has its problems once.
         return list(dict.fromkeys(found))
 
@@ -99,6 +99,7 @@ class CrossCheck:
                 continue
             if is_for(str(keys[1]), route.match):
                 yield from self._tenants((*where, index, "filters"), route.filters)
+                self._in_vain.route((*where, index), route, listener)
                 yield from self._route((*where, index), route, listener.protocol, str(keys[1]))
             elif where[0] == "listeners":
                 message = f"only the listener {keys[1]} has this list, so the route would never match"
@@ -150,7 +151,7 @@ class CrossCheck:
                 yield self._say((*keys, "retry", "when", index), f"{condition} {message}")
         yield from self._mirrors(keys, route, protocol, message)
         for index, key in enumerate(route.sticky):
-            if key.part not in _STICKY[protocol]:
+            if key.part not in KEYS[protocol]:
                 yield self._say((*keys, "sticky", index), message)
         if protocol == "http":
             return
@@ -186,9 +187,3 @@ class CrossCheck:
 
 def _by_source(route: Route) -> bool:
     return any(key.part == "source" for key in route.sticky)
-
-
-def _is_said(model: Model, name: str) -> bool:
-    """Whether a field says something.  Its default does not, since what /config shows holds all defaults."""
-    default: object = type(model).model_fields[name].default
-    return bool(getattr(model, name) != default)

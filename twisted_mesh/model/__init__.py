@@ -1,6 +1,7 @@
 """The configuration as frozen values; `Config` is the whole of it."""
 
 from twisted_mesh.model.affinity import Affinity
+from twisted_mesh.model.answers import FixedReply, Redirect, Rewrite
 from twisted_mesh.model.cluster import Cluster, Dns, Endpoint, HealthCheck, Pool, RedisCheck
 from twisted_mesh.model.config import Config, Drain
 from twisted_mesh.model.filters import FilterUse
@@ -21,16 +22,7 @@ from twisted_mesh.model.node import Node
 from twisted_mesh.model.redis_servers import RedisServers, SentinelGroup, Shards
 from twisted_mesh.model.redis_user import RedisUser
 from twisted_mesh.model.registry import Registry
-from twisted_mesh.model.route import (
-    Backoff,
-    FixedReply,
-    Redirect,
-    Retry,
-    Rewrite,
-    Route,
-    Target,
-    TargetHeaders,
-)
+from twisted_mesh.model.route import Backoff, Retry, Route, Target, TargetHeaders
 from twisted_mesh.model.units import Address, Duration, Rate, Size
 
 __all__ = [

@@ -20,6 +20,7 @@ from twisted_mesh.model.units import Address, Duration, Interval
 
 BALANCES = ("round_robin", "random", "least_request", "peak_ewma", "ring_hash", "maglev")
 KEYED = ("ring_hash", "maglev")
+_KEPT = 60.0
 _ANY_SUCCESS = ((200, 299),)
 ADDRESS = {"type": "string", "description": "host:port or unix:/path"}
 
@@ -107,6 +108,8 @@ class HealthCheck(Model):
     def _one_kind(self) -> Self:
         if (self.http is not None) + self.tcp + (self.redis is not None) != 1:
             raise ValueError("expected exactly one of http: /path, tcp: true and redis: true")
+        if self.http is None and (self.host or self.expect != _ANY_SUCCESS):
+            raise ValueError(f"{'host' if self.host else 'expect'} is for http: /path")
         return self
 
 
@@ -162,7 +165,7 @@ class Cluster(Model):
         description="Which port of an instance, by its protocol; its only one, or http, tcp or redis if not given.",
     )
     keep_last_good: Duration = Field(
-        default=60.0,
+        default=_KEPT,
         description="How long the last endpoints are kept when the registry suddenly knows none; 0 is not at all.",
     )
     balance: Annotated[
@@ -220,6 +223,20 @@ class Cluster(Model):
         return self
 
     @model_validator(mode="after")
+    def _for_the_topology(self) -> Self:
+        topology = "single" if self.redis is None else self.redis.topology
+        if topology != "single":
+            if self.balance in (*KEYED, "peak_ewma"):
+                raise ValueError(f"balance: {self.balance} means nothing for redis.topology {topology}")
+            if self.locality is not None or self.slow_start is not None:
+                name, instead = ("locality", "; see redis.read: nearest") if self.locality else ("slow_start", "")
+                raise ValueError(f"{name} means nothing for redis.topology {topology}{instead}")
+        named = next((each.name for each in self.endpoints if each.name), None)
+        if named is not None and topology != "sharded":
+            raise ValueError(f"endpoints: a name, {named}, is for redis.topology sharded, which places keys by it")
+        return self
+
+    @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if self.hash != Hashing.model_construct() and self.balance not in KEYED:
             raise ValueError(f"hash is for the balances {' and '.join(KEYED)}, not for {self.balance}")
@@ -228,6 +245,8 @@ class Cluster(Model):
                 raise ValueError("no endpoint has the labels of the subset")
             if not self.endpoints and not self._found_by_sentinels:
                 raise ValueError("expected endpoints, at least one, or a service")
+            if self.port or self.keep_last_good != _KEPT:
+                raise ValueError(f"{'port' if self.port else 'keep_last_good'} is for a service")
         elif self.endpoints:
             raise ValueError("expected either endpoints or a service, not both")
         if self._found_by_sentinels and (self.endpoints or self.service):

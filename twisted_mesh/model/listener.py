@@ -14,9 +14,11 @@ from twisted_mesh.model.filters import FilterUse
 from twisted_mesh.model.redis_user import RedisUser
 from twisted_mesh.model.route import Route
 from twisted_mesh.model.text import expected
-from twisted_mesh.model.units import Address, Interval, Size
+from twisted_mesh.model.units import Address, Interval, Size, duration_text
 
 PROTOCOLS = ("http", "redis", "tcp")
+_URL_BYTES = 8 * 1024
+_TCP_IDLE = 3600.0
 # Seconds from which on calls are slow, by protocol and for all others.  A server's slowlog-log-slower-than is the same.
 SLOW = {"redis": 0.01, "": 1.0}
 _MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
@@ -95,13 +97,19 @@ class HttpLimits(Model):
         default=60 * 1024, description="The head of a request, in all."
     )
     header_count: int = Field(default=100, ge=1, le=100_000, description="The number of header fields.")
-    url_bytes: Annotated[Size, Field(ge=16)] = Field(default=8 * 1024, description="The target of a request.")
+    url_bytes: Annotated[Size, Field(ge=16)] = Field(default=_URL_BYTES, description="The target of a request.")
     body: Optional[Size] = Field(
         default=None, description="The body; no limit if not given. A route's body_limit comes first."
     )
     pipelined: int = Field(
         default=64, ge=1, le=10_000, description="Requests that may wait on one connection; past that it is not read."
     )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.header_bytes < self.url_bytes != _URL_BYTES:
+            raise ValueError("expected url_bytes to be no more than header_bytes, as the target is a part of the head")
+        return self
 
 
 class HttpTimeouts(Model):
@@ -152,9 +160,19 @@ class TcpOptions(Model):
     """How a listener treats TCP connections."""
 
     idle_timeout: DurationOrOff = Field(
-        default=3600.0, description="How long a connection may stand still in both directions."
+        default=_TCP_IDLE, description="How long a connection may stand still in both directions."
     )
     max_duration: Optional[Interval] = Field(default=None, description="How long it may last; no limit if not given.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        idle, whole = self.idle_timeout, self.max_duration
+        if idle is not None and whole is not None and whole < idle != _TCP_IDLE:
+            raise ValueError(
+                f"idle_timeout: {duration_text(idle)} is longer than the max_duration, {duration_text(whole)}, which"
+                " comes first"
+            )
+        return self
 
 
 class RedisOptions(Model):

@@ -42,6 +42,9 @@ class Locality(Model):
             raise ValueError("weights share calls among all zones: order and least are for those that prefer their own")
         if self.weights and not any(self.weights.values()):
             raise ValueError("expected a weight of more than 0 for one zone at least")
+        twice = next((each for at, each in enumerate(self.order) if each in self.order[:at]), None)
+        if twice is not None:
+            raise ValueError(f"order: {twice} is given twice")
         return self
 
 

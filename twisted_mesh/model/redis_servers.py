@@ -114,6 +114,8 @@ class RedisServers(Model):
             raise ValueError("sentinel, with name and addresses, and topology: sentinel belong together")
         if self.shards is not None and self.topology != "sharded":
             raise ValueError("shards is for topology: sharded")
+        if self.refresh != 5.0 and self.topology in ("single", "sharded"):
+            raise ValueError(f"refresh is for topologies whose servers are asked, and those of {self.topology} are not")
         if self.read != "primary" and self.topology in ("single", "sharded"):
             raise ValueError(f"read is for topologies with replicas, and {self.topology} has none")
         if self.read_your_writes and self.read == "primary":

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, ClassVar, Literal, Mapping, Optional, Union
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from typing_extensions import Self
 
+from twisted_mesh.model.answers import FixedReply, Redirect, Rewrite
 from twisted_mesh.model.base import ONE_OR_LIST, DurationOrOff, Model, Name, OrOff, Short, check_name
 from twisted_mesh.model.fields import HeaderValue, SetHeaderName
 from twisted_mesh.model.filters import FilterUse
 from twisted_mesh.model.hashing import HASH_KEY, HashKey
-from twisted_mesh.model.match import Match, Path
+from twisted_mesh.model.match import Match
 from twisted_mesh.model.mirror import MIRROR, Mirror
 from twisted_mesh.model.text import expected
-from twisted_mesh.model.units import Duration, Interval, Size
+from twisted_mesh.model.units import Duration, Interval, Size, duration_text
 from twisted_mesh.policy.template import Template, slots
 
 # After what a call may be tried again: failures of connections, replies of HTTP, and what Redis answers in the place of
@@ -24,15 +24,6 @@ CONNECTION = ("connect_failed", "reset")
 REPLIES = ("5xx", "gateway_error", "retriable_4xx")
 REFUSALS = ("loading", "busy", "cluster_down", "master_down", "try_again", "read_only")
 CONDITIONS = CONNECTION + REPLIES + REFUSALS
-
-
-_AUTHORITY = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
-
-
-def _authority(text: str) -> str:
-    if _AUTHORITY.fullmatch(text) is None:
-        raise expected("a host, with a port if need be, such as shop.example:8080", text)
-    return text
 
 
 def _name(name: str) -> str:
@@ -72,64 +63,6 @@ def _targets(value: Any) -> Any:
     if isinstance(value, Mapping):
         return [{"cluster": name, "weight": weight} for name, weight in value.items()]
     return value
-
-
-class Redirect(Model):
-    """Answers with another place to go to: the request's own URL with some parts replaced, or a whole one."""
-
-    path: Optional[Path] = Field(
-        default=None,
-        description="The path to go to, where {name} is a segment of the match's template; the query stays.",
-    )
-    prefix: Optional[Path] = Field(
-        default=None, description="What to put in the place of the match's prefix; what follows it stays."
-    )
-    host: Optional[str] = Field(default=None, description="The host to go to, with a port if need be.")
-    scheme: Optional[Literal["http", "https"]] = Field(default=None, description="The scheme to go to.")
-    url: Optional[HeaderValue] = Field(default=None, description="The whole URL, instead of the parts.")
-    status: Literal[301, 302, 303, 307, 308] = Field(default=302, description="The status.")
-
-    @model_validator(mode="after")
-    def _whole_or_parts(self) -> Self:
-        parts = [each for each in (self.path, self.prefix, self.host, self.scheme) if each is not None]
-        if (self.url is None) == (not parts):
-            raise ValueError("expected either url, or one or more of path, prefix, host and scheme")
-        _path_or_prefix(self)
-        return self
-
-
-class Rewrite(Model):
-    """What is asked of the endpoint in the place of what was asked here; logs and filters see what was asked."""
-
-    path: Optional[Path] = Field(
-        default=None, description="The path, where {name} is a segment of the match's template; the query stays."
-    )
-    prefix: Optional[Path] = Field(
-        default=None, description="What to put in the place of the match's prefix; what follows it stays."
-    )
-    host: Optional[Annotated[str, AfterValidator(_authority)]] = Field(
-        default=None, description="The Host; what the client sent is in X-Forwarded-Host."
-    )
-
-    @model_validator(mode="after")
-    def _something(self) -> Self:
-        if self.path is None and self.prefix is None and self.host is None:
-            raise ValueError("expected one or more of path, prefix and host")
-        _path_or_prefix(self)
-        return self
-
-
-def _path_or_prefix(change: Union[Redirect, Rewrite]) -> None:
-    if change.path is not None and change.prefix is not None:
-        raise ValueError("expected either path or prefix")
-
-
-class FixedReply(Model):
-    """Answers at once."""
-
-    status: int = Field(default=200, ge=200, le=599, description="The status.")
-    body: str = Field(default="", description="The body, as UTF-8.")
-    headers: dict[SetHeaderName, HeaderValue] = Field(default={}, description="The headers.")
 
 
 class Backoff(Model):
@@ -229,6 +162,9 @@ class Retry(Model):
         return self
 
 
+_RETRY = Retry.model_construct()
+
+
 class Route(Model):
     """One entry of a routing table; the first that matches a call is taken."""
 
@@ -296,6 +232,19 @@ class Route(Model):
             raise ValueError("expected exactly one of to, redirect and reply")
         if not self.to and (self.rewrite is not None or self.sticky or self.mirror or self.failover):
             raise ValueError("failover, rewrite, sticky and mirror are for routes with to")
+        if not self.to and self.retry is not None and self.retry != _RETRY:
+            raise ValueError("retry is for routes with to")
+        return self
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> Self:
+        # Of several clusters each may stand in for another.
+        before = [self.to[0].cluster] if len(self.to) == 1 else []
+        for name in self.failover:
+            if name in before:
+                raise ValueError(f"failover: {name} is where the calls would have gone before")
+            before.append(name)
+        _in_time(self)
         return self
 
     @model_validator(mode="after")
@@ -313,3 +262,29 @@ class Route(Model):
                 there = f"; there are {', '.join(known)}" if known else ""
                 raise ValueError(f"{name}: the match's template has no segment {{{missing[0]}}}{there}")
         return self
+
+
+def _in_time(route: Route) -> None:
+    """Refuse times that others never let come to their end."""
+    limit, idle, whole, retry = route.timeout, route.idle_timeout, route.max_duration, route.retry
+    if limit is None and route.deadline == "always":
+        raise ValueError("deadline: always tells of the timeout, which is off")
+    if idle is not None and whole is not None and idle > whole:
+        raise ValueError(f"idle_timeout: {_longer(idle, 'max_duration', whole)}")
+    if retry is None or not route.to:
+        return
+    one, hedge = retry.per_try_timeout, retry.hedge
+    if one is not None and limit is not None and one > limit:
+        raise ValueError(f"retry.per_try_timeout: {_longer(one, 'timeout', limit)}")
+    after = None if hedge is None else hedge.after
+    if after is not None and limit is not None and after >= limit:
+        raise ValueError(
+            f"retry.hedge: no try is begun after {duration_text(after)}, as the timeout is {duration_text(limit)}"
+        )
+    if after is not None and one is not None and after >= one:
+        why = f"as a try ends by the per_try_timeout of {duration_text(one)}"
+        raise ValueError(f"retry.hedge: no try is begun after {duration_text(after)}, {why}")
+
+
+def _longer(time: float, name: str, limit: float) -> str:
+    return f"{duration_text(time)} is longer than the {name}, {duration_text(limit)}, which comes first"

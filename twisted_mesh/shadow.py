@@ -59,6 +59,10 @@ class _Seldom:
         return held
 
 
+def _and_more(held: int) -> str:
+    return f" ({held} more since the last line)" if held else ""
+
+
 class Shadow:
     """Runs a filter beside its calls, and records what it would have done to them.
 
@@ -117,12 +121,12 @@ class Shadow:
         if more is None:
             return
         self.env.log.info(
-            "shadow: {name} would {decision} {call!r}: {why} ({more} more since the last line)",
+            "shadow: {name} would {decision} {call!r}: {why}{more}",
             name=self.name,
             decision=decision,
             call=call,
             why=why or "-",
-            more=more,
+            more=_and_more(more),
         )
 
     def failed(self, error: BaseException) -> None:
@@ -130,8 +134,7 @@ class Shadow:
         self._families.filter_errors.labels(self.name).value += 1
         more = self._failures.more()
         if more is not None:
-            what = "shadow: {name} failed ({more} more since the last line)"
-            self.env.log.failure(what, Failure(error), name=self.name, more=more)
+            self.env.log.failure("shadow: {name} failed{more}", Failure(error), name=self.name, more=_and_more(more))
 
     def _count(self, decision: str, call: Call) -> None:
         self._families.filter_decisions.labels(self.name, "shadow", decision).value += call.count

@@ -85,10 +85,10 @@ def test_draining_takes_no_new_calls() -> None:
     cluster = a_cluster(overrides)
     overrides.say(a={"kind": "drain"})
     assert [each.address for each in cluster.usable] == [B]
-    assert cluster.endpoints[0].out == "drain by ann"
+    assert cluster.endpoints[0].out == "drain by ann: disk"
     overrides.say(a={"kind": "drain"}, b={"kind": "weight"})
     assert not cluster.usable
-    assert cluster.trouble == "all of 2 endpoints are out: drain by ann"
+    assert cluster.trouble == "all of 2 endpoints are out: drain by ann: disk"
     overrides.say()
     assert len(cluster.usable) == 2
 

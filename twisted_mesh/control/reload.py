@@ -130,7 +130,9 @@ class Reload:
             self._reject(str(error))
             for each in error.problems:
                 log.error("refused: {problem}", problem=each)
-            log.error("the configuration was refused, {count} problems; what ran goes on", count=len(error.problems))
+            many = len(error.problems)
+            problems = "1 problem" if many == 1 else f"{many} problems"
+            log.error("the configuration was refused, {problems}; what ran goes on", problems=problems)
             self._settled(error)
 
     async def _apply(self, config: model.Config) -> None:

@@ -163,7 +163,8 @@ class Endpoint:
             if override.kind == "weight" and override.weight > 0:
                 self.weight = override.weight
             else:
-                self.out = f"{override.kind} by {override.author}"
+                reason = f": {override.reason}" if override.reason else ""
+                self.out = f"{override.kind} by {override.author or 'somebody'}{reason}"
         return before != (self.weight, self.out)
 
     def not_connected(self, error: MeshError, cells: UpstreamCells) -> None:

@@ -133,7 +133,7 @@ def test_a_push_is_seen_to_be_one() -> None:
         (b"+a\rb\r\n", "a line break inside of a line"),
         (b"+a\n", "a line break inside of a line"),
         (b"*1\r\n>1\r\n+a\r\n", "a push message inside of an aggregate"),
-        (b"*1\r\n" * 129 + b"+a\r\n", "aggregates nested deeper than 128"),
+        (b"*1\r\n" * 16385 + b"+a\r\n", "aggregates nested deeper than 16384"),
         (b"+" + b"a" * 70_000, "a line of more than 65536 bytes"),
     ],
     ids=lambda each: str(each)[:30],
@@ -148,7 +148,7 @@ def test_refused(data: bytes, text: str) -> None:
 
 
 def test_depth() -> None:
-    assert read([b"*1\r\n" * 128 + b"+a\r\n"]) == Framed([b"*1\r\n" * 128 + b"+a\r\n"], None)
+    assert read([b"*1\r\n" * 16384 + b"+a\r\n"]) == Framed([b"*1\r\n" * 16384 + b"+a\r\n"], None)
 
 
 def test_hiredis_own_cases() -> None:

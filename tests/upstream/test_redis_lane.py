@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.upstream.redis_world import World, body, command
 from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.redis_call import PartOfReplies
 
 
 def test_replies_come_in_the_order_of_commands_in_any_pieces() -> None:
@@ -128,3 +131,94 @@ def test_a_slow_client_holds_the_server_back() -> None:
     assert transport.producerState == "paused"
     session.hold(False)
     assert transport.producerState == "producing"
+
+
+class Reader:
+    """Receives a large reply."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.over: Any = None
+
+    def body_data(self, data: bytes) -> None:
+        self.data += data
+
+    def body_ended(self, trailers: Any) -> None:
+        self.over = True
+
+    def body_failed(self, error: BaseException) -> None:
+        self.over = error
+
+
+def large(world: World, text: str = "GET a") -> tuple[Any, Any, Reader]:
+    """A session that is watching, one of whose replies has begun; and whoever reads that."""
+    session = world.session()
+    session.watching = True
+    pending = world.send(session, text)
+    world.say(b"$600000\r\n" + b"x" * 300_000)
+    assert pending.done
+    return session, pending.value.body, Reader()
+
+
+def test_a_large_reply_is_passed_on_as_it_comes() -> None:
+    world = World()
+    session, stream, reader = large(world)
+    behind = world.send(session, "GET b")
+    stream.attach(reader)
+    assert len(reader.data) == 300_009
+    transport = world.connector.protocols[-1]._transport
+    stream.pause()
+    world.say(b"x" * 100_000)
+    assert transport.producerState == "paused"
+    # The client as well takes nothing: one of the two is not enough to go on.
+    session.hold(True)
+    stream.resume()
+    assert transport.producerState == "paused"
+    session.hold(False)
+    assert transport.producerState == "producing"
+    world.say(b"x" * 200_000 + b"\r\n$1\r\nb\r\n")
+    assert (len(reader.data), reader.over, body(behind)) == (600_011, True, b"$1\r\nb\r\n")
+    assert world.endpoint.active == 0
+    assert not session.lanes[None].lost
+
+
+def test_a_large_reply_that_breaks_off() -> None:
+    world = World()
+    session, stream, reader = large(world)
+    stream.attach(reader)
+    behind = world.send(session, "GET b")
+    world.connector.protocols[-1].fail(MeshError(Kind.RESET, "gone"))
+    assert isinstance(reader.over, PartOfReplies)
+    assert reader.over.inside
+    with pytest.raises(MeshError, match="gone"):
+        body(behind)
+    assert world.endpoint.active == 0
+
+
+def test_a_large_reply_that_nobody_wants_ends_the_connection() -> None:
+    world = World()
+    session, stream, _ = large(world)
+    stream.cancel()
+    assert session.lanes == {}
+    assert world.endpoint.active == 0
+
+
+def test_a_large_message_is_told_when_it_is_whole() -> None:
+    world = World()
+    session = world.session()
+    world.send(session, "SUBSCRIBE a")
+    world.say(b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n")
+    message = b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$400000\r\n" + b"x" * 400_000 + b"\r\n"
+    world.say(message[:300_000])
+    assert len(world.told) == 1
+    world.say(message[300_000:])
+    assert world.told[1:] == [message]
+
+
+def test_a_client_that_goes_while_it_waits_is_no_longer_counted() -> None:
+    world = World()
+    session = world.session()
+    world.send(session, "BLPOP a 0")
+    assert world.endpoint.active == 1
+    session.end()
+    assert (world.endpoint.active, world.endpoint.failures) == (0, 0)

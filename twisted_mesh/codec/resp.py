@@ -21,8 +21,9 @@ BULK_LIMIT = 512 * 1024 * 1024
 COUNT_LIMIT = 2**31 - 1
 # A command or reply that is kept whole although it has not ended.  What may be larger is streamed (`release`).
 HELD_LIMIT = 64 * 1024 * 1024
-# Aggregates in aggregates.  COMMAND answers with nine levels; scripts may return more.
-DEPTH_LIMIT = 128
+# Aggregates in aggregates.  A server makes 8,000 of what a script returns, and whoever sends such a script must not end
+# a connection that others use as well.
+DEPTH_LIMIT = 16 * 1024
 
 CRLF = b"\r\n"
 OK = b"+OK\r\n"

@@ -18,8 +18,9 @@ from twisted_mesh.codec.resp_reply import ARRAY, ERROR, PUSH, SIMPLE, ReplyReade
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.park import Parked
 from twisted_mesh.policy.redis_errors import verdict
-from twisted_mesh.redis_call import Pending, RedisReply
+from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply
 from twisted_mesh.redis_session import SORTS, Session
+from twisted_mesh.stream import ByteStream
 
 if TYPE_CHECKING:
     from twisted_mesh.upstream.redis_lanes import LanePool
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _TOLD = re.compile(rb"[*>]\d+\r\n\$\d+\r\n([a-z]+)\r\n(?:\$(\d+)\r\n)?").match
 _MOVED = (b"-MOVED ", b"-ASK ")
 _MULTI = pack([b"MULTI"])
+# What of a reply is kept before it is passed on as it comes.
+KEPT_LIMIT = 256 * 1024
 
 
 class _Awaited:
@@ -68,6 +71,9 @@ class RedisLane:
         self._queue: deque[_Awaited] = deque()
         self._reader = ReplyReader()
         self._transport: Any = None
+        # A large reply on its way; and whether its reader, or the client, takes nothing at the moment.
+        self._stream: Optional[ByteStream] = None
+        self._slow = self._waits = False
         self._unsent: list[bytes] = []
         # What the replies to come answer before anything else: (whether an error is fatal, what it was).
         self._setup: deque[tuple[bool, str]] = deque()
@@ -126,8 +132,12 @@ class RedisLane:
 
     def hold(self, waiting: bool) -> None:
         """The client takes nothing at the moment, or takes it again."""
+        self._waits = waiting
+        self._flow()
+
+    def _flow(self) -> None:
         if self._transport is not None and not self.lost:
-            if waiting:
+            if self._waits or self._slow:
                 self._transport.pauseProducing()
             else:
                 self._transport.resumeProducing()
@@ -146,8 +156,11 @@ class RedisLane:
     def end(self) -> None:
         """Close it; what waits for an answer gets none."""
         self.session = None
+        gone = MeshError(Kind.CLIENT_GONE, "the client does not wait any more", origin=Origin.CLIENT)
         for each in self._queue:
-            each.pending = None
+            if each.pending is not None:
+                self.pool.ended(each.pending, gone)
+                each.pending = None
         self.fail(MeshError(Kind.CLOSED, "the client's own connection was closed"))
 
     def _write(self, data: bytes) -> None:
@@ -186,13 +199,65 @@ class RedisLane:
         reader = self._reader
         answers = reader.feed(data)
         data = reader.data
+        if reader.through:
+            self._stream_on(reader.through)
         for kind, start, end in answers:
             if self.lost:
                 return
             self._heard(kind, data[start:end])
-        if reader.error is not None and not self.lost:
+        if self.lost:
+            return
+        if reader.error is not None:
             detail = f"{self.pool.endpoint.address}: {reader.error.text}"
             self.fail(MeshError(Kind.BAD_REPLY, detail, origin=Origin.UPSTREAM))
+        elif reader.unfinished is not None and reader.unfinished.size > KEPT_LIMIT and self._may_stream():
+            self._stream_on(reader.release())
+
+    def _may_stream(self) -> bool:
+        """Whether what has begun is kept, and is the reply to a command: messages are told when they are whole."""
+        reply = self._reader.unfinished
+        assert reply is not None
+        if not reply.kept or self._setup or not self._queue or self._queue[0].operation:
+            return False
+        message = reply.kind == PUSH or (self.resp == 2 and reply.kind == ARRAY and self.listens)
+        return not message and self._queue[0].pending is not None
+
+    def _stream_on(self, piece: bytes) -> None:
+        """Pass on a piece of a large reply."""
+        stream, reader = self._stream, self._reader
+        pending = self._queue[0].pending
+        if stream is None:
+            assert pending is not None
+            stream = self._stream = ByteStream(self)
+            stream.write(piece)
+            pending.fire(RedisReply(stream))
+        else:
+            stream.write(piece)
+        if reader.through and not self.lost and (reader.unfinished is None or reader.unfinished.kept):
+            # It has ended, and is none of the answers that are found.
+            self._stream = None
+            self._queue.popleft()
+            if pending is not None:
+                self.pool.ended(pending, None)
+            if self._slow:
+                self.resumeProducing()
+            stream.end()
+
+    # --- the producer of a large reply
+
+    def pauseProducing(self) -> None:
+        """Its reader cannot take more."""
+        self._slow = True
+        self._flow()
+
+    def resumeProducing(self) -> None:
+        """It can."""
+        self._slow = False
+        self._flow()
+
+    def stopProducing(self) -> None:
+        """Nobody wants the rest, and nothing can come before it."""
+        self.fail(MeshError(Kind.CLOSED, "nobody wanted the rest of a reply"))
 
     def _heard(self, kind: int, text: bytes) -> None:
         if self._setup:
@@ -296,6 +361,12 @@ class RedisLane:
             # First, as what fails below may be tried again on another one.
             session.lane_lost(self, error.detail if was_ready else "")
         queue, self._queue = self._queue, deque()
+        stream, self._stream = self._stream, None
+        if stream is not None and queue:
+            cut = queue.popleft().pending
+            if cut is not None:
+                self.pool.ended(cut, error)
+            stream.fail(PartOfReplies(MeshError(error.kind, error.detail, origin=error.origin), b"", 0, inside=True))
         for awaited in queue:
             pending = awaited.pending
             if pending is None:
@@ -306,7 +377,8 @@ class RedisLane:
 
     def look(self, now: float) -> None:
         """Give up a server that has not answered within the time of the command that waits."""
-        pending = self._queue[0].pending if self._queue else None
+        # What is on its way is for the client to look at.
+        pending = self._queue[0].pending if self._queue and self._stream is None else None
         ends = None if pending is None else pending.call.ends
         if pending is not None and ends is not None and now >= ends:
             self.fail(out_of_time(pending.call))

@@ -85,6 +85,26 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / link.partition("#")[0]).exists(), link
 
 
+def _anchors(page: Path) -> set[str]:
+    """What a link into a page may name: its headings, as forges make anchors of them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).strip().replace(" ", "-") for each in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_into_a_page_find_their_heading(page: Path) -> None:
+    for link in _LINK.findall(page.read_text("utf-8")):
+        where, _, anchor = link.partition("#")
+        if anchor and "://" not in link:
+            assert anchor in _anchors(page.parent / where if where else page), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_page_is_reached_from_the_first_one(page: Path) -> None:
+    first = (ROOT / "README.md").read_text("utf-8")
+    assert page.name == "README.md" or str(page.relative_to(ROOT)) in first
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page: Path) -> None:
     for name in re.findall(r"`((?:twisted_mesh|plugins|config|tests|docs|benchmarks)/[\w./-]+)`", page.read_text()):
@@ -235,7 +255,7 @@ def test_what_it_shows_of_a_mesh(
             where = tmp_path / version
             where.mkdir()
             more = f"admin: off\nstate: {where}\n"
-            text = more + text.replace("node:", f"node:\n  id: {version}\n  address: 127.0.0.1")
+            text = more + text.replace("id: web-1", f"id: {version}\n  address: 127.0.0.1")
             (where / "application.yaml").write_text(text)
             words = start.replace("meshctl", f"{sys.executable} -m twisted_mesh.cli.main")
             words = words.replace(

@@ -141,6 +141,37 @@ def test_a_command_that_goes_to_no_server_is_no_call(world: World, method: str, 
         imagined(world, method, listener="cache")
 
 
+def test_what_users_may_not_send_is_no_call(world: World) -> None:
+    user = {"name": "reader", "passwords": [f"sha256:{'0' * 64}"], "commands": ["@read"], "read": ["cart:"]}
+    listener = {**OTHERS["cache"], "redis": {"users": [user]}}
+    configure(world, listeners={"cache": listener})
+    assert imagined(world, "GET", "cart:7", listener="cache", identity="reader").identity == "reader"
+    for words, who, why in (
+        (("GET", "cart:7"), "", "NOAUTH Authentication required.; say who calls with --identity"),
+        (("GET", "user:7"), "reader", "NOPERM No permissions to access a key"),
+        (("DEL", "cart:7"), "reader", "NOPERM User reader has no permissions to run the 'del' command"),
+    ):
+        with pytest.raises(ValueError, match=f"the listener would refuse {words[0]}: {why}"):
+            imagined(world, *words, listener="cache", identity=who)
+    with pytest.raises(ValueError, match='the listener has no user "writer"'):
+        imagined(world, "GET", "cart:7", listener="cache", identity="writer")
+
+
+def test_too_many_words_are_no_call(world: World) -> None:
+    """Too few may be, as nobody wants to make up a value."""
+    assert imagined(world, "SET", "cart:7", listener="cache").write
+    with pytest.raises(ValueError, match="the listener would refuse GET: wrong number of arguments"):
+        imagined(world, "GET", "cart:7", words=("x",), listener="cache")
+
+
+@pytest.mark.parametrize(
+    ("header", "length"), [("content-length: 11", 11), ("transfer-encoding: chunked", None), ("content-length: 0", 0)]
+)
+def test_a_body_has_the_length_that_is_said(world: World, header: str, length: Any) -> None:
+    body = imagined(world, "POST", "/", header).body
+    assert (len(body) if isinstance(body, bytes) else body.length) == length
+
+
 def test_a_connection(world: World) -> None:
     call = imagined(world, "CONNECT", "tcp://127.0.0.1:5432", source="10.0.0.7", identity="spiffe://x/y")
     assert (call.protocol, call.operation, call.client, call.port) == ("tcp", "CONNECT", "10.0.0.7", 5432)

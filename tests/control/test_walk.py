@@ -105,6 +105,12 @@ def test_routes_further_up_may_take_other_calls_by_their_dice(world: World) -> N
     assert (found["route"]["name"], found["above"]) == ("most", [{"name": "few", "percent": 1e-6}])
 
 
+def test_a_body_over_the_limit_is_refused(world: World) -> None:
+    configure(world, [{"to": "web", "body_limit": "10B"}])
+    assert walked(world, "POST", "/", headers=["content-length: 10"])["outcome"].startswith("goes to")
+    assert walked(world, "POST", "/", headers=["content-length: 11"])["outcome"].startswith("refused, too_large")
+
+
 def test_the_turn_that_is_shown_is_the_next_one(world: World) -> None:
     configure(world, clusters={"web": {"endpoints": [ONE, TWO], "balance": "round_robin"}})
     assert len({walked(world, "GET", "/")["choice"] for _ in range(4)}) == 1

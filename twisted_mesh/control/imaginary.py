@@ -10,10 +10,14 @@ from twisted_mesh.codec.deadline import given
 from twisted_mesh.codec.forwarded import Hop, extended, fresh
 from twisted_mesh.codec.grammar import HttpError
 from twisted_mesh.codec.lines import FORWARDED
+from twisted_mesh.codec.request import CHUNKED
 from twisted_mesh.codec.target import host_name
 from twisted_mesh.headers import Headers
+from twisted_mesh.stream import ByteStream
 
 if TYPE_CHECKING:
+    from twisted_mesh.codec.commands import Command
+    from twisted_mesh.codec.resp_request import Found
     from twisted_mesh.control.listener import LiveListener
     from twisted_mesh.control.world import World
 
@@ -119,7 +123,7 @@ def _http(listener: LiveListener, asked: Question) -> Call:
         lines.insert(0, f"host: {host or 'localhost'}")
     try:
         head = "\r\n".join([f"{asked.method} {target} HTTP/1.1", *lines]).encode("latin-1")
-        line, fields, host_field, _, seen, upgrade = adapter.reader.read(head)
+        line, fields, host_field, length, seen, upgrade = adapter.reader.read(head)
     except (HttpError, ValueError) as error:
         raise ValueError(f"the listener would refuse the request: {error}") from None
     call = Call("http", listener.name, line[0], Headers(fields.copy()))
@@ -129,6 +133,9 @@ def _http(listener: LiveListener, asked: Question) -> Call:
     value = b"" if host_field is None else host_field[1]
     call.authority, call.host = value.decode("latin-1"), host_name(value)
     call.body_limit = adapter.body_limit
+    if length:
+        # Nothing of it has come yet.
+        call.body = ByteStream(length=None if length == CHUNKED else length)
     hop = Hop(asked.source, "http", adapter.node)
     if seen & FORWARDED:
         found = extended(call.headers.fields, hop, value, 1, adapter.trusted_hops)
@@ -160,12 +167,36 @@ def _redis(listener: LiveListener, asked: Question) -> Call:
         raise ValueError(f"the listener would refuse {row.name}: it {row.refusal}")
     if row.kind is Kind.LOCAL:
         raise ValueError(f"the listener answers {row.name} itself, without routes and filters")
+    if 0 < row.arity < len(words):
+        raise ValueError(f"the listener would refuse {row.name}: wrong number of arguments")
     data = pack(words)
     first = words[1] if len(words) > 1 else None
-    call = RedisCall(listener.name, row, [(words[0], first, len(words), 0, len(data))], data, data)
+    found = (words[0], first, len(words), 0, len(data))
+    _check_user(listener, asked.identity, row, found, data)
+    call = RedisCall(listener.name, row, [found], data, data)
     places = [place for place in row.keys(words) if place < len(words)] if len(words) > 1 else []
     call.key = words[places[0]] if places else (first or b"" if row.specs else b"")
     call.write = row.write
     call.db = asked.db
     call.client = asked.source
     return call
+
+
+def _check_user(listener: LiveListener, name: str, row: Command, found: Found, data: bytes) -> None:
+    """Hold a command against the users of its listener, if it has any.
+
+    :raises ValueError: there is no such user, or it may not send that.
+    """
+    from twisted_mesh.adapters.redis_auth import guard_for
+
+    adapter: Any = listener.adapter
+    guard = guard_for(adapter.users)
+    if guard is None:
+        return
+    guard.user = adapter.users.get(name)
+    if name and guard.user is None:
+        raise ValueError(f'the listener has no user "{name}"')
+    refused = guard.refuses(row, found, data)
+    if refused is not None:
+        who = "" if name else "; say who calls with --identity"
+        raise ValueError(f"the listener would refuse {row.name}: {refused[1:-2].decode('utf-8', 'replace')}{who}")

@@ -118,6 +118,10 @@ class Walk:
     def _inside(self, route: Route, kept_from: str) -> Shown:
         """Return what stands in the middle of the chain: an answer of the mesh's own, or a cluster."""
         innermost, call = route.innermost, self._call
+        try:
+            call.check_body()
+        except MeshError as error:
+            self._end(_refusal(error))
         if isinstance(innermost, FixedReply):
             self._end(f"answered by the route: {innermost.status}")
         elif isinstance(innermost, Redirect):

@@ -79,6 +79,30 @@ def test_clusters_show_the_shares_of_zones_and_who_warms_up() -> None:
     assert "..." in texts.clusters([{**described, "warming": {f"a:{port}": 10.0 for port in range(12)}}])
 
 
+def test_clusters_show_how_far_their_limits_are_used_up() -> None:
+    about = {
+        "name": "web",
+        "balance": "random",
+        "ready": True,
+        "panicking": False,
+        "trouble": "",
+        "usable": [],
+        "endpoints": [],
+        "names": {},
+        "registry": None,
+        "connections": {
+            "open": 3,
+            "limit": None,
+            "waiting": 0,
+            "priorities": {"low": {"open": 1, "limit": 2, "waiting": 4}},
+        },
+        "retries": {"active": 1, "limit": 5, "priorities": {"high": {"active": 0, "limit": 2}}},
+    }
+    first = texts.clusters([about]).splitlines()[0]
+    assert "3 connections, 0 waiting, 1 of 2 connections for priority low, 4 waiting" in first
+    assert "1 of 5 retries, 0 of 2 retries for priority high" in first
+
+
 def test_clusters_show_what_is_declared_and_what_an_operator_said_apart() -> None:
     endpoint = {
         "address": "127.0.0.1:1",

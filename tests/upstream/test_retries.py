@@ -33,6 +33,7 @@ def test_a_priority_with_limits_of_its_own_has_its_own_places() -> None:
     assert low is None
     assert default.take() and high.take()
     assert env.count("cluster_retries_active", "api") == 2
+    assert retries.describe() == {"active": 1, "limit": 1, "priorities": {"high": {"active": 1, "limit": 2}}}
     assert repr(retries) == "<Retries <Places 1 of 1>>"
 
 
@@ -40,4 +41,7 @@ def test_without_limits_there_may_be_any_number() -> None:
     env: Any = FakeEnv()
     assert Retries("api", None, env).places(0) is None
     assert Retries("api", Limits(), env).places(0) is None
+    assert Retries("api", Limits(), env).describe() is None
+    only = Retries("api", Limits.model_validate({"priorities": {"low": {"retries": 3}}}), env)
+    assert only.describe() == {"active": None, "limit": None, "priorities": {"low": {"active": 0, "limit": 3}}}
     assert repr(Retries("api", None, env)) == "<Retries any number>"

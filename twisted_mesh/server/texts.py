@@ -46,6 +46,7 @@ def clusters(described: Sequence[Mapping[str, Any]]) -> str:
             notes.append("panicking: too few are healthy, so all are used")
         notes += shares(each.get("zones"), each.get("warming"))
         notes += _limits(each.get("room"), each.get("connections"))
+        notes += _retries(each.get("retries"))
         switched = each.get("maintenance")
         if switched and not each["trouble"].startswith("under maintenance"):
             notes.append(f"under maintenance for {switched['percent']:g} % of the calls by {switched['author']}")
@@ -95,6 +96,14 @@ def _limits(room: Optional[Mapping[str, Any]], connections: Optional[Mapping[str
         yield f"{connections['open']}{most} connections, {connections['waiting']} waiting"
         for name, own in connections.get("priorities", {}).items():
             yield f"{own['open']} of {own['limit']} connections for priority {name}, {own['waiting']} waiting"
+
+
+def _retries(retries: Optional[Mapping[str, Any]]) -> Iterator[str]:
+    if retries:
+        if retries["limit"] is not None:
+            yield f"{retries['active']} of {retries['limit']} retries"
+        for name, own in retries.get("priorities", {}).items():
+            yield f"{own['active']} of {own['limit']} retries for priority {name}"
 
 
 def _name(about: Mapping[str, Any]) -> str:

@@ -218,6 +218,7 @@ class Cluster:
             "trouble": self.trouble,
             "room": None if self.room is None else self.room.describe(),
             "connections": self.connection_limits.describe(),
+            "retries": self.retries.describe(),
             "usable": [each.address for each in self.usable],
             "endpoints": [each.describe() for each in self.endpoints],
             **self.picks.describe(),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Optional
 
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
-from twisted_mesh.policy.shedding import PRIORITIES
+from twisted_mesh.policy.shedding import NAMES, PRIORITIES
 
 if TYPE_CHECKING:
     from twisted_mesh.model.resilience import Limits
@@ -27,6 +27,10 @@ class Places:
 
     def __repr__(self) -> str:
         return f"<Places {self.taken} of {self.limit}>"
+
+    def describe(self) -> dict[str, object]:
+        """Everything worth showing to an operator."""
+        return {"active": self.taken, "limit": self.limit}
 
     def take(self) -> bool:
         """Take a place; returns whether there was one."""
@@ -63,3 +67,13 @@ class Retries:
     def places(self, priority: int) -> Optional[Places]:
         """Return the places for calls of this priority; None where there may be any number."""
         return self._own.get(priority, self._others)
+
+    def describe(self) -> Optional[dict[str, object]]:
+        """Everything worth showing to an operator; None if nothing is limited."""
+        own = {NAMES[each]: places.describe() for each, places in self._own.items() if places is not None}
+        if self._others is None and not own:
+            return None
+        shown: dict[str, object] = {"active": None, "limit": None}
+        if self._others is not None:
+            shown = self._others.describe()
+        return {**shown, "priorities": own} if own else shown

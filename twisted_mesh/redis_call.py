@@ -31,6 +31,12 @@ class Caller(Protocol):
     client: str
     #: When it last wrote something; -inf if it never has.
     wrote_at: float
+    #: The connection to a server that its last call went to, where the server has several; None where none is known.
+    placed: Any
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it waits for other replies than the one to its last call."""
 
     @property
     def call_id(self) -> str: ...
@@ -330,6 +336,10 @@ class Pending(Parked[RedisReply]):
     def __repr__(self) -> str:
         state = "done" if self.done else f"{self.left} replies to come"
         return f"<Pending {state} for {self.call!r}>"
+
+    def is_of(self, caller: Caller) -> bool:
+        """Whether this client waits for it."""
+        return self.call.caller is caller
 
     @property
     def wanted(self) -> bool:

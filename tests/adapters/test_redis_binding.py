@@ -68,6 +68,17 @@ def test_reading_a_stream_waits_only_if_it_says_so() -> None:
     assert client.seen[1:] == ["own XREAD BLOCK 0 STREAMS s 0"]
 
 
+def test_what_has_to_wait_is_counted_once() -> None:
+    client = Client()
+    client.send("GET a", "XREAD BLOCK 0 STREAMS s 0", "GET a", "WATCH a")
+    client.reply(b"$-1\r\n")
+    client.reply(b"*-1\r\n")
+    client.reply(b"$-1\r\n")
+    client.reply(b"+OK\r\n")
+    rows = client.adapter.rows
+    assert [rows.find(each).calls.value for each in (b"GET", b"XREAD", b"WATCH")] == [2, 1, 1]
+
+
 def test_a_listener_of_the_old_protocol_may_do_little_else() -> None:
     client = Client()
     client.send("SUBSCRIBE a")

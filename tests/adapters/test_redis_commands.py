@@ -191,7 +191,23 @@ def test_a_large_value_is_a_stream_once_its_key_is_known() -> None:
     assert stream.ended
     assert call.received == client.env.now()
     assert call.bytes_in == stream.size == 600_000 + 31
+    client.answer(0, b"+OK\r\n")
     assert [each.operation for each in client.calls] == ["SET", "GET"]
+
+
+def test_a_large_value_overtakes_nothing_and_is_not_overtaken() -> None:
+    """It goes over a connection of its own, and its client's other commands over another."""
+    client = Client()
+    client.send(("GET", "k"), ("GET", "k"), b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$600000\r\n" + b"x" * 300_000)
+    assert [each.operation for each in client.calls] == ["GET"]
+    client.answer(0, b"$1\r\n1\r\n" * 2)
+    assert [each.operation for each in client.calls] == ["GET", "SET"]
+    client.send(b"x" * 300_000 + b"\r\n", ("GET", "k"))
+    assert len(client.calls) == 2
+    client.answer(1, b"+OK\r\n")
+    assert [each.operation for each in client.calls] == ["GET", "SET", "GET"]
+    client.answer(2, b"$1\r\nx\r\n")
+    assert client.heard == b"$1\r\n1\r\n" * 2 + b"+OK\r\n$1\r\nx\r\n"
 
 
 def test_a_large_command_whose_servers_are_not_known_is_kept_whole() -> None:

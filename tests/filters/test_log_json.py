@@ -160,5 +160,8 @@ class Asker:
     wrote_at = 0.0
     call_id = "c-1"
 
+    placed = None
+    crowded = False
+
     def repeats(self, call: RedisCall) -> bool:
         return True

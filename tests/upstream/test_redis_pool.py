@@ -35,6 +35,36 @@ def test_as_many_connections_are_shared_as_are_configured() -> None:
     assert [body(each) for each in calls] == [b"+1\r\n"] * 4
 
 
+class Asker:
+    """A client's connection, as far as a pool needs it."""
+
+    placed: Any = None
+    crowded = True
+
+
+def test_what_a_client_sends_goes_where_it_waits_for_replies() -> None:
+    """Over two connections it could overtake what the client sent before."""
+    upstream = Upstream(connections=2)
+    first, other = Asker(), Asker()
+    for _ in range(3):
+        upstream.send("SET a 1", caller=first)
+        upstream.send("GET a", caller=first)
+    upstream.send("GET b", caller=other)
+    for number in range(2):
+        upstream.introduced(number)
+    assert [upstream.seen(number).count(b"$1\r\na") for number in range(2)] == [6, 0]
+    first.crowded = False
+    upstream.send("GET c", caller=first)
+    upstream.turn()
+    assert b"$1\r\nc" in upstream.seen(1)
+    # And where it is not known which of them that is, it is looked for.
+    other.placed = None
+    upstream.send("GET d", caller=other)
+    upstream.send("GET d", caller=other)
+    upstream.turn()
+    assert upstream.seen(1).count(b"$1\r\nd") == 2
+
+
 def test_what_comes_while_connecting_waits_and_goes_out_in_order() -> None:
     upstream = Upstream()
     upstream.connector.answer[ADDRESS] = "later"

@@ -39,6 +39,7 @@ class Answering(Client):
         "binding",
         "gone",
         "mute",
+        "placed",
         "queue",
         "soon",
     )
@@ -52,6 +53,8 @@ class Answering(Client):
         self.binding: Optional[Binding] = None
         # Whether it wants to hear no answers.
         self.mute = Mute.NO
+        # See `redis_call.Caller`.
+        self.placed: Any = None
         # Commands that wait until those before them are answered.
         self._backlog: list[tuple[Sequence[Found], bytes]] = []
         # What is to be written in this turn of the loop.
@@ -70,6 +73,11 @@ class Answering(Client):
         # How much of a large reply the client had not taken, and since when that is so.
         self._stood = (-1, 0.0)
         self._upload: Optional[Exchange] = None
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it waits for other replies than the one to its last call."""
+        return len(self.queue) > 1
 
     def answer(self, answer: bytes) -> None:
         """Give an answer that is known already, behind those that are still awaited."""

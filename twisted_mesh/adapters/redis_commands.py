@@ -175,6 +175,11 @@ class Commands(Answering):
         exchange = Exchange(self, call, row, rows, upload) if self.mute is Mute.NO else self._silent(call, row)
         self.last = row.command.name
         self._in_flight += call.count
+        if upload is not None:
+            # It has a connection of its own, and so has to wait for those before it, as those behind it for it.
+            for each in self.queue:
+                if isinstance(each, Exchange) and each.answer is None:
+                    self.holds(each)
         self.queue.append(exchange)
         if self._repeating or self._unbegun:
             self._unbegun.append(exchange)
@@ -265,6 +270,9 @@ class Commands(Answering):
                 if self.guard is not None and row is not None and self._refused(row, each, data, [], ()):
                     continue
             if not self._bind(row, each, data):
+                if row is not None:
+                    # It will be seen again.
+                    row.calls.value -= 1
                 self._hold(found[at:], data)
                 return
             if self._closing:

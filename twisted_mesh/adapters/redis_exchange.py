@@ -94,6 +94,8 @@ class Exchange(Pending):
         """Run the call through the chain."""
         call, adapter = self.call, self.connection.adapter
         call.waiter = self
+        if self.upload is not None:
+            self.connection.holds(self)
         context = clean_context()
         try:
             awaitable: Any = context.run(adapter.chain, call)
@@ -123,6 +125,10 @@ class Exchange(Pending):
     def _sent(self) -> None:
         self.call.held = None
         self.connection.lets_go(self)
+
+    def is_of(self, caller: Any) -> bool:
+        """Whether this client waits for it."""
+        return self.connection is caller
 
     # --- how it ends: what upstream calls
 

@@ -8,7 +8,7 @@ a large reply is held back by a client that reads slowly.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
 from twisted_mesh.codec.commands import Command, find
 from twisted_mesh.errors import Kind, MeshError, Origin
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from twisted_mesh.interfaces import Env
     from twisted_mesh.model import Pool as PoolOptions
     from twisted_mesh.net.connect import Connector
+    from twisted_mesh.redis_call import Caller
     from twisted_mesh.upstream.cluster import Cluster
     from twisted_mesh.upstream.endpoint import Endpoint
 
@@ -289,7 +290,11 @@ class RedisPool:
         if alone:
             # The first is for all.
             free = [each for each in free if not each.queue and each is not servers[0] and each.portion is portion]
-        if free and (alone or len(free) >= self.options.connections):
+        caller = call.caller
+        behind = None if alone or caller is None or not caller.crowded else _behind(caller, servers)
+        if behind is not None:
+            server = behind
+        elif free and (alone or len(free) >= self.options.connections):
             server = min(free, key=_load)
         elif self.open < self.limit and (not free or portion.free) and portion.take():
             server = RedisServer(self, call.db, call.resp, portion)
@@ -309,6 +314,8 @@ class RedisPool:
         if alone:
             server.taken = True
             call.on_complete(lambda ended: self._give_back(server))
+        elif caller is not None:
+            caller.placed = server
         return server
 
     def _refused(self, server: RedisServer) -> MeshError:
@@ -412,6 +419,18 @@ class RedisPool:
 
 def _load(server: RedisServer) -> int:
     return server.commands
+
+
+def _behind(caller: Caller, servers: Sequence[RedisServer]) -> Optional[RedisServer]:
+    """Return the connection on which a client waits for replies: what it sends elsewhere might overtake that."""
+    known: RedisServer = caller.placed
+    if known in servers and not known.held and not known.taken:
+        return known
+    for server in servers:
+        # The newest are the likeliest.
+        if any(each.is_of(caller) for each in reversed(server.queue)):
+            return server
+    return None
 
 
 def _idle_since(server: RedisServer) -> float:

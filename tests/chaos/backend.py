@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import socket
 import struct
 import sys
@@ -21,8 +22,17 @@ class Backend:
         self.port = port
         self.dice = random.Random(seed)
         self.mood = "well"
+        self.moody = True
+
+    def be_moody(self, moody: bool) -> None:
+        """Fail from now on, or not."""
+        self.moody = moody
+        self.mood = "well"
 
     async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, self.be_moody, False)
+        loop.add_signal_handler(signal.SIGUSR2, self.be_moody, True)
         while True:
             try:
                 server = await asyncio.start_server(self.serve, "127.0.0.1", self.port)
@@ -31,7 +41,7 @@ class Backend:
                 continue
             while self.mood != "refuse":
                 await asyncio.sleep(1.0)
-                self.mood = self.dice.choice(MOODS)
+                self.mood = self.dice.choice(MOODS) if self.moody else "well"
             server.close()
             await asyncio.sleep(1.0)
             self.mood = "well"
@@ -52,7 +62,9 @@ class Backend:
                 await reader.readexactly(int(line[15:]))
         mood = self.mood
         if mood == "hang":
-            await reader.read()
+            # Until it is given up, or the mood is another.
+            while self.mood == "hang" and not reader.at_eof():
+                await asyncio.sleep(0.05)
             return False
         if mood == "slow":
             await asyncio.sleep(self.dice.uniform(0.05, 0.4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from typing import Optional
@@ -21,21 +22,26 @@ class Account:
         self.lost: list[str] = []
 
 
-async def http_client(number: int, port: int, seed: int, until: float, account: Account) -> None:
-    """Make calls one after the other until the time is over."""
-    dice, made, loop = random.Random(seed * 1000 + number), 0, asyncio.get_running_loop()
+_NUMBERS = itertools.count()
+
+
+async def http_client(number: int, port: int, seed: int, until: float, account: Account, gentle: bool = False) -> None:
+    """Make calls one after the other until the time is over.
+
+    :param gentle: it never hangs up.
+    """
+    dice, loop = random.Random(seed * 1000 + number), asyncio.get_running_loop()
     reader: Optional[asyncio.StreamReader] = None
     writer: Optional[asyncio.StreamWriter] = None
     while loop.time() < until:
         if reader is None or writer is None:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        made += 1
-        call = f"chaos-{number}-{made}"
+        call = f"chaos-{number}-{next(_NUMBERS)}"
         body = b"y" * dice.choice((0, 0, 0, 10, 5000, 200_000))
         method = b"POST" if body else b"GET"
-        head = b"%s /%d HTTP/1.1\r\nHost: chaos\r\nX-Request-Id: %s\r\nContent-Length: %d\r\n\r\n"
-        writer.write(head % (method, number, call.encode(), len(body)) + body)
-        if dice.random() < 0.03:
+        head = b"%s /%d HTTP/1.1\r\nHost: chaos\r\nX-Request-Id: %s\r\nX-Team: %d\r\nContent-Length: %d\r\n\r\n"
+        writer.write(head % (method, number, call.encode(), number % 3, len(body)) + body)
+        if not gentle and dice.random() < 0.03:
             # It is not said whether the sidecar has read all of it by then.
             account.http[call] = None
             await asyncio.sleep(dice.uniform(0, 0.05))

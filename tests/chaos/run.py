@@ -1,214 +1,146 @@
 """Random faults under load, and an account of every call: ``python -m tests.chaos.run --seconds 120`` (``make chaos``).
 
-Four servers fail on purpose (see `tests.chaos.backend`) and are stopped, killed and started again meanwhile; the
-configuration is reloaded.  In the end every call must stand once in the access log, with the status that its client saw,
-the metrics must have counted the same, and nothing may be left open: connections, calls, files.
+Servers of HTTP that fail on purpose, Redis servers alone, in shards and in a Redis Cluster, and the Redis of the mesh are
+killed, paused and started again, while the configuration changes in the sidecar's file and on the bus.  In the end:
+
+- every HTTP call stands once in the access log, with the status that its client saw;
+- every Redis command has got exactly one reply, in its place, and its own;
+- the metrics have counted what the clients have counted;
+- the sidecar at rest has what it had at rest before: tasks, chains, timers, connections, descriptors.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
+from tests.chaos import accounts
 from tests.chaos.clients import Account, http_client, tcp_client
-from tests.support import ROOT, Mesh, connect, environment, free_ports, start_mesh, until
+from tests.chaos.faults import World
+from tests.chaos.link import Tally
+from tests.chaos.pipelines import pipelines
+from tests.chaos.rest import Rest, tracks
+from tests.chaos.sessions import sessions
+from tests.support import Mesh, free_ports, start_mesh
 
-HTTP_CLIENTS, TCP_CLIENTS = 24, 4
-BREAKER = {"failures": 5, "least": "500ms", "most": "2s"}
-
-
-def config(directory: Path, edge: int, raw: int, backends: list[int]) -> str:
-    """Return a sidecar's configuration with everything on that has to do with failures."""
-    retry = {"attempts": 3, "when": ["connect_failed", "reset", "5xx"], "per_try_timeout": "1s", "hedge": "500ms"}
-    route = {
-        "filters": [{"ratelimit": {"rate": "100000/s"}}, {"admission": {"mode": "shadow"}}, "coalesce"],
-        "retry": retry,
-        "timeout": "3s",
-        "to": "web",
-    }
-    web = {
-        "endpoints": [f"127.0.0.1:{each}" for each in backends],
-        "breaker": BREAKER,
-        "outlier": {},
-        "limits": {"calls": 20, "waiting": 10, "wait": "200ms"},
-        "health_check": {"interval": "500ms", "timeout": "300ms", "http": "/"},
-        "connect_timeout": "500ms",
-    }
-    listeners = {
-        "edge": {"bind": f"127.0.0.1:{edge}", "routes": [route]},
-        "raw": {"protocol": "tcp", "bind": f"127.0.0.1:{raw}", "routes": [{"to": "web"}]},
-    }
-    log = {"path": str(directory / "access.log"), "format": "json"}
-    return json.dumps({"access_log": log, "listeners": listeners, "clusters": {"web": web}})
+HTTP_CLIENTS, TCP_CLIENTS = 20, 4
+PIPELINES, SESSIONS = 4, 1
+LISTENERS = ("edge", "shop", "raw", "spare", "one", "many", "slots")
+# Shorter than this there is no Redis Cluster, which takes its time to come up.
+LONG = 30.0
 
 
-class Servers:
-    """The servers that fail, each a process."""
+class Run:
+    """One run: `wrong` is what was found, a line each."""
 
-    def __init__(self, ports: list[int], seed: int) -> None:
-        self.ports = ports
-        self.dice = random.Random(seed)
-        self.processes = [self._start(each) for each in ports]
-        self.did: Counter[str] = Counter()
+    def __init__(self, seconds: float, seed: int, directory: Path) -> None:
+        self._seconds = seconds
+        self._seed = seed
+        self._directory = directory
+        self.wrong: list[str] = []
+        self._account = Account()
+        self._listeners = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
+        self._world = World(directory, self._listeners, free_ports(4), seconds >= LONG, seed)
+        self._tallies = {name: Tally(name) for name in self._world.redis}
 
-    def _start(self, port: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.chaos.backend", str(port), str(self.dice.randrange(1 << 30))]
-        return subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL)
+    def go(self) -> None:
+        """Do it all."""
+        try:
+            mesh = start_mesh(self._world.config(), self._directory)
+            try:
+                self._with(mesh)
+            finally:
+                mesh.stop()
+        finally:
+            self._world.stop()
 
-    def ready(self) -> None:
-        """Wait until each takes connections."""
-        for each in self.ports:
-            until(lambda port=each: _open(port), f"a server at {each}")  # type: ignore[misc]  # its default is the port
+    def _with(self, mesh: Mesh) -> None:
+        # What is made at the first call, or the first failure, is there before anything is counted.
+        asyncio.run(self._load(mesh, self._seconds / 4))
+        rest = Rest(mesh)
+        rest.look(1.5 + self._seconds / 60)
+        asyncio.run(self._load(mesh, self._seconds))
+        self.wrong += rest.wait(30.0)
+        self.wrong += self._world.wrong
+        self.wrong += accounts.check(mesh, self._directory / "access.log", self._account, self._tallies)
+        mesh.signal(signal.SIGTERM)
+        status = mesh.wait()
+        self.wrong += [f"the sidecar ended with {status}"] if status else []
+        self.wrong += [f"in its log: {line}" for line in mesh.output().splitlines() if "Traceback" in line]
 
-    async def torment(self, ends: float, mesh: Mesh) -> None:
-        """Stop, kill and start them, and reload the sidecar, until the time is over."""
+    async def _load(self, mesh: Mesh, seconds: float) -> None:
+        """Load with faults, then without them, until nothing is left out any more."""
         loop = asyncio.get_running_loop()
-        while loop.time() < ends:
-            await asyncio.sleep(self.dice.uniform(0.3, 1.5))
-            at, what = self.dice.randrange(len(self.ports)), self.dice.choice(("stop", "kill", "reload", "nothing"))
-            self.did[what] += 1
-            process = self.processes[at]
-            if what == "stop":
-                process.send_signal(signal.SIGSTOP)
-                await asyncio.sleep(self.dice.uniform(0.2, 2.0))
-                process.send_signal(signal.SIGCONT)
-            elif what == "kill":
-                process.kill()
-                process.wait()
-                await asyncio.sleep(self.dice.uniform(0.0, 1.0))
-                self.processes[at] = self._start(self.ports[at])
-            elif what == "reload":
-                mesh.signal(signal.SIGHUP)
+        ends = loop.time() + seconds
+        await asyncio.gather(self._world.torment(ends, mesh), *self._clients(ends, gentle=False))
+        await self._world.settle(mesh)
+        limit, before = loop.time() + 30.0, -1.0
+        while True:
+            await asyncio.gather(*self._clients(loop.time() + min(1.0, self._seconds / 8), gentle=True))
+            out = await asyncio.to_thread(_out, mesh)
+            reloads = await asyncio.to_thread(mesh.metric, "twisted_mesh_config_reloads_total")
+            # And until the configuration is what it was, and clients have seen something of that.
+            if not out and reloads == before and await asyncio.to_thread(tracks, mesh):
+                return
+            before = reloads
+            if loop.time() > limit:
+                self.wrong += [f"still not well: {each}" for each in out or ["a cache without its connection"]]
+                return
 
-    def end(self) -> None:
-        """Kill them."""
-        for each in self.processes:
-            each.kill()
-            each.wait()
+    def _clients(self, ends: float, gentle: bool) -> list[Any]:
+        seed, account, ports = self._seed, self._account, self._listeners
+        web = (ports["edge"], ports["edge"], ports["shop"])
+        running: list[Callable[[float], Any]] = []
+        for name, tally in self._tallies.items():
+            running += pipelines(name, ports[name], seed, tally, PIPELINES, gentle)
+            running += sessions(name, ports[name], seed, tally, SESSIONS, gentle)
+        return [
+            *(http_client(each, web[each % 3], seed, ends, account, gentle) for each in range(HTTP_CLIENTS)),
+            *(tcp_client(each, ports["raw"], seed, ends, account) for each in range(TCP_CLIENTS)),
+            *(each(ends) for each in running),
+        ]
+
+    def summary(self) -> str:
+        """What was seen, for whoever reads it."""
+        account = self._account
+        seen = Counter("given up" if each is None else str(each) for each in account.http.values())
+        http = ", ".join(f"{count} x {status}" for status, count in seen.most_common())
+        lines = [f"HTTP: {len(account.http)} calls: {http}", f"TCP: {dict(account.tcp)}"]
+        for name, tally in self._tallies.items():
+            sent, unheard = sum(tally.sent.values()), sum(tally.unheard.values())
+            lines.append(f"Redis, {name}: {sent} commands, {unheard} unheard; failures: {dict(tally.failures)}")
+        lines.append(f"faults: {dict(self._world.did)}")
+        return "\n".join(lines) + "\n"
+
+
+def _out(mesh: Mesh) -> list[str]:
+    """Return the endpoints that take no calls, and why."""
+    import json
+
+    clusters = json.loads(mesh.get("/clusters?format=json").text)["clusters"]
+    return [
+        f"{cluster['name']} {endpoint['address']}: {endpoint}"
+        for cluster in clusters
+        for endpoint in cluster["endpoints"]
+        if endpoint.get("out")
+    ]
 
 
 def run(seconds: float, seed: int, directory: Path) -> list[str]:
     """Do all that; return what was found wrong, a line each."""
-    edge, raw, *ports = free_ports(6)
-    servers = Servers(ports, seed)
-    try:
-        servers.ready()
-        mesh = start_mesh(config(directory, edge, raw, ports), directory)
-        try:
-            files = _files(mesh)
-            account = Account()
-            asyncio.run(_load(seconds, seed, edge, raw, account, servers, mesh))
-            servers.end()
-            wrong = _left_open(mesh, files)
-            wrong += _accounts(mesh, directory / "access.log", account)
-            sys.stdout.write(_summary(account, servers))
-            mesh.signal(signal.SIGTERM)
-            status = mesh.wait()
-            wrong += [f"the sidecar ended with {status}"] if status else []
-            wrong += [f"in its log: {line}" for line in mesh.output().splitlines() if "Traceback" in line]
-            return wrong
-        finally:
-            mesh.stop()
-    finally:
-        servers.end()
-
-
-async def _load(seconds: float, seed: int, edge: int, raw: int, account: Account, servers: Servers, mesh: Mesh) -> None:
-    ends = asyncio.get_running_loop().time() + seconds
-    await asyncio.gather(
-        servers.torment(ends, mesh),
-        *(http_client(each, edge, seed, ends, account) for each in range(HTTP_CLIENTS)),
-        *(tcp_client(each, raw, seed, ends, account) for each in range(TCP_CLIENTS)),
-    )
-
-
-def _open(port: int) -> bool:
-    try:
-        connect(port).close()
-    except OSError:
-        return False
-    return True
-
-
-def _files(mesh: Mesh) -> int:
-    return len(os.listdir(f"/proc/{mesh.pid}/fd"))
-
-
-def _left_open(mesh: Mesh, files: int) -> list[str]:
-    """Wait for the sidecar to come to rest; return what does not."""
-
-    def resting() -> bool:
-        listeners: list[dict[str, Any]] = json.loads(mesh.get("/listeners?format=json").text)["listeners"]
-        clusters: list[dict[str, Any]] = json.loads(mesh.get("/clusters?format=json").text)["clusters"]
-        busy = sum(each["connections"] + each["active_calls"] for each in listeners)
-        active = sum(endpoint["active"] for each in clusters for endpoint in each["endpoints"])
-        # A health check may be under way.
-        return not busy and not active and not clusters[0]["room"]["calls"] and _files(mesh) <= files + 4
-
-    try:
-        until(resting, "nothing is left open")
-    except AssertionError as error:
-        return [f"left open: {error}; {_files(mesh)} files, {files} before", mesh.get("/listeners").text]
-    return []
-
-
-def _accounts(mesh: Mesh, log: Path, account: Account) -> list[str]:
-    """Hold what clients saw against the access log, and that against the metrics."""
-    total = sum(_counted(mesh).values())
-
-    def written() -> bool:
-        return len(log.read_text().splitlines()) >= total
-
-    until(written, f"{total} lines in the access log")
-    entries = [json.loads(line) for line in log.read_text().splitlines()]
-    http = [each for each in entries if each["protocol"] == "http"]
-    times = Counter(each["id"] for each in http)
-    statuses = {each["id"]: each["status"] for each in http}
-    wrong = [f"{call} was not answered within a minute" for call in account.lost]
-    for call, seen in account.http.items():
-        if times[call] != 1 and not (seen is None and times[call] == 0):
-            wrong.append(f"{call} stands {times[call]} times in the access log; its client saw {seen}")
-        elif seen and statuses[call] != seen:
-            wrong.append(f"{call} has the status {statuses[call]} in the access log; its client saw {seen}")
-    wrong += [f"{call} is in the access log, and nobody made it" for call in times if call not in account.http]
-    logged = Counter((each["protocol"], _class(each["status"])) for each in entries)
-    counted = _counted(mesh)
-    for key in logged.keys() | counted.keys():
-        if logged[key] != counted[key]:
-            wrong.append(f"{key}: {logged[key]} in the access log, {counted[key]} in the metrics")
-    made, raw = account.tcp["connected"], logged["tcp", "-"]
-    if not made <= raw <= made + account.tcp["not connected"]:
-        wrong.append(f"{made} connections of TCP were made, {raw} are in the access log")
-    return wrong
-
-
-def _class(status: int) -> str:
-    return f"{status // 100}xx" if status else "-"
-
-
-def _counted(mesh: Mesh) -> Counter[tuple[str, str]]:
-    found: Counter[tuple[str, str]] = Counter()
-    for line in mesh.get("/metrics").text.splitlines():
-        if line.startswith("twisted_mesh_downstream_calls_total{"):
-            labels = dict(each.split("=", 1) for each in line[line.index("{") + 1 : line.rindex("}")].split(","))
-            found[labels["protocol"].strip('"'), labels["code"].strip('"')] += int(float(line.rsplit(" ", 1)[1]))
-    return found
-
-
-def _summary(account: Account, servers: Servers) -> str:
-    seen = Counter("given up" if each is None else str(each) for each in account.http.values())
-    http = ", ".join(f"{count} x {status}" for status, count in seen.most_common())
-    return f"HTTP: {len(account.http)} calls: {http}\nTCP: {dict(account.tcp)}\nfaults: {dict(servers.did)}\n"
+    began = time.monotonic()
+    made = Run(seconds, seed, directory)
+    made.go()
+    sys.stdout.write(made.summary() + f"it took {time.monotonic() - began:.0f} s\n")
+    return made.wrong
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.control.explaining import ONE, TWO, configure, counted, live_world, walked
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.control.walk import candidates, explanation
+from twisted_mesh.control.walk import candidates, explanation, standing
 from twisted_mesh.control.world import World
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.filters.timeout import timeout
@@ -222,6 +222,18 @@ def test_why_an_endpoint_is_out_and_until_when(world: World) -> None:
     assert out["until"] > 0 and "breaker open for" in out["why"]
     assert (well["address"], well["in"], well["rule"], well["until"]) == (good.address, True, "", None)
     assert walked(world, "GET", "/")["choice"] == good.address
+
+
+def test_who_has_given_an_endpoint_its_weight_and_until_when(world: World) -> None:
+    configure(world)
+    cluster = world.clusters["web"]
+    about = cluster.endpoints[0].describe()
+    given = {"kind": "weight", "weight": 3, "author": "ann", "reason": "a new disk", "until": 9.0, "remembered": False}
+    found = standing(cluster, {**about, "override": given}, rests=False, trial=False)
+    assert found == ("override", "weight 3 by ann: a new disk", 9.0)
+    nobody = {**given, "author": "", "reason": ""}
+    found = standing(cluster, {**about, "override": nobody}, rests=False, trial=False)
+    assert found == ("override", "weight 3 by nobody", 9.0)
 
 
 def test_an_endpoint_that_could_not_be_connected_to_rests(world: World) -> None:

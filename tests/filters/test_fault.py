@@ -135,6 +135,14 @@ def test_callers_ask_for_faults_where_they_may() -> None:
     assert longest.reply.status == 200
 
 
+def test_one_of_the_values_of_a_header_is_enough() -> None:
+    world, call = World(abort={}, header={"X-Team": "red"}), a_call()
+    call.headers.add("x-team", "blue")
+    assert world.run(call).reply.status == 200
+    call.headers.add("x-team", "red")
+    assert world.run(call).error.kind is Kind.FAULT
+
+
 def test_a_caller_that_asks_for_nothing_gets_none() -> None:
     world = World(delay={"time": "1s"}, by_caller=True, header={"x-team": "red"})
     assert world.run(a_call(x_mesh_fault_delay="1s")).reply.status == 200

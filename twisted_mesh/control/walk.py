@@ -233,7 +233,12 @@ def standing(cluster: Cluster, about: Shown, *, rests: bool, trial: bool) -> tup
         return "outlier", conduct["held"], outlier["until"]
     if rests:
         return "resting", "it could not be connected to a moment ago", None
-    return ("trial", "one call is to find out", None) if trial else ("", str(about["doubt"] or about["reason"]), None)
+    if trial:
+        return "trial", "one call is to find out", None
+    if override is not None and override["kind"] == "weight":
+        reason = f": {override['reason']}" if override["reason"] else ""
+        return "override", f"weight {override['weight']} by {override['author'] or 'nobody'}{reason}", override["until"]
+    return "", str(about["doubt"] or about["reason"]), None
 
 
 def _asked(call: Call) -> Shown:

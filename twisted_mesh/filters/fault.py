@@ -132,7 +132,7 @@ class Fault:
         self._bandwidth = slow
         self._settings = settings
         self._asked = settings.by_caller
-        self._fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in settings.header.items()]
+        self._fields = list(settings.header.items())
         self._methods = frozenset(each.upper() for each in settings.method)
         self._most = settings.max_active
         self._held: set[Call] = set()
@@ -259,7 +259,8 @@ class Fault:
     def _concerns(self, call: Call) -> bool:
         if self._methods and call.operation not in self._methods and not self._one_of_several(call):
             return False
-        return all(call.headers.get_bytes(name) == value for name, value in self._fields)
+        # Where a name stands several times one of its values has to be it, as in a route's match.
+        return all(value in call.headers.get_all(name) for name, value in self._fields)
 
     def _one_of_several(self, call: Any) -> bool:
         """Whether one of the commands that travel together is meant; what is no Redis never is several."""

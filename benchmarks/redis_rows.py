@@ -30,7 +30,10 @@ HZ = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of load: `pipeline` commands at once, values of `size` bytes, from `clients`."""
+    """One kind of load: `pipeline` commands at once, values of `size` bytes, from `clients`.
+
+    Where it has `keys` each command has so many, of 10,000, and they are on four servers.
+    """
 
     name: str
     command: str
@@ -38,6 +41,15 @@ class Row:
     count: int
     size: int = 3
     clients: int = 50
+    keys: int = 0
+
+    @property
+    def words(self) -> list[str]:
+        """What redis-benchmark is told to send."""
+        if not self.keys:
+            return ["-t", self.command]
+        key = ["key:__rand_int__"] if self.command == "mget" else ["key:__rand_int__", "x" * self.size]
+        return ["-r", "10000", self.command, *key * self.keys]
 
 
 ROWS = (
@@ -47,7 +59,10 @@ ROWS = (
     Row("set-16", "set", 16, 1_000_000),
     Row("get-64k", "get", 1, 20_000, size=65536),
     Row("set-64k", "set", 1, 20_000, size=65536),
+    Row("mget-100", "mget", 1, 20_000, keys=100),
+    Row("mset-100", "mset", 1, 20_000, keys=100),
 )
+SHARDS = 4
 
 ENVOY = """
 static_resources:
@@ -67,9 +82,10 @@ static_resources:
     type: STATIC
     load_assignment:
       cluster_name: r
-      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address:
-        {{address: 127.0.0.1, port_value: {server}}}}}}}}}]}}]
+      endpoints: [{{lb_endpoints: [{endpoints}]}}]
+    lb_policy: {policy}
 """
+ENVOY_ENDPOINT = "{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}}}"
 NUTCRACKER = """
 r:
   listen: 127.0.0.1:{port}
@@ -77,12 +93,12 @@ r:
   distribution: ketama
   redis: true
   servers:
-  - 127.0.0.1:{server}:1
+{servers}
 """
 MESH = """
 access_log: {log}
 listeners: {{r: {{protocol: redis, bind: "127.0.0.1:{port}", routes: [{{to: r}}]}}}}
-clusters: {{r: {{endpoints: ["127.0.0.1:{server}"]}}}}
+clusters: {{r: {{endpoints: {servers}{sharded}}}}}
 """
 
 
@@ -102,14 +118,20 @@ class Proxy:
         return (int(fields[11]) + int(fields[12])) / HZ
 
 
-def proxies(directory: Path, server: int) -> list[Proxy]:
-    """Start the sidecar with and without its access log, and those peers that are installed."""
+def proxies(directory: Path, servers: Sequence[int]) -> list[Proxy]:
+    """Start the sidecar, with its usual access log and with one of all calls, and those peers that are installed."""
     made = []
-    for name, log in (("mesh", "off"), ("mesh with log", f"{{path: {directory}/access.log}}")):
+    sharded = ", redis: {topology: sharded}" if len(servers) > 1 else ""
+    addresses = [f"127.0.0.1:{each}" for each in servers]
+    logs = (
+        ("mesh", f"{{path: {directory}/access.log}}"),
+        ("mesh, all logged", f"{{path: {directory}/all.log, calls: all}}"),
+    )
+    for name, log in logs:
         port = free_port()
-        inside = directory / name.replace(" ", "-")
+        inside = directory / name.replace(", ", "-").replace(" ", "-")
         inside.mkdir()
-        mesh = start_mesh(MESH.format(port=port, server=server, log=log), inside)
+        mesh = start_mesh(MESH.format(port=port, servers=addresses, sharded=sharded, log=log), inside)
         made.append(Proxy(name, port, mesh.pid, mesh.process))
     peers: list[tuple[str, Optional[str], str, Sequence[str]]] = [
         ("envoy", os.environ.get("ENVOY"), ENVOY, ("--concurrency", "1", "-l", "error", "--use-dynamic-base-id", "-c")),
@@ -120,7 +142,10 @@ def proxies(directory: Path, server: int) -> list[Proxy]:
             continue
         port = free_port()
         path = directory / f"{name}.yaml"
-        path.write_text(text.format(port=port, server=server))
+        listed = "\n".join(f"  - {each}:1 s{number}" for number, each in enumerate(addresses))
+        endpoints = ", ".join(ENVOY_ENDPOINT.format(port=each) for each in servers)
+        policy = "MAGLEV" if sharded else "ROUND_ROBIN"
+        path.write_text(text.format(port=port, servers=listed, endpoints=endpoints, policy=policy))
         process = subprocess.Popen(
             [program, *arguments, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -142,18 +167,19 @@ def load(port: int, row: Row, scale: float) -> float:
         "-P",
         str(row.pipeline),
     ]
-    command += ["-n", str(int(row.count * scale)), "-t", row.command, "-d", str(row.size), "--csv"]
+    command += ["-n", str(int(row.count * scale)), "-d", str(row.size), "--csv", *row.words]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
     return float(done.stdout.strip().splitlines()[-1].replace('"', "").split(",")[1])
 
 
-def measure(running: Sequence[Proxy], server: Server, row: Row, rounds: int, scale: float) -> None:
+def measure(running: Sequence[Proxy], row: Row, rounds: int, scale: float) -> None:
     """Print what a row came to for each proxy, and as a ratio to Envoy."""
     rates: dict[str, list[float]] = {each.name: [] for each in running}
     costs: dict[str, list[float]] = {each.name: [] for each in running}
-    load(server.port, Row("fill", "set", 1, 200, row.size), 1.0)
+    fill = Row("fill", "mset", 1, 1000, row.size, keys=100) if row.keys else Row("fill", "set", 1, 200, row.size)
     for _ in range(rounds):
         for each in running:
+            load(each.port, fill, 1.0)
             before = each.cpu()
             rates[each.name].append(load(each.port, row, scale))
             costs[each.name].append((each.cpu() - before) / int(row.count * scale) * 1e6)
@@ -161,7 +187,7 @@ def measure(running: Sequence[Proxy], server: Server, row: Row, rounds: int, sca
     for name, measured in rates.items():
         rate, cost = statistics.median(measured), statistics.median(costs[name])
         ratio = f"{envoy / cost:6.2f} x Envoy by CPU" if envoy else ""
-        print(f"{row.name:8} {name:14} {rate:10,.0f}/s {cost:8.2f} us {ratio}", flush=True)
+        print(f"{row.name:8} {name:16} {rate:10,.0f}/s {cost:8.2f} us {ratio}", flush=True)
 
 
 def main() -> None:
@@ -170,25 +196,34 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the commands to send")
     options = parser.parse_args()
-    server = Server().start()
-    assert server.process is not None
-    os.sched_setaffinity(server.process.pid, {1})
+    rows = [row for row in ROWS if not options.rows or row.name in options.rows]
+    for servers, some in ((1, [row for row in rows if not row.keys]), (SHARDS, [row for row in rows if row.keys])):
+        if some:
+            run(servers, some, options.rounds, options.scale)
+
+
+def run(shards: int, rows: Sequence[Row], rounds: int, scale: float) -> None:
+    """Run rows before so many servers."""
+    servers = [Server().start() for _ in range(shards)]
+    for each in servers:
+        assert each.process is not None
+        os.sched_setaffinity(each.process.pid, {1})
     running: list[Proxy] = []
     with tempfile.TemporaryDirectory(prefix="redis-rows-") as directory:
         try:
-            running = proxies(Path(directory), server.port)
-            for each in running:
-                until(lambda each=each: not connect(each.port).close(), each.name)  # type: ignore[misc]
-                load(each.port, Row("warm", "get", 1, 1000), 1.0)
-            for row in ROWS:
-                if not options.rows or row.name in options.rows:
-                    measure(running, server, row, options.rounds, options.scale)
+            running = proxies(Path(directory), [each.port for each in servers])
+            for proxy in running:
+                until(lambda proxy=proxy: not connect(proxy.port).close(), proxy.name)  # type: ignore[misc]
+                load(proxy.port, Row("warm", "get", 1, 1000), 1.0)
+            for row in rows:
+                measure(running, row, rounds, scale)
         finally:
-            for each in running:
-                if each.process is not None:
-                    each.process.kill()
-                    each.process.wait()
-            server.stop()
+            for proxy in running:
+                if proxy.process is not None:
+                    proxy.process.kill()
+                    proxy.process.wait()
+            for each in servers:
+                each.stop()
 
 
 if __name__ == "__main__":

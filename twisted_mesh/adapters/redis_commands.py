@@ -11,6 +11,7 @@ from twisted_mesh.adapters.redis_local import answer_locally
 from twisted_mesh.adapters.redis_refusals import refused, unknown_command, unknown_subcommand, wrong_arity
 from twisted_mesh.adapters.redis_rows import BATCHED, LOCAL, REFUSED, WRITE, Row
 from twisted_mesh.adapters.redis_runs import runs_of
+from twisted_mesh.codec.command_kinds import Kind
 from twisted_mesh.codec.resp import RespError, error
 from twisted_mesh.codec.resp_request import Found, RequestReader, arguments
 from twisted_mesh.redis_call import VERSIONS, RedisCall
@@ -224,10 +225,14 @@ class Commands(Answering):
         call.write = row.command.write
         call.bytes_in = end - start
         call.received = self.active_at
-        words = call.words()
-        places = row.command.keys(words)
-        if places:
-            call.key = words[places[0]]
+        if row.command.kind is Kind.SPLIT:
+            # All that is behind the name.
+            call.key = found[1] or b""
+        else:
+            words = call.words()
+            places = row.command.keys(words)
+            if places:
+                call.key = words[places[0]]
         if session is not None:
             call.session = session
             # It is not sent twice.

@@ -6,45 +6,67 @@ its place (MGET), or by how many failed (the others); what the rest did is done.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import pairwise
-from typing import Any, Callable, Generic, Hashable, Iterable, Optional, Sequence, TypeVar
-
-import hiredis
+from operator import itemgetter
+from typing import Callable, Generic, Hashable, Iterable, Optional, Sequence, TypeVar
 
 from twisted_mesh.codec.commands import Command
-from twisted_mesh.codec.resp import OK, array, error, integer
+from twisted_mesh.codec.resp import CRLF, HEADS, NULL, OK, array, error, integer, strings
 from twisted_mesh.codec.resp_reply import ARRAY, ERROR, INTEGER, flat
 
 Owner = TypeVar("Owner", bound=Hashable)
 
 ODD = "wrong number of arguments for '{}' command"
+_NULL = NULL[:-2]
 # What is told of a server whose reply is none of that command's.
 _OTHER = error("ERR", "upstream protocol error")
 
 
-def packed(words: Sequence[bytes]) -> bytes:
-    """Return an array of strings, which is what a command is too; for many of them."""
-    made: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]  # its stub knows tuples of one alone
-    return made
-
-
 class Part(Generic[Owner]):
-    """What of a command goes to one server: `places` says which of the command's keys, from 0, in their order."""
+    """What of a command goes to one server: `places` says which of the command's keys, from 0, in their order.
 
-    __slots__ = ("owner", "places", "words")
+    :param columns: the heads and the words of the keys, and of their values if the command has such, for all of them.
+    """
 
-    def __init__(self, owner: Owner, name: bytes) -> None:
+    __slots__ = ("_columns", "name", "owner", "places")
+
+    def __init__(
+        self, owner: Owner, name: bytes, places: Sequence[int], columns: Sequence[tuple[list[bytes], list[bytes]]]
+    ) -> None:
         self.owner = owner
-        self.places: list[int] = []
-        self.words: list[bytes] = [name]
+        self.name = name
+        self.places = places
+        self._columns = columns
 
     def __repr__(self) -> str:
         return f"<Part of {len(self.places)} keys for {self.owner!r}>"
 
     @property
+    def key(self) -> bytes:
+        """The first of its keys."""
+        return self._columns[0][1][self.places[0]]
+
+    @property
+    def words(self) -> list[bytes]:
+        """The words of the command."""
+        return [self.name, *(words[place] for place in self.places for _, words in self._columns)]
+
+    @property
     def data(self) -> bytes:
         """The command as it is sent."""
-        return packed(self.words)
+        places, columns = self.places, self._columns
+        step = 2 * len(columns)
+        lines = [b""] * (step * len(places) + 4)
+        lines[:3] = b"*%d" % (len(places) * len(columns) + 1), b"$%d" % len(self.name), self.name
+        if len(places) == 1:
+            lines[3:-1] = [each[places[0]] for column in columns for each in column]
+            return CRLF.join(lines)
+        mine = itemgetter(*places)
+        for at, (heads, words) in enumerate(columns):
+            lines[3 + 2 * at : -1 : step] = mine(heads)
+            lines[4 + 2 * at : -1 : step] = mine(words)
+        return CRLF.join(lines)
 
 
 def split(
@@ -52,23 +74,24 @@ def split(
 ) -> list[Part[Owner]]:
     """Return a part for each server that has keys of this command (of `Kind.SPLIT`), in the order of their first keys.
 
+    Nearly all of it is done by functions of C: for 100 keys that is half of the time.
+
     :param owners: says who has each of these keys.
     :raises ValueError: the words are not complete pairs, in the words of the server.
     """
     step = command.specs[0].step
     if (len(words) - 1) % step or len(words) < 2:
         raise ValueError(ODD.format(command.name.lower()))
-    parts: dict[Owner, Part[Owner]] = {}
-    for number, whose in enumerate(owners(words[1::step])):
-        part = parts.get(whose)
-        if part is None:
-            part = parts[whose] = Part(whose, words[0])
-        part.places.append(number)
-        if step == 1:
-            part.words.append(words[number + 1])
-        else:
-            part.words += words[1 + number * step : 1 + (number + 1) * step]
-    return list(parts.values())
+    columns = [(_heads(column), column) for column in [list(words[at::step]) for at in range(1, 1 + step)]]
+    places: defaultdict[Owner, list[int]] = defaultdict(list)
+    for number, whose in enumerate(owners(columns[0][1])):
+        places[whose].append(number)
+    return [Part(owner, words[0], mine, columns) for owner, mine in places.items()]
+
+
+def _heads(words: Sequence[bytes]) -> list[bytes]:
+    heads = list(map(HEADS.get, map(len, words)))
+    return [b"$%d" % len(each) for each in words] if None in heads else heads  # type: ignore[return-value]  # as seen
 
 
 def merge(command: Command, parts: Sequence[Part[Owner]], replies: Sequence[bytes]) -> bytes:
@@ -101,17 +124,22 @@ def _merged_values(parts: Sequence[Part[Owner]], replies: Sequence[bytes]) -> by
 
 
 def _merged_strings(parts: Sequence[Part[Owner]], replies: Sequence[bytes]) -> Optional[bytes]:
-    """Return the array if all is there and well: a third of the time.  None if not."""
-    values: list[Any] = [None] * sum(len(part.places) for part in parts)
-    reader = hiredis.Reader()
+    """Return the array if all is there and well, and short: a third of the time.  None if not."""
+    count = sum([len(part.places) for part in parts])
+    heads, values = [b""] * count, [b""] * count
     for part, reply in zip(parts, replies):
-        reader.feed(reply)
-        found = reader.gets()
-        if type(found) is not list or len(found) != len(part.places):
+        head, _, text = reply.partition(CRLF)
+        found = strings(text, len(part.places)) if head == b"*%d" % len(part.places) else None
+        if found is None:
             return None
-        for place, value in zip(part.places, found):
-            values[place] = value
-    return packed(values) if set(map(type, values)) == {bytes} else None
+        for place, heads[place], values[place] in zip(part.places, *found):  # noqa: B007  # all is in the assignment
+            pass
+    if _NULL in heads:
+        return array([NULL if head == _NULL else b"%b\r\n%b\r\n" % (head, value) for head, value in zip(heads, values)])
+    lines = [b""] * (2 * count + 2)
+    lines[0] = b"*%d" % count
+    lines[1:-1:2], lines[2:-1:2] = heads, values
+    return CRLF.join(lines)
 
 
 def _merged_elements(parts: Sequence[Part[Owner]], replies: Sequence[bytes]) -> bytes:

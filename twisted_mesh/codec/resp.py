@@ -36,6 +36,9 @@ RUN_LEAST = 4
 RUN_SIZE = 64 * 1024
 # Lengths as they come, so that few need ``int``: a third of the time for each.
 SMALL = {b"%d" % number: number for number in range(1024)}
+# The same the other way round: the line before a string of a length.
+HEADS = {number: b"$%d" % number for number in range(1024)}
+_NULL = b"$-1"
 
 Argument = Union[bytes, str, int]
 
@@ -140,6 +143,50 @@ def run_of(line: bytes, size: int) -> Callable[[bytes, int], Optional[re.Match[b
     What is in them is not looked at, so many keys or values of one size take a tenth of the time.
     """
     return re.compile(rb"(?s:(?:%b.{%d}\r\n){1,1024})" % (re.escape(line), size)).match
+
+
+def strings(text: bytes, count: int) -> Optional[tuple[list[bytes], list[bytes]]]:
+    """Return the heads (such as ``$3``) and the values of the strings that `text` consists of, if there are `count`.
+
+    It takes a quarter of the time of looking at one after the other.  A value with a line break or of more than 1023
+    bytes is not for it: None.  A null of RESP2 has the head ``$-1`` and an empty value.
+    """
+    pieces = text.split(CRLF)
+    if len(pieces) != 2 * count + 1:
+        # Where a value has this in it, or ends so, its length is none that fits.
+        pieces = text.replace(NULL, b"$-1\r\n\r\n").split(CRLF)
+        if len(pieces) != 2 * count + 1:
+            return None
+    values = pieces[1::2]
+    heads = pieces[:-1:2]
+    expected = list(map(HEADS.get, map(len, values)))
+    if heads != expected and not all(
+        head == fits or (head == _NULL and not value) for head, fits, value in zip(heads, expected, values)
+    ):
+        return None
+    return None if pieces[-1] else (heads, values)
+
+
+def short_strings(
+    data: bytes, position: int, count: int, some: Callable[[bytes, int], Optional[re.Match[bytes]]]
+) -> int:
+    """Return where so many strings end that begin at `position`; -1 if it is not that easy to say.
+
+    :param some: matches strings without a line break in them, as many as follow each other.
+    """
+    if not RUN_LEAST <= count <= 1024:
+        return -1
+    digits = data.find(CRLF, position, position + 8)
+    number = SMALL.get(data[position + 1 : digits])
+    if number is not None and data.startswith(b"$", position):
+        # Often all have one size.
+        line = data[position : digits + 2]
+        end = position + count * (len(line) + number + 2)
+        run = run_of(line, number)(data, position)
+        if run is not None and run.end() >= end:
+            return end
+    found = some(data, position)
+    return -1 if found is None or strings(found[0], count) is None else found.end()
 
 
 def joined(before: list[bytes], data: bytes) -> bytes:

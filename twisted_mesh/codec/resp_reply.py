@@ -22,6 +22,7 @@ from twisted_mesh.codec.resp import (
     Unfinished,
     number_in,
     run_of,
+    short_strings,
 )
 
 # A reply: its type, the byte that it begins with, and where it begins and ends in `ReplyReader.data`.
@@ -38,14 +39,17 @@ KINDS = LINES | STRINGS | AGGREGATES.keys()
 # What may be announced as -1, which is RESP2's null.
 NULLABLE = frozenset((BULK, ARRAY))
 
+_ARRAY = re.compile(rb"\*([1-9][0-9]{0,4})\r\n").match
+# Strings without a line break in them, a thousand at most: their lengths are still to be looked at.
+_STRINGS = re.compile(rb"(?:\$(?:-1|[0-9]{1,4}\r\n[^\r\n]*)\r\n){1,1024}").match
 _FLAT = re.compile(rb"(?:[+\-:,(#_][^\r\n]{0,16384}|[$=!](0|[1-9][0-9]{0,8})|\$-1)\r\n").match
 
 
 def scan(data: bytes, position: int, found: list[Answer]) -> int:
-    """Append the whole replies that are no aggregates and begin at `position`; return where the last of them ends.
+    """Append the whole replies that begin at `position`; return where the last of them ends.
 
-    This is the fast path: it stops at what is unfinished, nested or wrong without saying which.  A line that is the one
-    before it again is not parsed again.
+    This is the fast path: it stops at what is unfinished, wrong or an aggregate, other than arrays with none in them,
+    without saying which.  A line that is the one before it again is not parsed again.
     """
     size = len(data)
     again = data.startswith
@@ -57,7 +61,12 @@ def scan(data: bytes, position: int, found: list[Answer]) -> int:
         if not again(before, position):
             line = _FLAT(data, position)
             if line is None:
-                break
+                end = _array(data, position)
+                if end < 0:
+                    break
+                found.append((ARRAY, position, end))
+                position, before = end, ()
+                continue
             before, length = line.group(0, 1)
             kind = data[position]
             jump = len(before)
@@ -72,6 +81,20 @@ def scan(data: bytes, position: int, found: list[Answer]) -> int:
         found.append((kind, position, end))
         position = end
     return position
+
+
+def _array(data: bytes, position: int) -> int:
+    """Return where an array ends that has no aggregate in it; -1 if there is none, or not all of one."""
+    head = _ARRAY(data, position)
+    if head is None:
+        return -1
+    count = int(head[1])
+    end = short_strings(data, head.end(), count, _STRINGS)
+    if end < 0:
+        end, left = flat(data, head.end(), count)
+        if left:
+            return -1
+    return end
 
 
 def flat(data: bytes, position: int, left: int, ends: Optional[list[int]] = None) -> tuple[int, int]:

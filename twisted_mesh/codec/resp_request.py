@@ -24,6 +24,7 @@ from twisted_mesh.codec.resp import (
     number_in,
     pack,
     run_of,
+    short_strings,
 )
 from twisted_mesh.codec.resp_inline import split_inline
 
@@ -36,6 +37,8 @@ STRANGER_COUNT_LIMIT = 10
 STRANGER_BULK_LIMIT = 16 * 1024
 
 _COMMAND = re.compile(rb"\*([1-9][0-9]{0,8})\r\n\$([1-9][0-9]?)\r\n([^\r\n]+)\r\n(?:\$(0|[1-9][0-9]{0,8})\r\n)?").match
+# As many short ones as follow each other, whatever their lengths are; a thousand at most.
+_SHORT = re.compile(rb"(?:\$[0-9]{1,4}\r\n[^\r\n]*\r\n){1,1024}").match
 _STRING = re.compile(rb"\$(0|[1-9][0-9]{0,8})\r\n").match
 _STAR = 42
 NEXT = b"\r\n$"
@@ -154,6 +157,9 @@ def _remember(command: Found) -> None:
 
 def _strings(data: bytes, position: int, left: int) -> int:
     """Return where so many strings end; -1 if they are not all there, or are none."""
+    end = short_strings(data, position, left, _SHORT)
+    if end >= 0:
+        return end
     again = data.startswith
     length: Repeated = ()
     jump = 0

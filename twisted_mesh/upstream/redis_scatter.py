@@ -108,7 +108,7 @@ class Scatter:
             return _answered(call, error("ERR", str(wrong)))
         if len(parts) == 1:
             return self._errand(call, [Item(self._whole(call), words[1])])
-        items = [Item(part.data, part.words[1]) for part in parts]
+        items = [Item(part.data, part.key) for part in parts]
         return self._errand(call, items, partial(merge, call.command, parts))
 
     # --- from everybody

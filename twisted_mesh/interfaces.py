@@ -170,6 +170,9 @@ class IFilterPlugin(IPlugin):
 
     One that also says ``after_routing = True`` is for filters that need the route: in a listener's chain they run for
     each call when its route is known, before the route's own filters.
+
+    One with ``in_vain(settings, protocol)`` returns the names of those settings that are given and mean nothing for
+    calls of a protocol, which are refused then.
     """
 
     name: str = Attribute("What the configuration calls it.")

@@ -243,3 +243,33 @@ def test_replies_for_one_client_are_not_for_another() -> None:
         "f.yaml:5:64: listeners.z.routes[0].filters[0]: tracked_cache has to stand behind key_prefix, or it takes keys "
         "for others",
     ]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "use", "where"),
+    [
+        ("tcp", "fault: {abort: {}, method: GET, header: {x: y}}", ["fault.method", "fault.header"]),
+        ("redis", "fault: {bandwidth: {rate: 1KiB}, method: GET}", ["fault.bandwidth"]),
+        ("redis", "fault: {delay: {time: 1s}, by_caller: true}", ["fault.by_caller"]),
+        ("tcp", "ratelimit: {rate: 1/s, key: [source, path]}", ["ratelimit.key"]),
+        ("tcp", "ratelimit: {rate: 1/s, headers: true}", ["ratelimit.headers"]),
+        ("redis", "ratelimit: {rate: 1/s, key: ['header:x-user']}", ["ratelimit.key"]),
+        ("redis", "ratelimit: {rate: 1/s, key: [key, command, 'prefix::', source]}", []),
+        ("http", "ratelimit: {rate: 1/s, key: ['header:x-user', host], headers: true}", []),
+        ("http", "fault: {abort: {}, header: {x: y}, method: GET, by_caller: true}", []),
+        ("tcp", "fault: {abort: {}, method: GET, mode: off}", []),
+    ],
+)
+def test_filters_say_which_of_their_settings_mean_nothing_for_a_protocol(
+    protocol: str, use: str, where: list[str]
+) -> None:
+    use = use.replace("method: GET", "method: [GET]")
+    text = (
+        f"{CLUSTER}listeners: {{a: {{protocol: {protocol}, bind: 'a:1', filters: [{{{use}}}], routes: [{{to: web}}]}}}}"
+    )
+    if not where:
+        load_text(text)
+        return
+    assert [each.partition(": ")[2] for each in problems_of(text)] == [
+        f"listeners.a.filters[0].{each}: means nothing for {protocol} listeners" for each in where
+    ]

@@ -85,7 +85,8 @@ def test_what_admission_would_do() -> None:
     ("settings", "message"),
     [
         ({"good": 0}, "good is from 1 to 100"),
-        ({"most": 101}, "most is from 0 to 100"),
+        ({"most": 101}, "most is more than 0 and at most 100"),
+        ({"most": 0}, "nothing would ever be refused"),
         ({"aggression": 0}, "aggression is more than 0"),
         ({"status": 200}, "from 400 to 599"),
         ({"window": "0s"}, "more than 0"),

@@ -200,6 +200,7 @@ def test_each_command_counts_for_its_own_key(key: list[str], admitted: str) -> N
         ({"rate": "1/s", "key": ["header:"]}, "header:NAME"),
         ({"rate": "1/s", "cost": 2}, "no call would ever be admitted"),
         ({"rate": "1/s", "burst": -1}, "burst is 0 or more"),
+        ({"rate": "1/s", "budget": "5ms"}, "a limit that is not shared never asks"),
         ({"rate": "1/s", "status": 200}, "from 400 to 599"),
     ],
 )

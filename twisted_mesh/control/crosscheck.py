@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from typing import Any, Collection, Iterator, Mapping, Optional, Sequence
 
 from twisted_mesh.control.in_vain import KEYS, InVain
@@ -183,6 +184,12 @@ class CrossCheck:
             if plugin is not None and protocol not in plugin.protocols:
                 meant = " and ".join(plugin.protocols) or "nothing"
                 yield self._say((*keys, index), f"the filter {use.name} is for {meant}, not for {protocol}{used_by}")
+                continue
+            told: Any = getattr(plugin, "in_vain", None)
+            if told is not None and is_dataclass(use.settings) and use.mode != "off":
+                for name in told(use.settings, protocol):
+                    message = f"means nothing for {protocol} listeners{used_by}"
+                    yield self._say((*keys, index, use.name, name), message)
 
 
 def _by_source(route: Route) -> bool:

@@ -36,8 +36,8 @@ class AdmissionSettings:
     def __post_init__(self) -> None:
         if not 1 <= self.good <= 100:
             raise ValueError("good is from 1 to 100")
-        if not 0 <= self.most <= 100:
-            raise ValueError("most is from 0 to 100")
+        if not 0 < self.most <= 100:
+            raise ValueError("most is more than 0 and at most 100, or nothing would ever be refused")
         if self.aggression <= 0 or self.rate < 0:
             raise ValueError("aggression is more than 0, and rate 0 or more")
         if not 400 <= self.status <= 599:

@@ -282,6 +282,11 @@ class _Plugin:
     settings = FaultSettings
     protocols = ("http", "tcp", "redis")
 
+    def in_vain(self, settings: Any, protocol: str) -> list[str]:
+        """Only HTTP has headers, a TCP connection has no method, and replies of Redis share their connections."""
+        nothing = {"http": (), "tcp": ("header", "by_caller", "method"), "redis": ("header", "by_caller", "bandwidth")}
+        return [each for each in nothing[protocol] if getattr(settings, each)]
+
     def build(self, settings: Any, env: Env) -> Filter:
         return Fault(settings, env)
 

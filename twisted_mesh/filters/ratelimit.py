@@ -17,7 +17,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.families import Families
 from twisted_mesh.filters.ratelimit_answer import Fields, explained, left, refusal, telling
-from twisted_mesh.filters.ratelimit_key import check_part, key_of, keys_of
+from twisted_mesh.filters.ratelimit_key import PARTS_OF, check_part, key_of, keys_of
 from twisted_mesh.filters.ratelimit_shared import NEAR, Applied, SharedRateLimit
 from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.base import check_name
@@ -27,6 +27,9 @@ from twisted_mesh.policy.gcra import ROUNDING, Gcra, Verdict
 
 if TYPE_CHECKING:
     from twisted_mesh.redis_call import RedisCall
+
+# Seconds.
+_BUDGET = 0.02
 
 
 def _no_or_a_name(text: str) -> str:
@@ -58,7 +61,7 @@ class RatelimitSettings:
     headers: bool = False
     max_keys: int = 10_000
     shared: Annotated[str, AfterValidator(_no_or_a_name)] = ""
-    budget: Interval = 0.02
+    budget: Interval = _BUDGET
 
     def __post_init__(self) -> None:
         if self.rate.count < 1:
@@ -69,6 +72,8 @@ class RatelimitSettings:
             raise ValueError("cost is 1 or more, and no more than the burst, or no call would ever be admitted")
         if not 400 <= self.status <= 599:
             raise ValueError("status is from 400 to 599")
+        if not self.shared and self.budget != _BUDGET:
+            raise ValueError("budget is how long to wait for Redis, which a limit that is not shared never asks")
 
 
 class RateLimit:
@@ -179,6 +184,14 @@ class _Plugin:
     name = "ratelimit"
     settings = RatelimitSettings
     protocols = ("http", "tcp", "redis")
+
+    def in_vain(self, settings: Any, protocol: str) -> list[str]:
+        """Name what speaks of the parts of calls that a protocol does not have."""
+        if protocol == "http":
+            return []
+        has = PARTS_OF[protocol]
+        key = [each for each in settings.key if each.partition(":")[0] not in has]
+        return ["key"] * bool(key) + ["headers"] * settings.headers
 
     def build(self, settings: Any, env: Env) -> Filter:
         if settings.shared:

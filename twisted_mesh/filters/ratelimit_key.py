@@ -27,6 +27,11 @@ PARTS: dict[str, Part] = {
     "route": lambda call: "" if call.route is None else call.route.name,
     "listener": lambda call: call.listener,
 }
+# Those that calls of other protocols than HTTP have; of HTTP calls have all.
+PARTS_OF = {
+    "tcp": frozenset(("source", "identity", "route", "listener")),
+    "redis": frozenset(("source", "identity", "path", "key", "method", "command", "route", "listener", "prefix")),
+}
 # Those that differ between the commands of one call.
 _OF_COMMANDS = frozenset(("path", "key", "method", "command"))
 _HEADER = "header:"

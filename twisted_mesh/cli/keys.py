@@ -56,7 +56,10 @@ def _unescaped(label: str) -> str:
 
 def _table(found: list[dict[str, Any]]) -> str:
     if not found:
-        return "nothing: no listener of this sidecar has the filter hot_keys, or it has seen nothing yet"
+        return (
+            "nothing: no listener of this sidecar has the filter hot_keys, or it has not seen enough commands yet: "
+            "it counts one in `sample`"
+        )
     rows = [
         [
             each["chain"],

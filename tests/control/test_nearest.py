@@ -9,6 +9,13 @@ def test_the_nearest_name_is_offered() -> None:
     assert did_you_mean("timout", ["time", "timeout", "limit"]) == '; did you mean "timeout"?'
 
 
+def test_names_that_begin_alike_are_nearer() -> None:
+    """People get the beginning of a word right more often than its end."""
+    assert did_you_mean("retries", ["rewrite", "retry", "redirect"]) == '; did you mean "retry"?'
+    assert did_you_mean("healthcheck", ["check", "health_check"]) == '; did you mean "health_check"?'
+    assert did_you_mean("imeout", ["timeout", "time"]) == '; did you mean "timeout"?'
+
+
 def test_nothing_is_offered_where_nothing_is_near() -> None:
     assert did_you_mean("zzz", ["timeout"]) == ""
     assert did_you_mean("timeout", ["timeout"]) == ""

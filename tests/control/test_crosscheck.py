@@ -273,3 +273,23 @@ def test_filters_say_which_of_their_settings_mean_nothing_for_a_protocol(
     assert [each.partition(": ")[2] for each in problems_of(text)] == [
         f"listeners.a.filters[0].{each}: means nothing for {protocol} listeners" for each in where
     ]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "second", "wrong"),
+    [
+        ("%IDENTITY%", "anna", True),
+        ("%IDENTITY%:", "ann:a", True),
+        ("%IDENTITY%:", "anna", False),
+        ("t:%IDENTITY%", "bob", False),
+        ("t:", "anna", False),
+    ],
+)
+def test_tenants_have_keys_of_their_own(prefix: str, second: str, wrong: bool) -> None:
+    users = ", ".join(f"{{name: '{each}', passwords: 'sha256:{'0' * 64}'}}" for each in ("ann", second))
+    text = "clusters: {a: {endpoints: ['a:1']}}\n"
+    text += f"listeners: {{x: {{protocol: redis, bind: 'a:1', redis: {{users: [{users}]}},\n"
+    text += f"  filters: [key_prefix: {{prefix: '{prefix}'}}], routes: [{{to: a}}]}}}}\n"
+    said = f"f.yaml:3:13: listeners.x.filters[0]: key_prefix: the keys of {second} would begin as those of ann do, who would "
+    said += "see and change them; end it with what is in no name, as %IDENTITY%:"
+    assert (problems_of(text) if wrong else load_text(text) and []) == ([said] if wrong else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import is_dataclass
+from itertools import pairwise
 from typing import Any, Collection, Iterator, Mapping, Optional, Sequence
 
 from twisted_mesh.control.in_vain import KEYS, InVain
@@ -95,11 +96,13 @@ class CrossCheck:
         if where[0] == "listeners":
             yield from self._twice(where, [each.name for each in routes])
         yield from self._joined((*keys, "filters"), listener.filters, routes)
+        yield from self._alike((*keys, "filters"), listener.filters, listener)
         for index, route in enumerate(routes):
             if (*where, index) in self._broken:
                 continue
             if is_for(str(keys[1]), route.match):
                 yield from self._tenants((*where, index, "filters"), route.filters)
+                yield from self._alike((*where, index, "filters"), route.filters, listener)
                 self._in_vain.route((*where, index), route, listener)
                 yield from self._route((*where, index), route, listener.protocol, str(keys[1]))
             elif where[0] == "listeners":
@@ -113,6 +116,23 @@ class CrossCheck:
             if apart and use.name == "coalesce_reads" and use.mode == "enforce":
                 said = "would give clients the replies to others, which a route may tell apart by source or port"
                 yield self._say((*keys, index), f"coalesce_reads {said}; it is for the routes themselves")
+
+    def _alike(self, keys: Sequence[Key], uses: Sequence[FilterUse], listener: Listener) -> Iterator[Problem]:
+        """Look for tenants whose keys would begin as another's do, and so be that one's as well."""
+        if listener.protocol != "redis":
+            return
+        names = [each.name for each in listener.redis.users]
+        for index, use in enumerate(uses):
+            prefix = getattr(use.settings, "prefix", "") if use.name == "key_prefix" else ""
+            if "%IDENTITY%" not in prefix:
+                continue
+            found = sorted((prefix.replace("%IDENTITY%", each), each) for each in names)
+            for (one, name), (other, longer) in pairwise(found):
+                if other.startswith(one):
+                    said = f"the keys of {longer} would begin as those of {name} do, who would see and change them"
+                    yield self._say(
+                        (*keys, index), f"key_prefix: {said}; end it with what is in no name, as %IDENTITY%:"
+                    )
 
     def _tenants(self, keys: Sequence[Key], uses: Sequence[FilterUse]) -> Iterator[Problem]:
         """Look for a cache that would not see which tenant's keys are meant."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import SequenceMatcher, get_close_matches
 from functools import partial
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Iterable
 
 # Longer lists of names help nobody, and comparing with very many takes long.
@@ -25,7 +25,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def _likeness(name: str, other: str) -> float:
     """How alike two names are, up to 1; those that begin alike more so, as Winkler has it for Jaro's measure."""
     ratio = SequenceMatcher(None, other, name).ratio()
-    return ratio + 0.1 * len(commonprefix([name[:4], other[:4]])) * (1.0 - ratio)
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(name[:4], other)))
+    return ratio + 0.1 * alike * (1.0 - ratio)
 
 
 def did_you_mean_or_list(name: str, known: Iterable[str]) -> str:

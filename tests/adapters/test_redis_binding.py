@@ -79,6 +79,15 @@ def test_what_has_to_wait_is_counted_once() -> None:
     assert [rows.find(each).calls.value for each in (b"GET", b"XREAD", b"WATCH")] == [2, 1, 1]
 
 
+def test_errors_that_are_said_here_are_counted() -> None:
+    client = Client()
+    client.send("EXEC", "MULTI", "MULTI", "SELECT 1", "EXEC", "GET a", "CLIENT KILL nowhere")
+    client.reply(b"$-1\r\n")
+    rows = client.adapter.rows
+    assert [rows.find(each).errors.value for each in (b"EXEC", b"MULTI", b"SELECT", b"GET")] == [2, 1, 1, 0]
+    assert client.adapter.rows.inner(rows.find(b"CLIENT"), b"KILL").errors.value == 1
+
+
 def test_a_listener_of_the_old_protocol_may_do_little_else() -> None:
     client = Client()
     client.send("SUBSCRIBE a")

@@ -45,7 +45,7 @@ class Mute(Enum):
 class Binding:
     """One client's session, and which of its commands belong to it."""
 
-    __slots__ = ("_client", "_ending", "_now", "barrier", "queued", "session", "waits")
+    __slots__ = ("_client", "_ending", "_now", "_row", "barrier", "queued", "session", "waits")
 
     def __init__(self, client: Commands) -> None:
         self._client = client
@@ -54,6 +54,8 @@ class Binding:
         self.session = Session(client.tell, client.lose)
         # Whether the next command waits for the answer to the one before, whatever that is.
         self.barrier = False
+        # The row of the command that was taken last.
+        self._row: Optional[Row] = None
         # Commands of the transaction that has begun.
         self.queued = 0
         # Whether the command in flight waits for something to happen.
@@ -71,6 +73,7 @@ class Binding:
         """
         session = self.session
         self._now = (found, data)
+        self._row = row
         if row is None or row.code == REFUSED:
             self.spoil("a command was refused")
             return self._ordinary()
@@ -113,6 +116,8 @@ class Binding:
         return Turn.WAIT if self._waiting(False) else Turn.ORDINARY
 
     def _answer(self, text: bytes) -> Turn:
+        if self._row is not None and text.startswith(b"-"):
+            self._row.errors.value += 1
         self._client.answer(text)
         return Turn.TAKEN
 

@@ -209,7 +209,10 @@ class Commands(Answering):
             self._refuse(refused(row.command.name, row.command.refusal), row)
         elif row.code == LOCAL:
             self.last = row.command.name.lower()
-            self.answer(answer_locally(self, row.command, arguments(data[start:end])))
+            answer = answer_locally(self, row.command, arguments(data[start:end]))
+            if answer.startswith(b"-"):
+                row.errors.value += 1
+            self.answer(answer)
         else:
             self._alone(row, found, data)
 

@@ -189,6 +189,17 @@ def test_the_end_is_what_redis_says(overrides: Overrides, life: Callable[..., Ov
     assert overrides.in_force == []
 
 
+def test_a_lease_that_was_renewed_is_found_at_its_end(overrides: Overrides, clock: Clock) -> None:
+    """Nothing is published of it."""
+    result_of(overrides.put(drain(ttl=30.0)))
+    overrides.start()
+    clock.advance(2)
+    [(_, end)] = result_of(overrides._leases.read(ALL)).ends.items()
+    redis_of(overrides).conversation("ZADD", "mesh:{shop}:override:all:leases", "XX", end + 20_000, "service/web/web-1")
+    clock.advance(29)
+    assert [each.expires for each in overrides.in_force] == [end + 20_000]
+
+
 # --- over a restart
 
 

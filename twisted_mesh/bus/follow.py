@@ -134,6 +134,12 @@ class Follower(Generic[V]):
         followed.add(changed)
         return Following(partial(self._leave, followed, changed))
 
+    def refresh(self, name: str) -> None:
+        """Read all of a set that is followed, whatever is known of it; nothing happens while there is no connection."""
+        followed = self._sets.get(name)
+        if followed is not None:
+            self._read(followed, fresh=True)
+
     def _leave(self, followed: Followed[V], changed: Callable[[V], None]) -> None:
         followed.listeners.remove(changed)
         if not followed.listeners and self._has(followed):

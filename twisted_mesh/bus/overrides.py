@@ -323,10 +323,16 @@ class Overrides:
         before, self._in_force = self._in_force, self._view.in_force()
         if self._in_force:
             soonest = min(self._view.ends[id] for id in self._in_force)
-            self._timer = self._clock.callLater(soonest - self._clock.seconds(), self._settle)
+            self._timer = self._clock.callLater(soonest - self._clock.seconds(), self._ended)
         if self._in_force != before:
             for each in list(self._listeners):
                 each()
+
+    def _ended(self) -> None:
+        """The time of one is over; unless somebody has renewed its lease, of which there is no message."""
+        self._settle()
+        if self._follower is not None:
+            self._follower.refresh(ALL)
 
     # --- what Redis has lost
 

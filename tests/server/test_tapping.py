@@ -104,12 +104,13 @@ def test_only_what_is_asked_for(parameters: dict[str, str], wanted: bool) -> Non
         ({"method": "SET", "path": "b:"}, True),
         ({"method": "GET"}, False),
         ({"path": "a:1"}, True),
-        ({"path": "c:"}, False),
+        ({"path": "c:"}, True),
+        ({"path": "val"}, False),
     ],
 )
 def test_each_of_several_commands_counts(parameters: dict[str, str], wanted: bool) -> None:
     world = World(**parameters)
-    world.tap.observe(several("INCR a:1", "SET b:1 value"))
+    world.tap.observe(several("INCR a:1", "SET b:1 value", "MGET b:2 c:1"))
     assert len(world.reader.lines) == wanted
     assert b"value" not in world.reader.data
 

@@ -39,6 +39,22 @@ def test_overrides_are_put_listed_and_ended(meshctl: Meshctl) -> None:
     assert len(meshctl("override").rows) == 1
 
 
+def test_an_endpoint_that_nobody_knows_is_mentioned(meshctl: Meshctl) -> None:
+    """It may come, so the override holds; a slip of the pen does not go unseen."""
+    meshctl("register", "web", "10.0.0.1:80", "--id", "one")
+    note = "meshctl: note: web has no instance oen; there are one: the override waits for it\n"
+    assert meshctl("override", "web", "oen", "drain").err == note
+    note = "meshctl: note: wbe has no instance one; it has none at all: the override waits for it\n"
+    assert meshctl("override", "wbe", "one", "drain").err == note
+    assert meshctl("override", "web", "one", "drain").err == ""
+    assert meshctl("override", "web", "10.0.0.1:80", "drain").err == ""
+    assert meshctl("override", "web", "*", "maintenance").err == ""
+    assert meshctl("override", "--cluster", "db", "oen", "drain").err == ""
+    note = "meshctl: note: wbe has no instance\n"
+    assert meshctl("maintenance", "--service", "wbe", "on").err == note
+    assert meshctl("maintenance", "--service", "web", "on").err == ""
+
+
 @pytest.mark.parametrize("what", ["weight", "weight=x", "up"])
 def test_what_is_no_override(meshctl: Meshctl, what: str) -> None:
     said = meshctl("override", "web", "one", what, status=2)

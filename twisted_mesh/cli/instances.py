@@ -29,6 +29,14 @@ async def find(session: Session, service: str, text: str) -> Instance:
     raise Failure(f"{service} has no instance {text}{_there_are(view)}")
 
 
+async def missing(session: Session, service: str, text: str) -> str:
+    """Return what to say where no instance of a service has this id or address, "" where one has."""
+    view = await session.registry.instances(service)
+    if text in view.records or any(text in addresses(each) for each in view.instances):
+        return ""
+    return f"{service} has no instance {text}{_there_are(view)}"
+
+
 def _there_are(view: ServiceView) -> str:
     if not view.records:
         return "; it has none at all"

@@ -11,7 +11,7 @@ import os
 
 from twisted_mesh.cli import parser as options_of
 from twisted_mesh.cli.failure import USAGE, Failure
-from twisted_mesh.cli.output import age, show, table
+from twisted_mesh.cli.output import age, complain, plain, show, table
 from twisted_mesh.cli.override import end_override, override_json
 from twisted_mesh.cli.session import Session, author_of, with_mesh
 
@@ -69,6 +69,8 @@ async def _turn(session: Session, arguments: argparse.Namespace) -> int:
         at=session.wall(),
     )
     await session.overrides.put(made)
+    if arguments.service and not (await session.registry.instances(made.name)).records:
+        complain(f"note: {plain(made.name)} has no instance")
     said = f"{named}: under maintenance for {arguments.ttl:g} s, {made.percent:g} % of the calls are turned away"
     show(arguments, override_json(made, 0.0), lambda: said)
     return 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from twisted_mesh.cli import parser as options_of
 from twisted_mesh.cli.failure import USAGE, Failure
-from twisted_mesh.cli.output import age, show, table
+from twisted_mesh.cli.output import age, complain, plain, show, table
 from twisted_mesh.cli.session import Session, author_of, with_mesh
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ def _what(text: Optional[str]) -> tuple[str, int]:
 
 
 async def _override(session: Session, arguments: argparse.Namespace, kind: str, weight: int) -> int:
+    from twisted_mesh.bus.overrides import EVERY_ENDPOINT
+    from twisted_mesh.cli.instances import missing
+
     if not kind:
         return await _list(session, arguments)
     scope = "cluster" if arguments.cluster else "service"
@@ -69,6 +72,10 @@ async def _override(session: Session, arguments: argparse.Namespace, kind: str, 
         )
     made = _made(arguments, scope, kind, weight, session.wall())
     await session.overrides.put(made)
+    if scope == "service" and made.endpoint != EVERY_ENDPOINT:
+        unknown = await missing(session, made.name, made.endpoint)
+        if unknown:
+            complain(f"note: {plain(unknown)}: the override waits for it")
     show(arguments, override_json(made, 0.0), lambda: f"{where}: {arguments.what} for {arguments.ttl:g} s")
     return 0
 

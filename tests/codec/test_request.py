@@ -375,3 +375,15 @@ def test_a_chunked_body_behind_a_head() -> None:
     assert (decoder.trailers, decoder.rest) == ([(b"T", b"t")], b"GET ")
     heard: Heard = hear_requests(data)
     assert (heard.first.body, heard.first.trailers, heard.first.complete) == (b"a", [(b"t", b"t")], True)
+
+
+def test_who_speaks_tls_where_it_is_not_spoken_is_told_so() -> None:
+    """Its first bytes are those of a handshake record (RFC 8446, 5.1)."""
+    hello = bytes.fromhex("16030100c8010000c40303")
+    for first in (1, 2, 3, len(hello)):
+        reader, data = RequestReader(), bytearray(hello[:first])
+        with pytest.raises(HttpError, match="TLS" if first > 1 else "16") as raised:
+            reader.check_partial(data, 0)
+        assert raised.value.status == 400
+    with pytest.raises(HttpError, match="x16"):
+        RequestReader().check_partial(bytearray(b"GET /\x16\x03 HTTP/1.1\r\n"), 0)

@@ -22,6 +22,8 @@ CHUNKED = -1
 # A head with none of these is finished when its fields have been looked at.
 _MORE = sorts.CODING | sorts.NOMINATES | sorts.UPGRADE | sorts.EXPECT
 NORMALISE = Normalise()
+# How a client begins that speaks TLS: a handshake record of version 3 (RFC 8446, 5.1).
+_HANDSHAKE = b"\x16\x03"
 _LINES_KEPT = 1024
 _LINE_KEPT = 512
 # Bytes of a request line beside its target: the method, the version and two spaces.
@@ -118,6 +120,8 @@ class RequestReader:
             raise HttpError(431, f"the request head is over {self.head_limit} bytes")
         bad = NOT_TEXT.search(data, max(0, start - 1))
         if bad is not None:
+            if data.startswith(_HANDSHAKE):
+                raise HttpError(400, "this is TLS, and the listener speaks plain HTTP")
             raise HttpError(400, f"the request head holds {shown(bytes(bad[0]))}")
 
     def _learn_line(self, text: bytes) -> RequestLine:

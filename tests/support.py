@@ -58,7 +58,13 @@ def _outside_of_the_ephemeral() -> range:
     return range(10000, low) if low > 12000 else range(61000, 65536)
 
 
-_PORTS = _outside_of_the_ephemeral()
+def _own_share(ports: range) -> range:
+    """The ports of this one of several processes that run tests: two must not take the same one for free."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return ports[number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+
+
+_PORTS = _own_share(_outside_of_the_ephemeral())
 _given: set[int] = set()
 _dice = random.SystemRandom()
 

@@ -19,7 +19,7 @@ def test_anything_else_is_none(name: str) -> None:
         TypeAdapter(HeaderName).validate_python(name)
 
 
-@pytest.mark.parametrize("name", [*FRAMING, "Transfer-Encoding"])
+@pytest.mark.parametrize("name", [*sorted(FRAMING), "Transfer-Encoding"])
 def test_what_frames_messages_cannot_be_set(name: str) -> None:
     assert TypeAdapter(HeaderName).validate_python(name) == name
     with pytest.raises(ValidationError, match="cannot be set"):

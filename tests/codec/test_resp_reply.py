@@ -40,8 +40,14 @@ def nested(inner: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
 
 REPLIES = st.recursive(LEAVES, nested, max_leaves=12)
 STREAMS = st.lists(
-    st.one_of(REPLIES, st.lists(REPLIES, min_size=1, max_size=3).map(lambda each: resp.push(each, 3))), max_size=6
-)
+    st.one_of(
+        REPLIES,
+        st.lists(REPLIES, min_size=1, max_size=3).map(lambda each: resp.push(each, 3)),
+        # What looks alike is read in one go: strings of one size, and what a write is told.
+        st.sampled_from([resp.OK, resp.bulk(b"$1"), resp.bulk(b"\r\n"), resp.bulk(b"")]),
+    ),
+    max_size=6,
+).map(lambda replies: [each for number, each in enumerate(replies) for _ in range(1 + 5 * (number % 2))])
 
 
 class Framed(NamedTuple):

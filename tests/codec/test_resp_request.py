@@ -231,11 +231,10 @@ def test_names_and_reprs() -> None:
     assert arguments(pack([b"A", b"", b"\r\n$"])) == [b"A", b"", b"\r\n$"]
 
 
+KINDS = [[b"GET", b"k1"], [b"GET", b"\r\n"], [b"SET", b"k1", b"v"], [b"SET", b"k2", b"$"], [b"SET", b"k2", b""]]
 ALIKE = st.lists(
-    st.sampled_from([[b"GET", b"k1"], [b"GET", b"\r\n"], [b"SET", b"k1", b"v"], [b"SET", b"k2", b"$"], [b"MSET", b"a", b"b", b"c", b"d"]]),
-    min_size=2,
-    max_size=8,
-)  # fmt: skip
+    st.tuples(st.sampled_from([*KINDS, [b"MSET", b"a", b"b", b"c", b"d"]]), st.integers(1, 6)), min_size=1, max_size=5
+).map(lambda several: [each for each, times in several for _ in range(times)])
 
 
 @given(ALIKE, st.integers(0, 200), st.sampled_from([b"", b"1", b"\r", b"\n", b"$9", b"*"]), PLACES)

@@ -34,6 +34,8 @@ NULL_3 = b"_\r\n"
 # With fewer strings to come it is not worth while to look for a run of them, and with larger ones.
 RUN_LEAST = 4
 RUN_SIZE = 64 * 1024
+# The same for whole commands and replies, of which there are more kinds.
+PIPELINED_SIZE = 128
 # Lengths as they come, so that few need ``int``: a third of the time for each.
 SMALL = {b"%d" % number: number for number in range(1024)}
 # The same the other way round: the line before a string of a length.

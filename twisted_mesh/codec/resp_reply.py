@@ -15,6 +15,8 @@ from twisted_mesh.codec.resp import (
     DEPTH_LIMIT,
     HELD_LIMIT,
     LINE_LIMIT,
+    OK,
+    PIPELINED_SIZE,
     RUN_LEAST,
     RUN_SIZE,
     SMALL,
@@ -42,6 +44,7 @@ NULLABLE = frozenset((BULK, ARRAY))
 _ARRAY = re.compile(rb"\*([1-9][0-9]{0,4})\r\n").match
 # Strings without a line break in them, a thousand at most: their lengths are still to be looked at.
 _STRINGS = re.compile(rb"(?:\$(?:-1|[0-9]{1,4}\r\n[^\r\n]*)\r\n){1,1024}").match
+_OKS = re.compile(rb"(?:\+OK\r\n){1,1024}").match
 _FLAT = re.compile(rb"(?:[+\-:,(#_][^\r\n]{0,16384}|[$=!](0|[1-9][0-9]{0,8})|\$-1)\r\n").match
 
 
@@ -73,6 +76,19 @@ def scan(data: bytes, position: int, found: list[Answer]) -> int:
             string = length is not None
             if string:
                 jump += int(length) if (number := small(length)) is None else number
+        elif string and jump <= PIPELINED_SIZE and size - position >= RUN_LEAST * (jump + 2):
+            assert isinstance(before, bytes)
+            run = run_of(before, jump - len(before))(data, position)
+            if run is not None:
+                stop, jump = run.end(), jump + 2
+                found += [(kind, at, at + jump) for at in range(position, stop, jump)]
+                position, jump = stop, jump - 2
+                continue
+        elif before == OK:
+            stop = _OKS(data, position).end()  # type: ignore[union-attr]  # it is one at least
+            found += [(kind, at, at + jump) for at in range(position, stop, jump)]
+            position = stop
+            continue
         end = position + jump
         if string:
             if not again(CRLF, end):

@@ -6,7 +6,8 @@ What is refused is refused in the words of the server, which closes the connecti
 from __future__ import annotations
 
 import re
-from typing import Optional, Union
+from functools import lru_cache
+from typing import Callable, Optional, Union
 
 import hiredis
 
@@ -16,6 +17,7 @@ from twisted_mesh.codec.resp import (
     CRLF,
     HELD_LIMIT,
     LINE_LIMIT,
+    PIPELINED_SIZE,
     RUN_LEAST,
     RUN_SIZE,
     SMALL,
@@ -54,7 +56,7 @@ NAME_SIZE, AROUND, DIGITS = 5, 11 - ord("0"), 12
 Repeated = Union[bytes, tuple[()]]
 
 
-def scan(data: bytes, position: int, found: list[Found], shift: int = 0) -> int:
+def scan(data: bytes, position: int, found: list[Found], shift: int = 0) -> int:  # noqa: PLR0912, PLR0915  # in line
     """Append the whole commands that begin at `position`; return where the last of them ends.
 
     This is the fast path: it stops at what is unfinished, unusual or wrong without saying which.  Pipelined commands
@@ -72,6 +74,12 @@ def scan(data: bytes, position: int, found: list[Found], shift: int = 0) -> int:
     while position < size:
         if again(head, position):
             start = position + head_size
+            if words <= 3 and size - position >= RUN_LEAST * (head_size + key_size + 2):
+                value = length if words == 3 else b""
+                end = _run(data, position, found, shift, (name, words, head, key_size, value, jump))
+                if end > position:
+                    position = end
+                    continue
         else:
             match = _COMMAND(data, position)
             if match is None:
@@ -117,6 +125,42 @@ def scan(data: bytes, position: int, found: list[Found], shift: int = 0) -> int:
         found.append((name, key, words, position + shift, end + shift))
         position = end
     return position
+
+
+_Shape = tuple[bytes, int, Repeated, int, Repeated, int]
+
+
+def _run(data: bytes, position: int, found: list[Found], shift: int, shape: _Shape) -> int:
+    """Append commands that follow each other and differ in nothing but what their keys and values hold.
+
+    :param shape: their name, how many words they have (2 or 3), what is before the key, its size, the line before the
+        value, and the size of the value with that line.
+    :returns: where they end; `position` if that does not work here.
+    """
+    name, words, head, key_size, line, jump = shape
+    if words == 2:
+        line, jump = b"", -2
+    if not isinstance(head, bytes) or not isinstance(line, bytes) or max(key_size, jump) > PIPELINED_SIZE:
+        return position
+    if not data.startswith(line, position + len(head) + key_size + 2):
+        return position
+    match = run_of(head, key_size) if words == 2 else _pairs(head, key_size, line, jump - len(line))
+    run = match(data, position)
+    if run is None:
+        return position
+    before, size, end = len(head), len(head) + key_size + 2 + jump + 2, run.end()
+    found += [
+        (name, data[at + before : at + before + key_size], words, at + shift, at + size + shift)
+        for at in range(position, end, size)
+    ]
+    return end
+
+
+@lru_cache(256)
+def _pairs(head: bytes, key_size: int, line: bytes, size: int) -> Callable[[bytes, int], Optional[re.Match[bytes]]]:
+    """Return what `run_of` does, for commands of a key and a value."""
+    pair = rb"%b.{%d}\r\n%b.{%d}\r\n" % (re.escape(head), key_size, re.escape(line), size)
+    return re.compile(rb"(?s:(?:%b){1,1024})" % pair).match
 
 
 def only(data: bytes, found: list[Found]) -> bool:

@@ -26,6 +26,15 @@ def test_who_changed_what_when_and_why(meshctl: Meshctl, write: Write) -> None:
     assert [row[0] for row in meshctl("history", "clusters/web").rows] == ["1"]
 
 
+def test_a_resource_that_never_changed(meshctl: Meshctl, write: Write) -> None:
+    """A slip of the pen is no empty history."""
+    meshctl("apply", "-f", write(cluster("web", 80)))
+    said = meshctl("history", "clusters/wbe")
+    assert said.err == ('meshctl: in what is kept clusters/wbe has not changed; did you mean "clusters/web"?\n')
+    assert meshctl("history", "clusters/web").err == ""
+    assert meshctl("history", "clusters/wbe", "-o", "json").json == []
+
+
 def test_how_much_is_kept(meshctl: Meshctl, write: Write) -> None:
     meshctl("history", "--keep", "2")
     for port in range(80, 85):

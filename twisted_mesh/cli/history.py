@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from twisted_mesh.cli import parser as options_of
-from twisted_mesh.cli.output import age, show, table
+from twisted_mesh.cli.output import age, complain, plain, show, table
 from twisted_mesh.cli.session import Session, with_mesh
 
 if TYPE_CHECKING:
@@ -40,12 +40,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _history(session: Session, arguments: argparse.Namespace) -> int:
+    from twisted_mesh.control.nearest import did_you_mean
+
     if arguments.keep is not None:
         await session.store.keep(arguments.keep)
     # Of one resource, all that is kept is looked through.
     found = await session.store.history(arguments.limit if arguments.name is None else 10**6)
     if arguments.name is not None:
+        known = {name for each in found for name in each.names}
         found = [each for each in found if arguments.name in each.names][: arguments.limit]
+        if not found:
+            near = did_you_mean(arguments.name, known)
+            complain(f"in what is kept {plain(arguments.name)} has not changed{near}")
     now = session.wall()
     show(arguments, [_as_json(each) for each in found], lambda: table(_HEAD, [_row(each, now) for each in found]))
     return 0

@@ -58,6 +58,8 @@ def test_the_default_chain_has_one(routes: str) -> None:
 @pytest.mark.parametrize(
     ("listener", "cluster"),
     [
+        ("routes: [{to: r}]", f"{SERVERS}, breaker: {{}}"),
+        ("routes: [{to: r}]", f"{SERVERS}, balance: peak_ewma"),
         ("routes: [{match: {key: a}, to: r}, {to: r}]", SERVERS),
         ("routes: [{to: {r: 1, other: 1}}]", SERVERS),
         ("routes: [{to: r, priority: high}]", SERVERS),

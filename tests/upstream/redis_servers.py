@@ -42,18 +42,19 @@ class RedisConnector(FakeConnector):
 class Upstream:
     """A cluster of one server, and what is in front of it."""
 
-    def __init__(self, limits: Any = None, **redis: Any) -> None:
+    def __init__(self, limits: Any = None, endpoints: int = 1, balance: str = "least_request", **redis: Any) -> None:
         self.env = FakeEnv()
         # At 0 nothing would have happened yet.
         self.env.clock.advance(1000.0)
         self.connector = RedisConnector()
-        self.cluster = self._made(limits=limits, **({"redis": redis} if redis else {}))
+        self._endpoints = [ADDRESS.replace(".1:", f".{at + 1}:") for at in range(endpoints)]
+        self.cluster = self._made(limits=limits, balance=balance, **({"redis": redis} if redis else {}))
         self.cluster.start()
         self.forward = RedisForward(self.cluster, self.connector, self.env)  # type: ignore[arg-type]
         self.endpoint = self.cluster.endpoints[0]
 
     def _made(self, **options: Any) -> Cluster:
-        config = model.Cluster.model_validate({"endpoints": [ADDRESS], **options})
+        config = model.Cluster.model_validate({"endpoints": self._endpoints, **options})
         return Cluster("main", config, self.env, self.connector)  # type: ignore[arg-type]
 
     def other(self, **options: Any) -> Cluster:

@@ -23,6 +23,7 @@ def ways_of(chain: Chain) -> Optional[Ways]:
     from twisted_mesh.adapters.redis_shortcut import Ways
     from twisted_mesh.filters.redis_retry import RedisRetry
     from twisted_mesh.upstream.redis import RedisForward
+    from twisted_mesh.upstream.watched import Watched, watched
 
     if len(chain.observers) != len(chain.layers) or not chain.table.routes:
         return None
@@ -36,6 +37,9 @@ def ways_of(chain: Chain) -> Optional[Ways]:
             return None
     route, forward = chain.table.routes[0], chain.table.routes[0].innermost
     if metrics is None or not isinstance(forward, RedisForward) or forward.topology is not None:
+        return None
+    if watched(forward.cluster.config) != Watched():
+        # Somebody hears how each call has ended.
         return None
     if route.matches is not None or route.limits or len(route.targets) != 1 or route.targets[0].headers:
         return None

@@ -146,6 +146,11 @@ class Picks:
             self._keep_turn(found)
         return found, f"by {self._balance}"
 
+    def put_back(self, found: Endpoint) -> None:
+        """`found` was picked for nothing: it is the next pick."""
+        self._panic_picks.value -= self._panicking
+        self._keep_turn(found)
+
     def _keep_turn(self, found: Endpoint) -> None:
         after, pick = self.next, self._plain
 

@@ -71,11 +71,16 @@ class RedisForward:
         if picks.special or self._scatter is not None:
             return False
         try:
-            pool: Any = picks.next().pools.get(PROTOCOL)
+            endpoint = picks.next()
         except MeshError:
             # There is none.
             return False
-        return pool is not None and pool.straight(pending)
+        pool: Any = endpoint.pools.get(PROTOCOL)
+        if pool is not None and pool.straight(pending):
+            return True
+        # The call has the turn: with two in turn all calls would go to the same one else.
+        picks.put_back(endpoint)
+        return False
 
     def _of_session(self, call: RedisCall) -> Pending:
         if self.cluster.switch.on:

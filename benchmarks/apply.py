@@ -3,8 +3,9 @@
 usage: apply.py [--via file|bus] [--resources 1000] [--tables 1] [--rounds 5] [--rate 1000]
 
 A sidecar under load gets a configuration in which every route and every cluster has changed, back and forth.  A
-filter in it (``turns/``) notes how late a timer of one millisecond is (`gaps`), how late without waiting for a processor
-that another process had (`own`), and how much was computed meanwhile (`cpu`): on a machine that does other things, only
+filter in it (``turns/``) notes how late a timer of one millisecond is (`gaps`), how late without waiting for a
+processor that another process had (`own`), and how much was computed meanwhile (`cpu`): on a machine that does other
+things, only
 the last two say something of the sidecar.  They are watched from just before the change
 until some seconds after it is in force, so that what the sidecar tidies up later is in them.  With ``--via bus`` the
 time until it is in force has in it what `meshctl apply` takes.

@@ -19,7 +19,9 @@ def test_hot_and_big_keys(meshctl: Meshctl, redis_server: Server, tmp_path: Path
     config = {"listeners": {"cache": listener}, "clusters": {"server": {"endpoints": [redis_server.address]}}}
     mesh = start_mesh(json.dumps(config), tmp_path)
     try:
-        assert "has not seen enough commands yet: it counts one in `sample`" in meshctl("keys", "--admin", mesh.admin).out
+        assert (
+            "has not seen enough commands yet: it counts one in `sample`" in meshctl("keys", "--admin", mesh.admin).out
+        )
         client = redis.Redis("127.0.0.1", port, protocol=2)
         for number in range(30):
             client.get('the "hot" one')

@@ -77,8 +77,8 @@ def _keepable(name: str) -> bool:
 class TrackedCache:
     """The filter; for routes to clusters whose keys are all at one primary, which answers the reads as well.
 
-    A client sees what it has written by way of this route at once.  What was written elsewhere, also by another route, it
-    sees as soon as the server's word of it is here, which is a moment later.
+    A client sees what it has written by way of this route at once.  What was written elsewhere, also by another route,
+    it sees as soon as the server's word of it is here, which is a moment later.
     """
 
     __slots__ = (

@@ -39,6 +39,11 @@ class Sweep:
         self._looks: list[Callable[[], Optional[Look]]] = []
         self._timer: Optional[IDelayedCall] = None
 
+    @property
+    def first(self) -> Optional[Look]:
+        """The look that was added first and is there: it says whose timer this is."""
+        return next(iter(self._alive()), None)
+
     def add(self, look: Look) -> None:
         """Have `look` called from now on."""
         self._looks.append(WeakMethod(look) if isinstance(look, MethodType) else _Kept(look))

@@ -210,6 +210,21 @@ def test_a_large_value_overtakes_nothing_and_is_not_overtaken() -> None:
     assert client.heard == b"$1\r\n1\r\n" * 2 + b"+OK\r\n$1\r\nx\r\n"
 
 
+def test_large_values_one_behind_the_other_with_something_in_between() -> None:
+    client = Client()
+    value = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$300000\r\n" + b"x" * 270_000
+    rest = b"x" * 30_000 + b"\r\n"
+    client.send(("GET", "k"), value)
+    for _ in range(2):
+        client.send(rest, ("GET", "k"), value)
+    client.send(rest)
+    for at in range(6):
+        assert len(client.calls) == at + 1
+        client.answer(at, b"+%d\r\n" % at)
+    assert [each.operation for each in client.calls] == ["GET", "SET"] * 3
+    assert client.heard == b"".join(b"+%d\r\n" % at for at in range(6))
+
+
 def test_a_large_command_whose_servers_are_not_known_is_kept_whole() -> None:
     client = Client()
     client.send(b"*3\r\n$4\r\nMSET\r\n$1\r\nk\r\n$600000\r\n" + b"x" * 300_000)

@@ -50,7 +50,10 @@ class Rest:
 
     def look(self, seconds: float) -> None:
         """Wait until nobody is connected, and nothing new is seen for so long; what was seen in that time is rest."""
-        until(lambda: not connected(self._mesh), "a sidecar without connections")
+        try:
+            until(lambda: not connected(self._mesh), "a sidecar without connections")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {connected(self._mesh)}; {descriptors(self._mesh.pid)}") from None
         until(lambda: self._steady(seconds), "a sidecar at rest", 120.0)
 
     def _steady(self, seconds: float) -> bool:

@@ -19,6 +19,12 @@ def test_where_all_fails_the_call_does(shards: RedisWorld) -> None:
         body(pending)
 
 
+def test_each_part_is_the_clients_so_that_it_stays_behind_what_that_has_sent(shards: RedisWorld) -> None:
+    client = object()
+    shards.call(*(f"SET k{each} x" for each in range(12)), caller=client)
+    assert [each.call.caller for each in shards.take()] == [client] * 3
+
+
 def test_what_fails_has_its_error_in_its_place(shards: RedisWorld) -> None:
     keys = [f"k{each}" for each in range(12)]
     pending = shards.call(*(f"SET {key} x" for key in keys))

@@ -200,7 +200,25 @@ class Answering(Client):
     def _begin_rest(self) -> None:
         """What waited for calls before it goes on."""
         while self._unbegun and not self._repeating:
-            self._unbegun.pop(0).begin()
+            first = self._unbegun[0]
+            if first.large and self._others_before(first):
+                return
+            del self._unbegun[0]
+            if first.large:
+                self.holds(first)
+            first.begin()
+
+    def _others_before(self, large: Exchange) -> bool:
+        """Whether a large value has to wait: it has a connection of its own, and may overtake nothing on another.
+
+        What is behind it waits for it, for the same reason.
+        """
+        for each in self.queue:
+            if each is large:
+                break
+            if isinstance(each, Exchange) and each.answer is None:
+                self.holds(each)
+        return self._repeating > 0
 
     # --- the end
 

@@ -191,14 +191,12 @@ class Commands(Answering):
         exchange = Exchange(self, call, row, rows, upload) if self.mute is Mute.NO else self._silent(call, row)
         self.last = row.command.name
         self._in_flight += call.count
-        if upload is not None:
-            # It has a connection of its own, and so has to wait for those before it, as those behind it for it.
-            for each in self.queue:
-                if isinstance(each, Exchange) and each.answer is None:
-                    self.holds(each)
         self.queue.append(exchange)
         if self._repeating or self._unbegun:
             self._unbegun.append(exchange)
+        elif upload is not None:
+            self._unbegun.append(exchange)
+            self._begin_rest()
         else:
             exchange.begin()
         return exchange

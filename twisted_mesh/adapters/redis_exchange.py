@@ -90,12 +90,15 @@ class Exchange(Pending):
         state = "streams" if self.coming is not None else "waits" if self.answer is None else "answered"
         return f"<Exchange {state} {self.call!r}>"
 
+    @property
+    def large(self) -> bool:
+        """Whether its value is passed on as it comes."""
+        return type(self.call.body) is not bytes
+
     def begin(self) -> None:
         """Run the call through the chain."""
         call, adapter = self.call, self.connection.adapter
         call.waiter = self
-        if self.upload is not None:
-            self.connection.holds(self)
         context = clean_context()
         try:
             awaitable: Any = context.run(adapter.chain, call)

@@ -21,6 +21,7 @@ from twisted_mesh.metrics import Cell, Family
 from twisted_mesh.net import timers
 from twisted_mesh.server.gauges import CountedPool
 from twisted_mesh.strain import resident
+from twisted_mesh.sweep import Sweep
 
 if TYPE_CHECKING:
     from twisted_mesh.control.world import World
@@ -47,6 +48,9 @@ def whose(timer: Any) -> str:
     call = getattr(timer, "func", None)
     while isinstance(call, partial):
         call = call.func
+    owner = getattr(call, "__self__", None)
+    if isinstance(owner, Sweep):
+        call = owner.first or call
     module = getattr(call, "__module__", None) or type(call).__module__
     return str(module).removeprefix(_OURS)
 

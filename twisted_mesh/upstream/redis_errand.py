@@ -202,6 +202,7 @@ class Errand:
         part.db, part.resp, part.version = call.db, call.resp, call.version
         part.timeout, part.deadline = call.timeout, call.deadline
         part.started, part.received = call.started, call.received
+        part.caller = call.caller
         return part
 
     # --- back

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests.upstream.redis_told import LOST, OK, REPLICA, RedisWorld, body, slots_reply
@@ -20,7 +22,7 @@ def test_where_all_fails_the_call_does(shards: RedisWorld) -> None:
 
 
 def test_each_part_is_the_clients_so_that_it_stays_behind_what_that_has_sent(shards: RedisWorld) -> None:
-    client = object()
+    client = SimpleNamespace(call_id="c-1")
     shards.call(*(f"SET k{each} x" for each in range(12)), caller=client)
     assert [each.call.caller for each in shards.take()] == [client] * 3
 

@@ -22,8 +22,9 @@ class Writer(threading.Thread):
     must never be: a value that goes back, is skipped or is another key's, a reply too few or too many.  That is `wrong`.
     """
 
-    def __init__(self, port: int, name: str, keys: int = 5) -> None:
+    def __init__(self, port: int, name: str, keys: int = 5, breath: float = 0.0) -> None:
         super().__init__(daemon=True)
+        self._breath = breath
         self.keys = [f"{name}:{each}" for each in range(keys)]
         self.errors: dict[str, int] = {}
         self.wrong: list[str] = []
@@ -39,6 +40,8 @@ class Writer(threading.Thread):
             with Conversation(self._port) as link:
                 while not self._ending.is_set() and not self.wrong:
                     self._round(link)
+                    if self._breath:
+                        self._ending.wait(self._breath)
         except Exception as error:
             self.wrong.append(repr(error))
 
@@ -91,11 +94,17 @@ class Owner(Writer):
 
 
 class Load:
-    """Several writers."""
+    """Several writers.
 
-    def __init__(self, port: int, clients: int = 4, keys: int = 5, kind: type[Writer] = Writer) -> None:
+    :param breath: seconds between two rounds of one: sidecars read a change while the processors have nothing else to
+        do, or seconds later.
+    """
+
+    def __init__(
+        self, port: int, clients: int = 4, keys: int = 5, kind: type[Writer] = Writer, breath: float = 0.0
+    ) -> None:
         mine = next(_LOADS)
-        self.writers = [kind(port, f"w{mine}-{each}", keys) for each in range(clients)]
+        self.writers = [kind(port, f"w{mine}-{each}", keys, breath) for each in range(clients)]
 
     def __enter__(self) -> Load:
         for each in self.writers:

@@ -24,9 +24,15 @@ class Clients:
 
     `outcomes` counts statuses, and exceptions by their name; `refused` are connections that nobody accepted, on
     which nothing was asked.
+
+    :param breath: seconds between two requests of one: a change is read while the processors have nothing else to do,
+        or seconds later.
     """
 
-    def __init__(self, port: int, count: int = 6, method: str = "GET", path: str = "/load") -> None:
+    def __init__(
+        self, port: int, count: int = 6, method: str = "GET", path: str = "/load", breath: float = 0.0
+    ) -> None:
+        self._breath = breath
         self.outcomes: Counter[object] = Counter()
         self.by_body: Counter[bytes] = Counter()
         self.refused = 0
@@ -55,6 +61,8 @@ class Clients:
                 connection = None
                 continue
             connection = self._ask(connection)
+            if self._breath:
+                self._stop.wait(self._breath)
 
     def _ask(self, connection: http.client.HTTPConnection) -> Optional[http.client.HTTPConnection]:
         try:
@@ -193,7 +201,7 @@ def test_upstream_restarts_under_posts(edge: Edge, upstreams: list[Server]) -> N
 
 def test_reload(edge: Edge, tmp_path: Path, upstreams: list[Server]) -> None:
     """Changes of route, filters and cluster cost no call, and open connections stay open."""
-    clients = Clients(edge.port, count=3)
+    clients = Clients(edge.port, count=3, breath=0.002)
     clients.more(200)
     name = "twisted_mesh_downstream_connections_total"
     before = edge.mesh.metric(name, listener="edge")
@@ -222,7 +230,7 @@ def test_reload(edge: Edge, tmp_path: Path, upstreams: list[Server]) -> None:
 
 def test_bad_reload(edge: Edge) -> None:
     """A change that is wrong changes nothing."""
-    clients = Clients(edge.port)
+    clients = Clients(edge.port, breath=0.002)
     clients.more(100)
     good = edge.mesh.config.read_text()
     edge.mesh.config.write_text(good.replace('"web"', '"nowhere"', 1) + "\nlisteners: {}")

@@ -492,7 +492,7 @@ def test_a_reload_disturbs_nobody(six: tuple[Cluster, Mesh]) -> None:
     """The new cluster goes on with the nodes that the old one was told of, and with the connections to them."""
     cluster, mesh = six
     text = mesh.config.read_text()
-    with Load(mesh.ports["cluster"], 3, 4) as load:
+    with Load(mesh.ports["cluster"], 3, 4, breath=0.01) as load:
         for turn in range(3):
             version = mesh.metric("twisted_mesh_config_version")
             mesh.config.write_text(text.replace("refresh: 1s", f"refresh: {turn + 2}s"))

@@ -83,8 +83,11 @@ SHIFTS = {
 
 # What to try, and what comes of it.
 TRIES = (
-    ("export MESHCTL_REDIS=redis://127.0.0.1:{redis} MESHCTL_MESH=demo", "so that meshctl finds the mesh"),
-    ("while sleep 0.2; do curl -s http://127.0.0.1:{http}/; done", "a client: leave it running, and in another shell"),
+    ("while sleep 0.2; do curl -s http://127.0.0.1:{http}/; done", "a client: leave it running, in a shell of its own"),
+    (
+        "export MESHCTL_REDIS=redis://127.0.0.1:{redis} MESHCTL_MESH=demo",
+        "in another shell: so that meshctl finds the mesh",
+    ),
     ("{meshctl} apply -f {directory}/half.yaml --wait --base {directory}/edge.yaml", "half of the calls go to v2"),
     ("{meshctl} apply -f {directory}/all.yaml --wait --base {directory}/edge.yaml", "all of them do"),
     ("{meshctl} rollback --wait", "and back: half of them"),

@@ -330,3 +330,19 @@ def test_it_describes_itself() -> None:
     assert described["names"] == {"web:80": {"addresses": [], "problem": "no such name"}}
     assert [each["address"] for each in described["endpoints"]] == [A]  # type: ignore[attr-defined]
     cluster.stop()
+
+
+def test_a_pick_that_was_for_nothing_is_the_next_one_and_counts_once() -> None:
+    env = FakeEnv()
+    cluster = a_cluster(A, B, C, env=env, health_check={"tcp": True}, balance="round_robin")
+    cluster.start()
+    check(cluster, True, False, False)
+    check(cluster, True, False, False)
+    first = cluster.picks.next()
+    for _ in range(3):
+        cluster.picks.put_back(first)
+        assert cluster.picks.next() is first
+    assert env.count("cluster_panic_picks_total", "api") == 1
+    assert [cluster.pick(a_call()) for _ in range(3)][2] is first
+    assert env.count("cluster_panic_picks_total", "api") == 4
+    cluster.stop()

@@ -67,6 +67,24 @@ def test_answers_come_in_any_cut(cut: int) -> None:
     assert talk.clock.getDelayedCalls() == []
 
 
+def test_a_connection_that_cannot_be_written_to_any_more_is_lost_and_nothing_is_raised() -> None:
+    """As uvloop does between the end of a connection and the moment when that is told."""
+    talk = Talk()
+    waiting = talk.ask("GET", "a")
+    ended: list[Any] = []
+    talk.link.ended.addCallback(ended.append)
+
+    def write(data: bytes) -> None:
+        raise RuntimeError("the handler is closed")
+
+    talk.transport.write = write  # type: ignore[method-assign]
+    refused = talk.ask("GET", "b")
+    assert [each.kind for each in (*waiting, *refused, *ended)] == ["down"] * 3
+    assert "the handler is closed" in str(refused[0])
+    assert talk.transport.disconnecting or talk.transport.disconnected or talk.transport.aborting
+    assert talk.clock.getDelayedCalls() == []
+
+
 def test_an_answer_that_is_late_ends_all() -> None:
     talk = Talk()
     first, second = talk.ask("GET", "a", timeout=9), talk.ask("GET", "b", timeout=2)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
 import pytest
 
 from tests.upstream.redis_world import World, body
 from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.upstream.redis_sessions import CROSSSLOT, Sessions
 
 
 def test_a_transaction_begins_with_its_first_command() -> None:
@@ -25,6 +30,27 @@ def test_a_transaction_begins_with_its_first_command() -> None:
     session.settle()
     assert session.at_rest
     assert world.pool.idle == [lane]
+
+
+def test_a_transaction_goes_on_when_a_reload_has_made_other_groups_of_the_same_servers() -> None:
+    world = World()
+    topology = SimpleNamespace(spread=True, shard=lambda key: 0, trouble="")
+
+    def made(primary: Any) -> None:
+        group = Mock(primary=primary, choose=lambda call, write: primary)
+        topology.group = lambda key: group
+
+    world.sessions = Sessions(world.cluster, topology, lambda endpoint, priority: world.pool)  # type: ignore[arg-type]
+    made(world.endpoint)
+    session = world.session()
+    session.multi = True
+    world.send(session, "INCR a")
+    made(world.endpoint)
+    second = world.send(session, "INCR b")
+    assert not second.done and not session.spoilt
+    made(object())
+    third = world.send(session, "INCR c")
+    assert third.value.body == CROSSSLOT and session.spoilt
 
 
 def test_what_was_watched_is_executed_even_with_nothing_in_it() -> None:

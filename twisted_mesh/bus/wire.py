@@ -69,7 +69,13 @@ class _Wired:
         """
         if self.failure is not None:
             return fail(BusError("down", self.failure.detail, server=self.server))
-        asked = self.execute_command(*args)
+        try:
+            asked = self.execute_command(*args)
+        except (OSError, RuntimeError) as error:
+            # The loop has noticed the connection's end already, and says so by an error of its own; we hear of it next.
+            why = f"the connection cannot be written to: {error}"
+            self.abort(BusError("down", why, server=self.server))
+            return fail(BusError("down", why, server=self.server))
         timer = self._clock.callLater(timeout, self._late, asked, args[0], timeout)
 
         def answered(result: Any) -> Any:

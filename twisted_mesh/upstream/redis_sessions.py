@@ -157,8 +157,11 @@ class Sessions:
             return None if known else error("ERR", _NO_KEY.format(name))
         if len({topology.shard(each) for each in keys}) > 1:
             return CROSSSLOT
-        if session.main is not None and not session.main.lost and topology.group(keys[0]) is not session.main.group:
-            return CROSSSLOT
+        if session.main is not None and not session.main.lost:
+            group = topology.group(keys[0])
+            # After a reload the groups are others, of the same servers.
+            if group is not session.main.group and (group is None or group.primary is not session.main.pool.endpoint):
+                return CROSSSLOT
         return None
 
     def _end(self, call: RedisCall, session: Session, name: str) -> Pending:

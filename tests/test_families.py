@@ -17,9 +17,8 @@ def test_the_families_of_a_registry_are_made_once() -> None:
 
 def test_names_are_in_base_units_and_of_known_layers() -> None:
     families = Families(Registry())
-    layer = re.compile(
-        r"twisted_mesh_(downstream|upstream|cluster|filter|config|access_log|bus|redis|registration|metrics|ready|info)"
-    )
+    layers = ("downstream", "upstream", "cluster", "filter", "config", "access_log", "bus", "redis", "registration")
+    layer = re.compile(rf"twisted_mesh_({'|'.join((*layers, 'process', 'metrics', 'ready', 'info'))})")
     for each in families.registry.families():
         assert layer.match(each.name)
         assert each.help.endswith(".")
@@ -30,7 +29,7 @@ def test_names_are_in_base_units_and_of_known_layers() -> None:
         assert set(each.label_names) <= {
             *("protocol", "listener", "route", "cluster", "code", "flag", "state", "filter", "mode", "decision"),
             *("result", "path", "link", "kind", "by", "family", "version", "priority", "node", "service", "zone"),
-            *("command", "chain", "why"),
+            *("command", "chain", "why", "of"),
         }
 
 

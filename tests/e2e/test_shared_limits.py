@@ -28,6 +28,10 @@ class Load(NamedTuple):
     seconds: float
 
     @property
+    def calls(self) -> int:
+        return sum(self.statuses.values())
+
+    @property
     def rate(self) -> float:
         return self.statuses[200] / self.seconds
 
@@ -132,7 +136,11 @@ def test_four_sidecars_at_twice_the_limit_admit_what_it_says(edges: Any) -> None
     The budget and the burst are such that a machine which stands still for a second changes nothing.
     """
     all_of_them = edges(rate=f"{RATE}/s", burst=3 * RATE, budget="2s")
-    load = all_of_them.load(2 * RATE, 6.0, drained=True)
+    for _ in range(4):
+        load = all_of_them.load(2 * RATE, 6.0, drained=True)
+        if load.calls >= 1.9 * RATE * load.seconds:
+            break
+        # The machine was busy with something else: what did not come was not admitted either.
     assert set(load.statuses) == {200, 429}
     assert load.rate == pytest.approx(RATE, rel=0.02)
     calls = sum(all_of_them.count("calls_total", result=each) for each in ("admitted", "near", "refused"))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.codec.cuts import PLACES, same_in_any_cut
 from twisted_mesh.codec import resp
-from twisted_mesh.codec.resp_reply import ERROR, PUSH, ReplyReader
+from twisted_mesh.codec.resp_reply import ERROR, PUSH, Answer, ReplyReader
 
 TEXT = st.text(st.characters(codec="ascii", exclude_characters="\r\n"), max_size=12).map(str.encode)
 LEAVES = st.one_of(
@@ -218,3 +218,17 @@ def test_reprs() -> None:
     assert reader.unfinished is not None and not reader.unfinished.outermost
     values: list[Any] = reader.feed(b":2\r\n:3\r\n")
     assert len(values) == 1
+
+
+@given(st.lists(st.sampled_from([resp.OK, resp.bulk(b"x" * 20_000), resp.bulk(b"y" * 40_000)]), max_size=6), PLACES)
+def test_what_comes_behind_a_large_reply_may_be_found_by_itself(replies: list[bytes], places: list[int]) -> None:
+    data = b"".join(replies)
+    cuts = sorted(place % (len(data) + 1) for place in places)
+    reader, heard = ReplyReader(apart=True), []
+    for start, end in zip([0, *cuts], [*cuts, len(data)]):
+        found: Optional[list[Answer]] = reader.feed(data[start:end])
+        while found is not None:
+            heard += [reader.data[at:stop] for _, at, stop in found]
+            found = reader.more()
+    assert heard == replies
+    assert reader.unfinished is None

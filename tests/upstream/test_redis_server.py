@@ -90,6 +90,24 @@ def test_a_whole_reply_before_one_that_is_not_is_given_without_it(upstream: Upst
     assert body(second) == b"$1\r\nb\r\n"
 
 
+def test_large_commands_and_replies_are_not_copied_together(upstream: Upstream) -> None:
+    value = "v" * 20_000
+    calls = [upstream.forward(_call(upstream, f"SET {key} {value}")) for key in "abc"]
+    upstream.turn()
+    assert upstream.seen() == b"".join(
+        b"*3\r\n$3\r\nSET\r\n$1\r\n%b\r\n$20000\r\n" % key.encode() + value.encode() + b"\r\n" for key in "abc"
+    )
+    upstream.say(b"+OK\r\n" * 3)
+    assert [body(each) for each in calls] == [b"+OK\r\n"] * 3
+    calls = [upstream.send(f"GET {key}") for key in "abcd"]
+    reply = b"$20000\r\n" + value.encode() + b"\r\n"
+    whole = reply * 3 + b"-ERR no\r\n"
+    upstream.say(whole[:30_000])
+    upstream.say(whole[30_000:])
+    assert [body(each) for each in calls] == [reply] * 3 + [b"-ERR no\r\n"]
+    assert [each.value.errors for each in calls] == [0, 0, 0, 1]
+
+
 def test_pushes_are_nobodys_reply() -> None:
     upstream = Upstream()
     call = upstream.send("GET a", resp=3)

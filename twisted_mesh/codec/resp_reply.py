@@ -41,6 +41,8 @@ KINDS = LINES | STRINGS | AGGREGATES.keys()
 # What may be announced as -1, which is RESP2's null.
 NULLABLE = frozenset((BULK, ARRAY))
 
+# A reply of so many bytes is found alone.
+_LARGE = 16 * 1024
 _ARRAY = re.compile(rb"\*([1-9][0-9]{0,4})\r\n").match
 # Strings without a line break in them, a thousand at most: their lengths are still to be looked at.
 _STRINGS = re.compile(rb"(?:\$(?:-1|[0-9]{1,4}\r\n[^\r\n]*)\r\n){1,1024}").match
@@ -263,12 +265,17 @@ class ReplyReader:
     An `unfinished` reply is kept until it is whole, up to `limit` bytes.  ``release()`` gives out what there is of it
     and lets the rest through as it comes, in `through`, which stands before `data`; it has ended when it is not the
     `unfinished` one any more.
+
+    :param apart: whether a large reply is found alone and what came behind it by `more`, which spares a copy of that.
     """
 
-    __slots__ = ("data", "error", "limit", "through", "unfinished")
+    __slots__ = ("_apart", "_rest", "data", "error", "limit", "through", "unfinished")
 
-    def __init__(self, *, limit: int = HELD_LIMIT) -> None:
+    def __init__(self, *, limit: int = HELD_LIMIT, apart: bool = False) -> None:
         self.limit = limit
+        self._apart = apart
+        # What came behind a large reply, and where that begins.
+        self._rest: Optional[tuple[bytes, int]] = None
         self.data = b""
         self.through = b""
         self.error: Optional[RespError] = None
@@ -290,6 +297,18 @@ class ReplyReader:
         self.data = b""
         if self.error is None:
             self._go_on(data, found)
+        return found
+
+    def more(self) -> Optional[list[Answer]]:
+        """Return the replies that `feed` has left, with their places in what is `data` now; None if it has not."""
+        if self._rest is None:
+            return None
+        found: list[Answer] = []
+        (self.data, position), self._rest = self._rest, None
+        self.through = b""
+        position = scan(self.data, position, found)
+        if position < len(self.data):
+            self._read(self.data, position, found)
         return found
 
     def release(self) -> bytes:
@@ -317,6 +336,12 @@ class ReplyReader:
         self.unfinished = None
         if not reply.kept:
             self.data = data
+        elif self._apart and reply.size >= _LARGE:
+            self.data = reply.take()
+            found.append((reply.kind, 0, reply.size))
+            if position < len(data):
+                self._rest = data, position
+            return
         else:
             # One copy of what is behind it, so that all places are places in one `data`.
             self.data = reply.take() + data[position:]

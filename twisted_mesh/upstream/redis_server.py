@@ -31,6 +31,8 @@ KEPT_LIMIT = 256 * 1024
 # Bytes for each reply from which on looking at the replies is cheaper than looking through the bytes.
 _LARGE = 64
 _ERRORS = (ERROR, BULK_ERROR)
+# Bytes of a command from which on a copy costs more than a piece of its own.
+_WORTH_A_PIECE = 16 * 1024
 # Replies to single commands that one look at the clock serves, less one; a power of two less one.
 _SOME = 15
 
@@ -89,7 +91,7 @@ class RedisServer:
         # What the replies to come answer, before any call: (whether an error is fatal, what it was).
         self._setup: deque[tuple[bool, str]] = deque()
         self._transport: Any = None
-        self._reader = ReplyReader()
+        self._reader = ReplyReader(apart=True)
 
     def __repr__(self) -> str:
         state = "lost" if self.lost else "ready" if self.ready else "connecting"
@@ -160,7 +162,11 @@ class RedisServer:
         for each in unsent:
             each.sent = True
         if len(unsent) > 1:
-            self._transport.write(b"".join([each.body for each in unsent]))  # type: ignore[misc]  # none streams
+            bodies: list[Any] = [each.body for each in unsent]
+            if len(bodies[0]) < _WORTH_A_PIECE:
+                self._transport.write(b"".join(bodies))
+            else:
+                self._transport.writeSequence(bodies)
             return
         body = unsent[0].body
         if isinstance(body, bytes):
@@ -173,10 +179,16 @@ class RedisServer:
     def dataReceived(self, data: bytes) -> None:
         """Give each call its replies."""
         reader = self._reader
-        answers = reader.feed(data)
+        answers: Optional[list[Answer]] = reader.feed(data)
         self._heard_at = self._pool.now()
         if reader.through:
             self._stream_on(reader.through)
+        while answers is not None and not self.lost:
+            self._heard(answers)
+            answers = reader.more()
+
+    def _heard(self, answers: list[Answer]) -> None:
+        reader = self._reader
         data = reader.data
         at, count = 0, len(answers)
         if count:

@@ -46,6 +46,8 @@ class Run:
         self._seed = seed
         self._directory = directory
         self.wrong: list[str] = []
+        self._times: list[str] = []
+        self._since = time.monotonic()
         self._account = Account()
         self._listeners = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
         self._world = World(directory, self._listeners, free_ports(4), seconds >= LONG, seed)
@@ -65,16 +67,27 @@ class Run:
     def _with(self, mesh: Mesh) -> None:
         # What is made at the first call, or the first failure, is there before anything is counted.
         asyncio.run(self._load(mesh, self._seconds / 4))
+        self._took("warm-up")
         rest = Rest(mesh)
-        rest.look(1.5 + self._seconds / 60)
+        rest.look(1.0 + self._seconds / 60)
+        self._took("rest")
         asyncio.run(self._load(mesh, self._seconds))
-        self.wrong += rest.wait(30.0)
+        self._took("load")
+        # A breaker's probe whose call never ended is given up after 30 s.
+        self.wrong += rest.wait(60.0)
+        self._took("rest")
         self.wrong += self._world.wrong
         self.wrong += accounts.check(mesh, self._directory / "access.log", self._account, self._tallies)
         mesh.signal(signal.SIGTERM)
         status = mesh.wait()
+        self._took("end")
         self.wrong += [f"the sidecar ended with {status}"] if status else []
         self.wrong += [f"in its log: {line}" for line in mesh.output().splitlines() if "Traceback" in line]
+
+    def _took(self, what: str) -> None:
+        now = time.monotonic()
+        self._times.append(f"{what} {now - self._since:.0f} s")
+        self._since = now
 
     async def _load(self, mesh: Mesh, seconds: float) -> None:
         """Load with faults, then without them, until nothing is left out any more."""
@@ -118,6 +131,7 @@ class Run:
             sent, unheard = sum(tally.sent.values()), sum(tally.unheard.values())
             lines.append(f"Redis, {name}: {sent} commands, {unheard} unheard; failures: {dict(tally.failures)}")
         lines.append(f"faults: {dict(self._world.did)}")
+        lines.append(f"it took: {', '.join(self._times)}")
         return "\n".join(lines) + "\n"
 
 
@@ -136,10 +150,9 @@ def _out(mesh: Mesh) -> list[str]:
 
 def run(seconds: float, seed: int, directory: Path) -> list[str]:
     """Do all that; return what was found wrong, a line each."""
-    began = time.monotonic()
     made = Run(seconds, seed, directory)
     made.go()
-    sys.stdout.write(made.summary() + f"it took {time.monotonic() - began:.0f} s\n")
+    sys.stdout.write(made.summary())
     return made.wrong
 
 

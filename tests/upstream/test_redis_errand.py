@@ -63,6 +63,17 @@ def test_reads_of_a_batch_are_tried_once_more(shards: RedisWorld) -> None:
     assert body(pending).count(b"MESHFAILURE") == first.call.count
 
 
+def test_reads_that_writes_of_their_client_have_followed_are_not_tried_again(shards: RedisWorld) -> None:
+    client = SimpleNamespace(call_id="c-1", repeats=lambda call: False)
+    pending = shards.call(*(f"GET k{each}" for each in range(12)), caller=client)
+    first, *others = shards.take()
+    first.fail(MeshError(Kind.RESET, "it was lost", origin=Origin.UPSTREAM, retryable=True))
+    for each in others:
+        each.reply(*[OK] * each.call.count)
+    assert shards.take() == []
+    assert body(pending).count(b"-MESHFAILURE") == first.call.count
+
+
 def test_a_batch_for_replicas_stays_together() -> None:
     world = RedisWorld(3, topology="replicated", read="any")
     world.start()

@@ -48,7 +48,9 @@ def test_a_transaction_goes_on_when_a_reload_has_made_other_groups_of_the_same_s
     made(world.endpoint)
     second = world.send(session, "INCR b")
     assert not second.done and not session.spoilt
-    made(object())
+    made(None)
+    assert not world.send(session, "INCR b").done
+    made(SimpleNamespace(address="10.0.0.2:6379"))
     third = world.send(session, "INCR c")
     assert third.value.body == CROSSSLOT and session.spoilt
 

@@ -313,12 +313,23 @@ class Errand:
             answers = ReplyReader(limit=len(had) + 1).feed(had)
             self._take([had[start:end] for _, start, end in answers], endpoint, places[:answered])
         rest = places[answered:]
-        if error.retryable and self._retries < _RETRIES and len(self._items) > 1 and not self._settled_here(rest):
+        if (
+            error.retryable
+            and self._retries < _RETRIES
+            and len(self._items) > 1
+            and not self._settled_here(rest)
+            and self._overtaken_by_none()
+        ):
             self._retries += 1
             self.send(rest)
             return
         for place in rest:
             self._settle(place, error)
+
+    def _overtaken_by_none(self) -> bool:
+        """Whether the client has sent nothing behind it that it must not follow."""
+        caller = self._call.caller
+        return caller is None or caller.repeats(self._call)
 
     def _settled_here(self, places: Sequence[int]) -> bool:
         """Whether each of these is for one server and no other."""

@@ -159,8 +159,9 @@ class Sessions:
             return CROSSSLOT
         if session.main is not None and not session.main.lost:
             group = topology.group(keys[0])
-            # After a reload the groups are others, of the same servers.
-            if group is not session.main.group and (group is None or group.primary is not session.main.pool.endpoint):
+            primary = None if group is None or group is session.main.group else group.primary
+            # After a reload the groups are others, of the same servers; who is not known now, the server knows.
+            if primary is not None and primary.address != session.main.pool.endpoint.address:
                 return CROSSSLOT
         return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 BREAKER = {"failures": 5, "least": "500ms", "most": "2s"}
-OUTLIER = {"base": "1s", "most": "2s"}
+OUTLIER = {"base": "1s", "most": "2s", "interval": "1s"}
 # So that what is left open is left open by mistake.
 POOL = {"idle_timeout": "1s"}
 

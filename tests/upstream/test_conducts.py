@@ -107,6 +107,31 @@ def test_a_probe_that_tells_nothing_is_followed_by_another() -> None:
     assert world.cluster.pick(a_call()).address == A
 
 
+def test_a_probe_whose_call_ends_before_it_is_sent_is_followed_by_another() -> None:
+    world = World(breaker={})
+    world.end(0, times=7)
+    world.pass_by(1.5)
+    probe = a_call()
+    world.cluster.pick(probe)
+    assert world.held(0).startswith("breaker half-open, is tried")
+    probe.complete(world.env.now(), lambda each: pytest.fail(f"{each!r} failed"))
+    assert world.held(0).startswith("breaker half-open, waits for a call")
+    assert not world.env.clock.getDelayedCalls()
+
+
+def test_a_probe_that_has_ended_is_not_ended_again_by_its_call() -> None:
+    world = World(breaker={})
+    world.end(0, times=7)
+    world.pass_by(1.5)
+    probe = a_call()
+    world.cluster.pick(probe)
+    world.tell(world.cluster.endpoints[0], probe)
+    held = world.held(0)
+    probe.complete(world.env.now(), lambda each: pytest.fail(f"{each!r} failed"))
+    assert held.startswith("breaker open for")
+    assert world.held(0) == held
+
+
 def test_a_probe_that_never_ends_is_followed_by_another() -> None:
     world = World(breaker={})
     world.end(0, times=7)

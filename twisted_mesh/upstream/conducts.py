@@ -149,7 +149,10 @@ class Conducts:
         assert conduct is not None and conduct.breaker is not None
         conduct.probe = call
         if self._running:
-            self._timers[conduct, BREAKER] = self._env.clock.callLater(_PROBE_LIMIT, self._probe_is_late, conduct)
+            timer = self._env.clock.callLater(_PROBE_LIMIT, self._probe_is_late, conduct)
+            self._timers[conduct, BREAKER] = timer
+            # It may end on its way, before the endpoint has seen anything of it.
+            call.on_complete(lambda call: self._probe_is_over(conduct, timer))
         self._changed()
 
     def trouble(self, endpoints: Sequence[Endpoint]) -> str:
@@ -269,6 +272,11 @@ class Conducts:
         del self._timers[conduct, BREAKER]
         conduct.probe = None
         self._settle()
+
+    def _probe_is_over(self, conduct: Conduct, timer: IDelayedCall) -> None:
+        if self._timers.get((conduct, BREAKER)) is timer:
+            timer.cancel()
+            self._probe_is_late(conduct)
 
     def _admit(self, conduct: Conduct) -> None:
         del self._timers[conduct, OUTLIER]

@@ -33,6 +33,7 @@ from twisted_mesh.filters.rewrite import Rewrite
 from twisted_mesh.filters.route import Route, Table, Target
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Filter, IFilterPlugin, Proceed
+from twisted_mesh.piecemeal import free_piecemeal
 from twisted_mesh.policy.match import compile_match
 from twisted_mesh.policy.shedding import PRIORITIES
 from twisted_mesh.shadow import Sampled, Shadow
@@ -243,6 +244,7 @@ class Chains:
             place = _Place(listener, f"listeners/{listener}/routes", f"listeners.{listener}.routes")
             routes = live.routes
         table = Table()
+        free_piecemeal(table, table.routes, self._env.clock)
         parting = _parting(live.protocol, config)
         for at, each in enumerate(routes):
             if is_for(listener, each.match):

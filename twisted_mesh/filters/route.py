@@ -272,7 +272,7 @@ class Table:
     `apart` keeps commands of Redis from travelling as one call that may have different routes; None if none can.
     """
 
-    __slots__ = ("_few", "_index", "apart", "routes")
+    __slots__ = ("__weakref__", "_few", "_index", "apart", "routes")
 
     def __init__(self, routes: Iterable[Route] = ()) -> None:
         self.routes: list[Route] = []

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import random
 import signal
 import sys
@@ -73,8 +74,7 @@ class Run:
         self._took("rest")
         asyncio.run(self._load(mesh, self._seconds))
         self._took("load")
-        # A breaker's probe whose call never ended is given up after 30 s.
-        self.wrong += rest.wait(60.0)
+        self.wrong += rest.wait(25.0)
         self._took("rest")
         self.wrong += self._world.wrong
         self.wrong += accounts.check(mesh, self._directory / "access.log", self._account, self._tallies)
@@ -82,7 +82,7 @@ class Run:
         status = mesh.wait()
         self._took("end")
         self.wrong += [f"the sidecar ended with {status}"] if status else []
-        self.wrong += [f"in its log: {line}" for line in mesh.output().splitlines() if "Traceback" in line]
+        self.wrong += _tracebacks(mesh.output())
 
     def _took(self, what: str) -> None:
         now = time.monotonic()
@@ -133,6 +133,17 @@ class Run:
         lines.append(f"faults: {dict(self._world.did)}")
         lines.append(f"it took: {', '.join(self._times)}")
         return "\n".join(lines) + "\n"
+
+
+def _tracebacks(log: str) -> list[str]:
+    """Return each traceback in a log, with the line before it and all that belongs to it."""
+    lines = log.splitlines()
+    found = []
+    for at, line in enumerate(lines):
+        if "Traceback" in line:
+            rest = itertools.takewhile(lambda each: each.startswith("\t"), lines[at + 1 :])
+            found.append("\n".join(["in its log:", *lines[max(0, at - 1) : at + 1], *rest]))
+    return found
 
 
 def _out(mesh: Mesh) -> list[str]:

@@ -61,6 +61,10 @@ def test_timers_are_counted_by_the_module_that_they_call(loop: asyncio.AbstractE
 def test_whose_a_timer_is_is_seen_through_what_is_round_it() -> None:
     clock = Clock()
     assert whose(clock.callLater(1.0, partial(partial(descriptors), 1))) == "server.census"
+    sweep = Sweep(clock)
+    sweep.add(partial(descriptors))
+    sweep.wake()
+    assert whose(clock.getDelayedCalls()[-1]) == "server.census"
     assert whose(clock.callLater(1.0, os.getpid)) == "posix"
     assert whose(SimpleNamespace()) == "builtins"
 

@@ -182,6 +182,23 @@ def test_who_waits_too_long_hears_of_it_and_the_others_get_their_own(upstream: U
     assert upstream.endpoint.active == 0
 
 
+def test_who_hears_that_its_time_is_over_may_send_others(upstream: Upstream) -> None:
+    first, second = upstream.send("GET a", timeout=1.0), upstream.send("GET b", timeout=1.0)
+    sent: list[Pending] = []
+    first.resume = second.resume = lambda: sent.append(upstream.send("GET c"))
+    upstream.env.clock.pump([0.5, 0.6])
+    assert [failure(each).kind for each in (first, second)] == [Kind.TIMEOUT, Kind.TIMEOUT]
+    upstream.say(b"+a\r\n+b\r\n+c\r\n+c\r\n")
+    assert [body(each) for each in sent] == [b"+c\r\n", b"+c\r\n"]
+
+
+def test_who_hears_that_its_time_is_over_may_end_the_connection(upstream: Upstream) -> None:
+    first, second = upstream.send("GET a", timeout=1.0), upstream.send("GET b", timeout=1.0)
+    first.resume = upstream.server().close
+    upstream.env.clock.pump([0.5, 0.6])
+    assert [failure(each).kind for each in (first, second)] == [Kind.TIMEOUT, Kind.CLOSED]
+
+
 def test_a_server_that_says_nothing_at_all_is_given_up(upstream: Upstream) -> None:
     upstream = Upstream(silence=2.0)
     call = upstream.send("GET a", timeout=None)

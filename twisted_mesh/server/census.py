@@ -45,14 +45,18 @@ def descriptors() -> int:
 
 def whose(timer: Any) -> str:
     """Return the module that a timer of the reactor will call, as the label says it: ``upstream.health``."""
-    call = getattr(timer, "func", None)
-    while isinstance(call, partial):
-        call = call.func
+    call = _bare(getattr(timer, "func", None))
     owner = getattr(call, "__self__", None)
     if isinstance(owner, Sweep):
-        call = owner.first or call
+        call = _bare(owner.first or call)
     module = getattr(call, "__module__", None) or type(call).__module__
     return str(module).removeprefix(_OURS)
+
+
+def _bare(call: Any) -> Any:
+    while isinstance(call, partial):
+        call = call.func
+    return call
 
 
 class Census:

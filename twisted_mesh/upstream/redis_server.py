@@ -410,6 +410,7 @@ class RedisServer:
 
     def look(self, now: float) -> None:
         """Fail what has waited for too long, and give up a server that says nothing at all."""
+        late: list[Pending] = []
         for pending in self.queue:
             if pending.tally is not None and now - pending.began < pending.tally.timeout:
                 continue
@@ -421,6 +422,10 @@ class RedisServer:
                 continue
             ends = call.ends
             if ends is not None and now >= ends and not pending.done:
+                late.append(pending)
+        for pending in late:
+            # Who hears of one may send others, or be the end of the connection.
+            if not pending.done:
                 self._late(pending, now)
         silent = now - self._heard_at
         if self.queue and not self.held and not self.taken and self._transport and silent >= self._pool.silence:

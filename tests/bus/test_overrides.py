@@ -12,6 +12,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from tests.bus.direct import Direct, result_of
 from tests.servers import Server
+from tests.support import until
 from twisted_mesh.bus.access import Access
 from twisted_mesh.bus.disk import Ending, Kept, KeptOverrides
 from twisted_mesh.bus.keys import Keys
@@ -83,6 +84,11 @@ def redis_of(overrides: Overrides) -> Direct:
     direct: Any = overrides._leases._redis
     assert isinstance(direct, Direct)
     return direct
+
+
+def milliseconds(time: list[bytes]) -> int:
+    """Return what TIME says, in milliseconds."""
+    return int(time[0]) * 1000 + int(time[1]) // 1000
 
 
 def kept_by(overrides: Overrides, wall: Wall) -> Kept:
@@ -372,7 +378,11 @@ def test_where_somebody_has_written_since_nothing_is_put_back(
     result_of(overrides.put(drain()))
     overrides.start()
     clock.advance(2)
-    redis_of(overrides).conversation("FLUSHALL")
+    redis = redis_of(overrides).conversation
+    redis("FLUSHALL")
+    # What is new has a version of its own from the next millisecond on.
+    flushed = redis("TIME")
+    until(lambda: milliseconds(redis("TIME")) > milliseconds(flushed), "the next millisecond")
     result_of(life().put(drain("web-2")))
     clock.advance(5)
     assert [each.id for each in overrides.in_force] == ["service/web/web-2"]

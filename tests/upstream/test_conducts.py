@@ -70,12 +70,17 @@ def test_a_breaker_opens_and_one_call_finds_out() -> None:
     assert not world.env.clock.getDelayedCalls()
 
 
-def test_a_probe_that_fails_opens_it_for_longer() -> None:
-    world = World(breaker={})
+def probing() -> tuple[World, Call]:
+    """Return a world whose first endpoint is tried by one call, and that call."""
+    world, probe = World(breaker={}), a_call()
     world.end(0, times=7)
     world.pass_by(1.5)
-    probe = a_call()
-    world.cluster.pick(probe)
+    assert world.cluster.pick(probe).address == A
+    return world, probe
+
+
+def test_a_probe_that_fails_opens_it_for_longer() -> None:
+    world, probe = probing()
     world.tell(world.cluster.endpoints[0], probe)
     world.pass_by(1.9)
     assert world.picked() == {B}
@@ -84,11 +89,7 @@ def test_a_probe_that_fails_opens_it_for_longer() -> None:
 
 
 def test_what_the_others_say_while_it_is_half_open_does_not_count() -> None:
-    world = World(breaker={})
-    world.end(0, times=7)
-    world.pass_by(1.5)
-    probe = a_call()
-    world.cluster.pick(probe)
+    world, probe = probing()
     world.end(0, 200, times=3)
     assert world.picked() == {B}
     world.end(0, 500, times=3)
@@ -98,21 +99,13 @@ def test_what_the_others_say_while_it_is_half_open_does_not_count() -> None:
 
 def test_a_probe_that_tells_nothing_is_followed_by_another() -> None:
     """The client went away, or the sidecar had no room."""
-    world = World(breaker={})
-    world.end(0, times=7)
-    world.pass_by(1.5)
-    probe = a_call()
-    world.cluster.pick(probe)
+    world, probe = probing()
     world.tell(world.cluster.endpoints[0], probe, 0, Kind.CLIENT_GONE)
     assert world.cluster.pick(a_call()).address == A
 
 
 def test_a_probe_whose_call_ends_before_it_is_sent_is_followed_by_another() -> None:
-    world = World(breaker={})
-    world.end(0, times=7)
-    world.pass_by(1.5)
-    probe = a_call()
-    world.cluster.pick(probe)
+    world, probe = probing()
     assert world.held(0).startswith("breaker half-open, is tried")
     probe.complete(world.env.now(), lambda each: pytest.fail(f"{each!r} failed"))
     assert world.held(0).startswith("breaker half-open, waits for a call")
@@ -120,11 +113,7 @@ def test_a_probe_whose_call_ends_before_it_is_sent_is_followed_by_another() -> N
 
 
 def test_a_probe_that_has_ended_is_not_ended_again_by_its_call() -> None:
-    world = World(breaker={})
-    world.end(0, times=7)
-    world.pass_by(1.5)
-    probe = a_call()
-    world.cluster.pick(probe)
+    world, probe = probing()
     world.tell(world.cluster.endpoints[0], probe)
     held = world.held(0)
     probe.complete(world.env.now(), lambda each: pytest.fail(f"{each!r} failed"))
@@ -133,11 +122,7 @@ def test_a_probe_that_has_ended_is_not_ended_again_by_its_call() -> None:
 
 
 def test_a_probe_that_never_ends_is_followed_by_another() -> None:
-    world = World(breaker={})
-    world.end(0, times=7)
-    world.pass_by(1.5)
-    late = a_call()
-    world.cluster.pick(late)
+    world, late = probing()
     world.pass_by(29.0)
     assert world.picked() == {B}
     world.pass_by(2.0)

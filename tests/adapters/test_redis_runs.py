@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.adapters.redis_client import Client
 from twisted_mesh.adapters.redis_rows import Rows
 from twisted_mesh.adapters.redis_runs import runs_of
-from twisted_mesh.codec.resp_request import Found
+from twisted_mesh.codec.resp_request_scan import Found
 from twisted_mesh.families import Families
 from twisted_mesh.metrics import Registry
 from twisted_mesh.policy.apart import Matches, by_key

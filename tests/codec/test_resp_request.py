@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from tests.codec.cuts import PLACES, one_by_one, same_in_any_cut
 from tests.servers import Server
 from tests.support import RawClient
-from twisted_mesh.codec import resp_request
-from twisted_mesh.codec.resp import pack
-from twisted_mesh.codec.resp_request import RequestReader, arguments
+from twisted_mesh.codec.resp import arguments, pack
+from twisted_mesh.codec.resp_request import RequestReader
 
 NAMES = st.sampled_from([b"GET", b"set", b"MSET", b"PING", b"x", b"", b"a b", b"\xff\r\n", b"C" * 120])
 COMMANDS = st.lists(
@@ -229,41 +228,3 @@ def test_what_comes_in_many_pieces_is_read_once() -> None:
 def test_names_and_reprs() -> None:
     assert repr(RequestReader()) == "<RequestReader 'between commands'>"
     assert arguments(pack([b"A", b"", b"\r\n$"])) == [b"A", b"", b"\r\n$"]
-
-
-KINDS = [[b"GET", b"k1"], [b"GET", b"\r\n"], [b"SET", b"k1", b"v"], [b"SET", b"k2", b"$"], [b"SET", b"k2", b""]]
-ALIKE = st.lists(
-    st.tuples(st.sampled_from([*KINDS, [b"MSET", b"a", b"b", b"c", b"d"]]), st.integers(1, 6)), min_size=1, max_size=5
-).map(lambda several: [each for each, times in several for _ in range(times)])
-
-
-@given(ALIKE, st.integers(0, 200), st.sampled_from([b"", b"1", b"\r", b"\n", b"$9", b"*"]), PLACES)
-def test_commands_that_look_alike(commands: list[list[bytes]], place: int, other: bytes, places: list[int]) -> None:
-    """What is the same as in the command before is not parsed again, and what is spoilt there is seen all the same."""
-    data = b"".join(map(pack, commands))
-    assert same_in_any_cut(data, places, read) == Heard(commands, None)
-    spoilt = data[:place] + other + data[place + 1 :]
-    same_in_any_cut(spoilt, places, read)
-
-
-def test_heads_that_were_seen_before_are_bounded_and_are_only_taken_for_themselves() -> None:
-    kinds = [[b"N%d" % number, b"k" * (number % 130), b"v"] for number in range(3000)]
-    for _ in range(2):
-        for each in kinds:
-            assert read([pack(each)]) == Heard([each], None)
-    assert 0 < len(resp_request._heads) <= resp_request._HEADS_KEPT
-    assert read([b"*3\r\n$2\r\nN1\r\n$1\r\nkk\r\n$1\r\nv\r\n"]).error is not None
-
-
-@pytest.mark.parametrize("command", [[b"GET", b"key"], [b"SET", b"key", b"value"], [b"SET", b"key", b"v" * 1100]])
-def test_a_command_whose_head_is_known_is_read_as_any_other(command: list[bytes]) -> None:
-    whole = pack(command)
-    assert read([whole]) == read([whole]) == Heard([command], None)
-    assert read([whole + whole[:9], whole[9:]]) == Heard([command, command], None)
-    for at in range(len(whole)):
-        for other in (b"", b"\r", b"\n", b"$", b"0", b"9"):
-            spoilt = whole[:at] + other + whole[at + 1 :]
-            resp_request._heads.clear()
-            unknown = read([spoilt])
-            assert read([whole]).error is None
-            assert read([spoilt]) == unknown

@@ -7,9 +7,9 @@ from typing import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_mesh.codec.resp import array, bulk, pack, run_of
+from twisted_mesh.codec.resp import arguments, array, bulk, pack, run_of
 from twisted_mesh.codec.resp_reply import ReplyReader, flat
-from twisted_mesh.codec.resp_request import RequestReader, arguments
+from twisted_mesh.codec.resp_request import RequestReader
 
 # Few sizes, and what looks like protocol.
 _STRINGS = st.lists(st.sampled_from([b"", b"aa", b"bb", b"\r\n", b"$2\r\n", b"$2\r\naa\r\n", b"x" * 9]), max_size=40)

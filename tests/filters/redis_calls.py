@@ -6,8 +6,7 @@ from typing import Any, Callable, Optional
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.codec.commands import find
-from twisted_mesh.codec.resp import pack
-from twisted_mesh.codec.resp_request import arguments
+from twisted_mesh.codec.resp import arguments, pack
 from twisted_mesh.redis_call import RedisCall, RedisReply, errors_in
 
 

@@ -7,9 +7,9 @@ from typing import Any, Optional
 from tests.upstream.fakes import FakeConnector, FakeEnv
 from twisted_mesh import model
 from twisted_mesh.codec.commands import find
-from twisted_mesh.codec.resp import array, bulk, integer, pack
+from twisted_mesh.codec.resp import arguments, array, bulk, integer, pack
 from twisted_mesh.codec.resp_reply import ReplyReader
-from twisted_mesh.codec.resp_request import RequestReader, arguments
+from twisted_mesh.codec.resp_request import RequestReader
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.park import Parked
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply, errors_in

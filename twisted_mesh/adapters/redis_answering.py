@@ -9,7 +9,7 @@ from twisted_mesh.adapters.redis_binding import Binding, Mute
 from twisted_mesh.adapters.redis_client import Client
 from twisted_mesh.adapters.redis_exchange import Exchange, Ready
 from twisted_mesh.adapters.redis_rows import Row
-from twisted_mesh.codec.resp_request import Found
+from twisted_mesh.codec.resp_request_scan import Found
 
 if TYPE_CHECKING:
     from twisted_mesh.adapters.redis import RedisAdapter

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Optional
 
 from twisted_mesh.codec.command_access import access
 from twisted_mesh.codec.commands import Command
-from twisted_mesh.codec.resp import OK, error
-from twisted_mesh.codec.resp_request import Found, arguments
+from twisted_mesh.codec.resp import OK, arguments, error
+from twisted_mesh.codec.resp_request_scan import Found
 from twisted_mesh.policy.acl import DEFAULT, NO_KEY, NO_PASSWORD, WRONG, User, Users
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 from twisted_mesh.adapters.redis_exchange import Exchange
 from twisted_mesh.adapters.redis_rows import LOCAL, REFUSED, Row
 from twisted_mesh.codec.resp import OK, array, bulk, error
-from twisted_mesh.codec.resp_request import Found
+from twisted_mesh.codec.resp_request_scan import Found
 from twisted_mesh.redis_session import CLOSING, SORTS, Session
 
 if TYPE_CHECKING:

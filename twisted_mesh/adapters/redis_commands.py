@@ -12,8 +12,9 @@ from twisted_mesh.adapters.redis_refusals import refused, unknown_command, unkno
 from twisted_mesh.adapters.redis_rows import BATCHED, LOCAL, REFUSED, WRITE, Row
 from twisted_mesh.adapters.redis_runs import runs_of
 from twisted_mesh.codec.command_kinds import Kind
-from twisted_mesh.codec.resp import RespError, error
-from twisted_mesh.codec.resp_request import Found, RequestReader, arguments
+from twisted_mesh.codec.resp import RespError, arguments, error
+from twisted_mesh.codec.resp_request import RequestReader
+from twisted_mesh.codec.resp_request_scan import Found
 from twisted_mesh.redis_call import VERSIONS, RedisCall
 from twisted_mesh.redis_session import Session
 from twisted_mesh.stream import ByteStream

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Hashable, Sequence
 
-from twisted_mesh.codec.resp_request import Found
+from twisted_mesh.codec.resp_request_scan import Found
 
 if TYPE_CHECKING:
     from twisted_mesh.adapters.redis_rows import Rows

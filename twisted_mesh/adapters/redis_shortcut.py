@@ -15,7 +15,7 @@ from twisted_mesh.adapters.redis_exchange import Exchange
 from twisted_mesh.adapters.redis_rows import WRITE, Row
 from twisted_mesh.call import Call, Completion
 from twisted_mesh.codec.resp import BULK_LIMIT, CRLF, SMALL, number_in
-from twisted_mesh.codec.resp_request import AROUND, DIGITS, NAME_SIZE, NEXT, Found, scan
+from twisted_mesh.codec.resp_request_scan import AROUND, DIGITS, NAME_SIZE, NEXT, Found, scan
 from twisted_mesh.interfaces import Proceed
 from twisted_mesh.redis_call import Pending, RedisCall, Rescue, Tally
 
@@ -131,7 +131,7 @@ class Shortcut:
         size = len(data)
         if size <= NAME_SIZE or self._adapter.chain is not self._chain or self._route.proceed is not self._proceed:
             return False
-        # As `resp_request.only` does.
+        # As `resp_request_scan.only` does.
         at = data[NAME_SIZE] + AROUND
         start = data.find(CRLF, at, at + DIGITS) + 2
         known = self._heads.get(data[:start])

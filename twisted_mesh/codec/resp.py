@@ -13,6 +13,8 @@ import re
 from functools import lru_cache
 from typing import Callable, Iterable, Optional, Union
 
+import hiredis
+
 # A line that announces a length, and an inline command, with the server's own bound (PROTO_INLINE_MAX_SIZE).
 LINE_LIMIT = 64 * 1024
 # One string; the default of the server's proto-max-bulk-len.
@@ -211,6 +213,14 @@ def pack(arguments: Iterable[Argument]) -> bytes:
     """Return a command as clients send it; text goes out as UTF-8."""
     parts = [each if isinstance(each, bytes) else str(each).encode() for each in arguments]
     return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(each), each) for each in parts])
+
+
+def arguments(command: bytes) -> list[bytes]:
+    """Return the words of one whole command, its name first: what `pack` was given."""
+    reader = hiredis.Reader()
+    reader.feed(command)
+    words: list[bytes] = reader.gets()
+    return words
 
 
 def error(code: str, text: str) -> bytes:

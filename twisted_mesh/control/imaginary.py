@@ -17,7 +17,7 @@ from twisted_mesh.stream import ByteStream
 
 if TYPE_CHECKING:
     from twisted_mesh.codec.commands import Command
-    from twisted_mesh.codec.resp_request import Found
+    from twisted_mesh.codec.resp_request_scan import Found
     from twisted_mesh.control.listener import LiveListener
     from twisted_mesh.control.world import World
 

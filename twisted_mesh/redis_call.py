@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Sequence
 from twisted_mesh.call import Body, Call, Reply
 from twisted_mesh.codec.commands import Command, find
 from twisted_mesh.codec.resp import arguments, pack
-from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, Answer, ReplyReader
+from twisted_mesh.codec.resp_kinds import BULK_ERROR, ERROR
+from twisted_mesh.codec.resp_reply import ReplyReader
+from twisted_mesh.codec.resp_reply_scan import Answer
 from twisted_mesh.codec.resp_request_scan import Found
 from twisted_mesh.errors import MeshError
 from twisted_mesh.headers import Headers

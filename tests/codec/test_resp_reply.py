@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from tests.codec.cuts import PLACES, same_in_any_cut
 from twisted_mesh.codec import resp
-from twisted_mesh.codec.resp_reply import ERROR, PUSH, Answer, ReplyReader
+from twisted_mesh.codec.resp_kinds import ERROR, PUSH
+from twisted_mesh.codec.resp_reply import ReplyReader
+from twisted_mesh.codec.resp_reply_scan import Answer
 
 TEXT = st.text(st.characters(codec="ascii", exclude_characters="\r\n"), max_size=12).map(str.encode)
 LEAVES = st.one_of(

@@ -7,8 +7,8 @@ from typing import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_mesh.codec.resp import arguments, array, bulk, pack, run_of
-from twisted_mesh.codec.resp_reply import ReplyReader, flat
+from twisted_mesh.codec.resp import arguments, array, bulk, pack
+from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.codec.resp_request import RequestReader
 
 # Few sizes, and what looks like protocol.
@@ -37,23 +37,3 @@ def test_replies_in_two_pieces(first: Sequence[bytes], second: Sequence[bytes], 
         for _, start, end in reader.feed(piece):
             found.append(reader.data[start:end])
     assert found == replies
-
-
-@given(_STRINGS, st.integers(0, 40))
-def test_every_end_is_told(strings: Sequence[bytes], most: int) -> None:
-    data = b"".join(map(bulk, strings))
-    ends: list[int] = []
-    position, left = flat(data, 0, most, ends)
-    count = min(most, len(strings))
-    assert left == most - count
-    expected = [sum(len(bulk(each)) for each in strings[: at + 1]) for at in range(count)]
-    assert ends == expected
-    assert position == (expected[-1] if expected else 0)
-
-
-def test_a_run_ends_where_another_size_begins() -> None:
-    data = bulk(b"aa") * 2000 + bulk(b"bbb")
-    run = run_of(b"$2\r\n", 2)(data, 0)
-    assert run is not None
-    assert run.end() == 1024 * len(bulk(b"aa"))
-    assert flat(data, 0, 3000) == (len(data), 999)

@@ -9,7 +9,8 @@ from twisted_mesh.adapters.blame import filter_failed
 from twisted_mesh.adapters.redis_rows import Row
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver, clean_context
-from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, Answer
+from twisted_mesh.codec.resp_kinds import BULK_ERROR, ERROR
+from twisted_mesh.codec.resp_reply_scan import Answer
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.metrics import DURATIONS
 from twisted_mesh.redis_call import PartOfReplies, Pending, RedisCall, RedisReply

@@ -13,7 +13,8 @@ from typing import Callable, Generic, Hashable, Iterable, Optional, Sequence, Ty
 
 from twisted_mesh.codec.commands import Command
 from twisted_mesh.codec.resp import CRLF, HEADS, NULL, OK, array, error, integer, strings
-from twisted_mesh.codec.resp_reply import ARRAY, ERROR, INTEGER, flat
+from twisted_mesh.codec.resp_kinds import ARRAY, ERROR, INTEGER
+from twisted_mesh.codec.resp_reply_scan import flat
 
 Owner = TypeVar("Owner", bound=Hashable)
 

@@ -11,18 +11,9 @@ from typing import Callable, Final, Sequence
 from twisted_mesh.codec.commands import Command
 from twisted_mesh.codec.info_merge import merge_info
 from twisted_mesh.codec.resp import array, bulk, error, integer
-from twisted_mesh.codec.resp_reply import (
-    AGGREGATES,
-    ARRAY,
-    BULK,
-    BULK_ERROR,
-    ERROR,
-    INTEGER,
-    MAP,
-    VERBATIM,
-    Answer,
-    ReplyReader,
-)
+from twisted_mesh.codec.resp_kinds import AGGREGATES, ARRAY, BULK, BULK_ERROR, ERROR, INTEGER, MAP, VERBATIM
+from twisted_mesh.codec.resp_reply import ReplyReader
+from twisted_mesh.codec.resp_reply_scan import Answer
 
 Merge = Callable[[Sequence[bytes]], bytes]
 _OTHER: Final = error("ERR", "upstream protocol error")

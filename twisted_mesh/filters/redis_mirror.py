@@ -11,7 +11,7 @@ from typing import AbstractSet, Any, Awaitable, Optional
 from twisted_mesh.call import Call, Completion, Reply
 from twisted_mesh.chain import Aside, Done, clean_context
 from twisted_mesh.codec.commands import find
-from twisted_mesh.codec.resp_reply import Answer
+from twisted_mesh.codec.resp_reply_scan import Answer
 from twisted_mesh.errors import MeshError
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Explanation, Proceed

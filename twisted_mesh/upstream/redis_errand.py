@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Callable, Optional, Sequence, Union
 
 from twisted_mesh.call import out_of_time
 from twisted_mesh.codec.redis_facts import redirection
-from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, ReplyReader
+from twisted_mesh.codec.resp_kinds import BULK_ERROR, ERROR
+from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import PartOfReplies, Pending, RedisCall, RedisReply
 from twisted_mesh.redis_words import words_for

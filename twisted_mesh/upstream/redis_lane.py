@@ -14,7 +14,8 @@ from twisted.internet.error import ConnectionDone
 
 from twisted_mesh.call import out_of_time
 from twisted_mesh.codec.resp import pack
-from twisted_mesh.codec.resp_reply import ARRAY, ERROR, PUSH, SIMPLE, ReplyReader
+from twisted_mesh.codec.resp_kinds import ARRAY, ERROR, PUSH, SIMPLE
+from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.park import Parked
 from twisted_mesh.policy.redis_errors import verdict

@@ -14,7 +14,9 @@ from twisted.internet.error import ConnectionDone
 
 from twisted_mesh.call import out_of_time
 from twisted_mesh.codec.resp import pack
-from twisted_mesh.codec.resp_reply import BULK_ERROR, ERROR, PUSH, Answer, ReplyReader
+from twisted_mesh.codec.resp_kinds import BULK_ERROR, ERROR, PUSH
+from twisted_mesh.codec.resp_reply import ReplyReader
+from twisted_mesh.codec.resp_reply_scan import Answer
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.metrics import DURATIONS
 from twisted_mesh.park import Parked

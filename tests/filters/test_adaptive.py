@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from tests.filters.overload import World, explained, reset
+from tests.filters.redis_calls import several
 from twisted_mesh.call import Reply
+from twisted_mesh.redis_call import RedisReply
 from twisted_mesh.testing import HANG, After, Chain, Env, FakeUpstream, Streamed, http_call
 
 
@@ -98,3 +100,12 @@ def test_what_adaptive_would_do() -> None:
 def test_what_is_wrong_is_refused(settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Env().build("adaptive", **settings)
+
+
+def test_what_a_server_refuses_at_once_is_not_fast() -> None:
+    script = [After(0.050, RedisReply(b"+OK\r\n")), RedisReply(b"-LOADING Redis is loading\r\n", errors=1)]
+    world = World("adaptive", *script, samples=2, least=2)
+    for _ in range(2):
+        world.run(1, lambda: several("SET a 1"))
+        world.chain.advance(0.050)
+    assert world.env.count("twisted_mesh_filter_adaptive_ideal_seconds", "adaptive") > 0.049

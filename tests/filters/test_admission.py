@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from tests.filters.overload import World, explained, reset
+from tests.filters.redis_calls import several
 from twisted_mesh.call import Reply
 from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.redis_call import RedisReply
 from twisted_mesh.testing import HANG, Chain, Env, FakeUpstream, http_call, tcp_call
 
 
@@ -95,3 +97,17 @@ def test_what_admission_would_do() -> None:
 def test_what_is_wrong_is_refused(settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Env().build("admission", **settings)
+
+
+def test_a_server_that_can_do_nothing_is_not_even_sent_to() -> None:
+    loading = b"-LOADING Redis is loading the dataset in memory\r\n"
+    world = World("admission", RedisReply(loading, errors=1))
+    world.run(1000, lambda: several("GET a"))
+    assert 650 < world.counts()[1] < 850
+
+
+@pytest.mark.parametrize("said", [b"-WRONGTYPE Operation\r\n", b"-OOM command not allowed\r\n"])
+def test_an_error_that_is_its_commands_own_refuses_nobody_else(said: bytes) -> None:
+    world = World("admission", RedisReply(said, errors=1))
+    world.run(300, lambda: several("SET a 1"))
+    assert world.counts() == (300, 0)

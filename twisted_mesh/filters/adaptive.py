@@ -11,7 +11,7 @@ from zope.interface import implementer
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.families import Families
-from twisted_mesh.filters.overload import FAILED, cells, overloaded
+from twisted_mesh.filters.overload import FAILED, cells, overloaded, went
 from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.units import Interval
 from twisted_mesh.policy.gradient import Gradient, GradientRule
@@ -110,7 +110,8 @@ class Adaptive:
         finally:
             self._active -= 1
         now = self._now()
-        if reply.status < 500:
+        # What is refused at once says nothing of how long work takes.
+        if went(call, reply)[0] == call.count:
             gradient.ended(now - began, now)
         else:
             gradient.failed(now)

@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Cancelled, Kind, MeshError
-from twisted_mesh.filters.overload import FAILED, cells, overloaded
+from twisted_mesh.filters.overload import FAILED, cells, overloaded, went
 from twisted_mesh.interfaces import Env, Explanation, Filter, IFilterPlugin, Proceed
 from twisted_mesh.model.units import Interval
 from twisted_mesh.policy.admission import Admission, AdmissionRule
@@ -22,8 +22,9 @@ class AdmissionSettings:
 
     The share is (n - ok / good) / (n + 1) for n calls that were sent, of which ok went well, raised to
     1 / `aggression`, and `most` percent at most.  Below `rate` calls a second nothing is refused.  Calls fail that have
-    no answer or one of 5xx; TCP connections that are not made, and Redis commands without a reply.  What a client gives
-    up does not count.  A refused HTTP call gets `status`.
+    no answer or one of 5xx; TCP connections that are not made; Redis commands without a reply, or with one by which a
+    server says that it can do nothing (LOADING, MASTERDOWN).  What a client gives up does not count, nor do replies of
+    Redis that only say that no more can be written (OOM).  A refused HTTP call gets `status`.
     """
 
     good: float = 95.0
@@ -88,7 +89,11 @@ class AdmissionControl:
             if cancelled.kind is Kind.TIMEOUT:
                 admission.ended(False, self._now(), call.count)
             raise
-        admission.ended(reply.status < 500, self._now(), call.count)
+        good, bad = went(call, reply)
+        if good:
+            admission.ended(True, self._now(), good)
+        if bad:
+            admission.ended(False, self._now(), bad)
         return reply
 
 

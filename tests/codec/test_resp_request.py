@@ -89,6 +89,7 @@ def test_any_bytes(data: bytes, places: list[int]) -> None:
 # --- what is refused, as a server does
 
 LONG = 70_000
+TOO_BIG = "too big inline request"
 REFUSED: list[tuple[bytes, str]] = [
     (b"*1\r\n+PING\r\n", "expected '$', got '+'"),
     (b"*1\r\n*1\r\n", "expected '$', got '*'"),
@@ -113,7 +114,7 @@ REFUSED: list[tuple[bytes, str]] = [
     (b"*1\r\n$4\r\nPINGxxPING\r\n", "invalid CRLF in request"),
     (b"*2\r\n$3\r\nGET\r\n$1\r\nab\r\n", "invalid CRLF in request"),
     (b'GET "a\r\n', "unbalanced quotes in request"),
-    (b"a" * LONG, "too big inline request"),
+    (b"a" * LONG, TOO_BIG),
     (b"*" + b"1" * LONG, "too big mbulk count string"),
     (b"*1\r\n$" + b"1" * LONG, "too big bulk count string"),
 ]
@@ -137,6 +138,31 @@ def test_refused_in_the_words_of_the_server(server: Server, data: bytes, text: s
     with RawClient(server.port) as client:
         client.send(data)
         assert client.read_until(b"\r\n") == reader.error.reply
+
+
+@pytest.mark.parametrize("line", [b"SET a b\x00c", b"\x00", b'ECHO "a\x00b"', b"ECHO 'a\x00b", b"PING\x00 a\r"])
+def test_a_server_waits_behind_a_nul(server: Server, line: bytes) -> None:
+    """It sees no line break there, so that all that follows is part of the line, which becomes too long."""
+    data = b"PING\r\n" + line + b"\nPING\r\n"
+    assert read([data]) == read(one_by_one(data)) == Heard([[b"PING"]], None)
+    too_much = b"PING\r\n" * 11_000
+    assert read([data, too_much]) == Heard([[b"PING"]], TOO_BIG)
+    with RawClient(server.port) as client:
+        client.send(data + too_much)
+        assert client.read_until(b"request\r\n") == b"+PONG\r\n-ERR Protocol error: too big inline request\r\n"
+
+
+@pytest.mark.parametrize("size", [65_535, 65_536, 65_537])
+def test_a_line_that_has_ended_may_be_a_little_longer(server: Server, size: int) -> None:
+    line = b"ECHO " + b"a" * (size - 5)
+    assert read([line + b"\n"]) == Heard([[b"ECHO", line[5:]]], None)
+    in_time = size <= 65_536
+    if in_time:
+        # With more it would matter in what pieces it comes to the server.
+        with RawClient(server.port) as client:
+            client.send(line + b"\n")
+            assert client.read_exactly(8) == b"$%d\r\n" % (size - 5)
+    assert read([line, b"\n"]) == Heard([[b"ECHO", line[5:]]] if in_time else [], None if in_time else TOO_BIG)
 
 
 @pytest.mark.parametrize("data", [b"*1\rX", b"*1\r\n+", b"*1\r\n$1\r\nab", b"*1\r\n$1\r\na\n"])

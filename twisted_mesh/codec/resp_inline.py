@@ -1,7 +1,8 @@
 """Inline commands: a line of words, as somebody types it into telnet.
 
-The rules are the server's (``sdssplitargs``): words are parted by white space; double quotes know ``\\n \\r \\t \\b \\a
-\\xHH`` and take any other character behind a backslash for itself; single quotes know ``\\'``.
+The rules are the server's (``sdssplitargs``): words are parted by white space, but a vertical tab or a form feed ends
+only a quoted one; double quotes know ``\\n \\r \\t \\b \\a \\xHH`` and take any other character behind a backslash for
+itself; single quotes know ``\\'``.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import re
 from typing import Optional
 
 _SPACE = b"\t\n\v\f\r "
+# What ends a bare word.
+_ENDS = b"\t\n\r "
+_QUOTES = b"\"'"
 # A piece of a word: bare bytes, or what stands in quotes.  A word ends where a quoted piece does.
-_BARE = re.compile(rb"""[^\x00\t\n\v\f\r "']+""")
+_BARE = re.compile(rb"""[^\t\n\r "']+""")
 _DOUBLE = re.compile(rb'"((?:[^"\\]|\\[\s\S])*)"(?=[' + _SPACE + rb"]|\Z)")
 _SINGLE = re.compile(rb"'((?:[^'\\]|\\'|\\(?!'))*)'(?=[" + _SPACE + rb"]|\Z)")
 _SPACES = re.compile(rb"[" + _SPACE + rb"]*")
@@ -20,13 +24,15 @@ _CONTROLS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 
 def split_inline(line: bytes) -> Optional[list[bytes]]:
-    """Return the words of a line; None if its quotes do not balance, or it holds a NUL, behind which a server waits."""
+    """Return the words of a line; None if its quotes do not balance."""
     words: list[bytes] = []
     position = _behind_spaces(line, 0)
     while position < len(line):
         pieces: list[bytes] = []
         end = position
-        while end < len(line) and line[end] not in _SPACE:
+        quoted = False
+        while end < len(line) and not quoted and line[end] not in _ENDS:
+            quoted = line[end] in _QUOTES
             piece, end = _piece(line, end)
             if piece is None:
                 return None

@@ -25,6 +25,8 @@ from twisted_mesh.codec.resp_request_scan import NAME_SIZE, Found, only, remembe
 STRANGER_COUNT_LIMIT = 10
 STRANGER_BULK_LIMIT = 16 * 1024
 
+# A server refuses a line that has not ended within its limit, of which it looks after each read of so many bytes.
+_INLINE_LIMIT = LINE_LIMIT + 16 * 1024
 _STAR = 42
 
 
@@ -219,7 +221,10 @@ class RequestReader:
 
     def _read_line(self, data: bytes, position: int) -> tuple[int, Optional[tuple[bytes, Optional[bytes], int, bytes]]]:
         end = data.find(b"\n", position)
-        if (end if end >= 0 else len(data)) - position > LINE_LIMIT:
+        if data.find(b"\x00", position, end if end >= 0 else len(data)) >= 0:
+            # A server sees no line break behind a NUL: it waits, until that is too much.
+            end = -1
+        if (end if end >= 0 else len(data)) - position > (LINE_LIMIT if end < 0 else _INLINE_LIMIT):
             raise RespError("too big inline request")
         if end < 0:
             self._inline = data[position:]

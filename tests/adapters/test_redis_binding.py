@@ -162,3 +162,59 @@ def test_tracking_takes_everything_along() -> None:
     assert client.seen == ["own CLIENT TRACKING ON", "own GET a"]
     client.reply(b"$-1\r\n")
     assert b"-ERR 'select' command is not possible while this connection watches, tracks" in client.heard()
+
+
+def test_who_leaves_within_a_transaction_is_let_go() -> None:
+    client = Client()
+    client.send("MULTI", "SET a 1", "QUIT", "GET a")
+    client.reply(b"+QUEUED\r\n")
+    assert client.heard() == b"+OK\r\n+QUEUED\r\n+OK\r\n"
+    assert client.transport.ended == "finished"
+    assert client.seen == ["own SET a 1"]
+    client = Client()
+    client.send("MULTI", "QUIT")
+    assert client.heard() == b"+OK\r\n+OK\r\n"
+    assert client.transport.ended == "finished"
+
+
+def listening(*before: str) -> Client:
+    """A client that has sent something and listens now."""
+    client = Client()
+    client.send(*before, "SUBSCRIBE a")
+    session = client.calls[0][0].session
+    client.protocol.tell(session.confirm("SUBSCRIBE", b"a", 2))
+    client.reply(b"")
+    client.heard()
+    return client
+
+
+def test_what_a_listener_is_refused_in_the_words_of_a_server() -> None:
+    client = listening()
+    client.send("EXEC", "DISCARD", "PING a b")
+    only = "only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    assert client.heard().decode().split("\r\n")[:-1] == [
+        f"-EXECABORT Transaction discarded because of: Can't execute 'exec': {only}",
+        f"-ERR Can't execute 'discard': {only}",
+        "-ERR wrong number of arguments for 'ping' command",
+    ]
+
+
+def test_who_wants_no_answers_is_told_of_its_subscriptions_all_the_same() -> None:
+    """They are no answers: a server sends them as it sends messages."""
+    client = Client()
+    client.send("CLIENT REPLY OFF", "UNSUBSCRIBE", "PUNSUBSCRIBE a")
+    closed = b"*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n*3\r\n$12\r\npunsubscribe\r\n$1\r\na\r\n:0\r\n"
+    assert client.heard() == closed
+    client.send("CLIENT REPLY ON", "CLIENT REPLY SKIP", "UNSUBSCRIBE", "PING")
+    assert client.heard() == b"+OK\r\n*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n+PONG\r\n"
+
+
+def test_who_may_not_ask_for_answers_any_more_gets_none() -> None:
+    """In one read: that it listens, and may not say CLIENT REPLY ON any more, is known when that is confirmed."""
+    client = Client()
+    client.send("CLIENT REPLY OFF", "SUBSCRIBE a", "CLIENT REPLY ON")
+    session = client.calls[0][0].session
+    client.protocol.tell(session.confirm("SUBSCRIBE", b"a", 2))
+    client.reply(b"")
+    client.send("PING")
+    assert client.heard() == b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"

@@ -215,7 +215,14 @@ class Binding:
             # There is nothing to close, and so no server to ask.
             client = self._client
             names: list[Optional[bytes]] = [*words[1:]] or [None]
-            return self._answer(b"".join(session.confirm(name, each, client.resp) for each in names))
+            said = b"".join(session.confirm(name, each, client.resp) for each in names)
+            if client.mute is Mute.NO:
+                return self._answer(said)
+            # It is no answer, which such a client would not hear.
+            client.tell(said)
+            if client.mute is Mute.NEXT:
+                client.mute = Mute.NO
+            return Turn.TAKEN
         return self._alone(row)
 
     def _ping(self, row: Row, words: Words) -> Turn:
@@ -223,7 +230,7 @@ class Binding:
             return self._bound(row)
         if self._waiting(False):
             return Turn.WAIT
-        if self.session.subscribed and self._client.resp == 2:
+        if self.session.subscribed and self._client.resp == 2 and len(words) <= 2:
             return self._answer(array([bulk(b"pong"), bulk(words[1] if len(words) > 1 else b"")]))
         return self._ordinary()
 
@@ -247,6 +254,9 @@ class Binding:
         """CLIENT REPLY: whether the client wants to hear what its commands are answered."""
         if self.session.multi:
             return self._refuse_queued(row.command.name)
+        if self._client.queue and self.barrier:
+            # Who listens may not say this.
+            return Turn.WAIT
         client, asked = self._client, words[2].upper()
         if asked == b"ON":
             client.mute = Mute.NO
@@ -279,6 +289,9 @@ class Binding:
         if session.bound or (session.subscribed and row.command.name != "SELECT"):
             why = "while this connection watches, tracks or listens to something"
             return self._answer(error("ERR", f"'{row.command.name.lower()}' command is not possible {why}"))
+        return self._ordinary()
+
+    def _quit(self, row: Row, words: Words) -> Turn:
         return self._ordinary()
 
     def _reset(self, row: Row, words: Words) -> Turn:
@@ -327,6 +340,7 @@ _TAKES: dict[str, Callable[[Binding, Row, Words], Turn]] = {
     "SELECT": Binding._fixed,
     "HELLO": Binding._fixed,
     "AUTH": Binding._fixed,
+    "QUIT": Binding._quit,
     "RESET": Binding._reset,
     "MONITOR": Binding._monitor,
 }
@@ -339,4 +353,5 @@ def _aborted(why: str) -> bytes:
 def _not_while_listening(name: str) -> bytes:
     shown = name.lower()
     allowed = "(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET"
-    return error("ERR", f"Can't execute '{shown}': only {allowed} are allowed in this context")
+    said = f"Can't execute '{shown}': only {allowed} are allowed in this context"
+    return error("EXECABORT", f"Transaction discarded because of: {said}") if name == "EXEC" else error("ERR", said)

@@ -93,6 +93,17 @@ def test_what_follows_a_write_does_not_join_what_was_before_it(write: str) -> No
     assert [world.outcomes[each] for each in (0, 2, 3)] == [b"old", b"new", b"new"]
 
 
+@pytest.mark.parametrize(
+    "read", ["MGET a b", "EXISTS a b", "SINTER a b", "SDIFF a b", "ZUNION 2 a b", "LCS a b", "SORT_RO a BY b*"]
+)
+def test_reads_of_several_keys_go_alone_as_any_of_them_may_be_written(read: str) -> None:
+    world = World()
+    world.send(read)
+    world.send("SET b 1")
+    world.send(read)
+    assert len(world.asked) == 3
+
+
 def test_a_write_to_another_key_changes_nothing() -> None:
     world = World()
     world.send("GET a")

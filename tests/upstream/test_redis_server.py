@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from tests.filters.redis_calls import several
 from tests.upstream.redis_servers import Upstream
-from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply
 from twisted_mesh.stream import ByteStream, Trailers
 
@@ -281,15 +281,25 @@ def test_a_large_command_goes_out_as_it_comes_on_a_connection_of_its_own(upstrea
     assert body(pending) == b"+OK\r\n"
 
 
-def test_a_large_command_that_is_given_up_ends_its_connection(upstream: Upstream) -> None:
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MeshError(Kind.CLIENT_GONE), Kind.CLIENT_GONE),
+        (Cancelled(Kind.TIMEOUT), Kind.CLIENT_GONE),
+        (MeshError(Kind.BAD_REQUEST), Kind.BAD_REQUEST),
+    ],
+)
+def test_a_large_command_that_is_given_up_ends_its_connection(
+    upstream: Upstream, error: BaseException, kind: Kind
+) -> None:
     stream = ByteStream()
     stream.write(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nab")
     pending = upstream.send("SET k", write=True, body=stream)
     upstream.introduced(1)
-    stream.fail(MeshError(Kind.CLIENT_GONE))
+    stream.fail(error)
     assert upstream.server(1).lost
     assert not upstream.server(0).lost
-    assert failure(pending).kind is Kind.CLIENT_GONE
+    assert failure(pending).kind is kind
 
 
 # --- what errors say of a server

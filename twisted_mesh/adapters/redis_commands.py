@@ -1,26 +1,22 @@
-"""What comes from a Redis client: commands become calls, neighbours that are alike one call."""
+"""What comes from a Redis client: neighbours that are alike are one call, and some commands none at all."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional, Sequence
+from typing import TYPE_CHECKING, Optional, Sequence
 
-from twisted_mesh.adapters.redis_answering import ITS_TURN, ITS_VALUE, Answering, Value
-from twisted_mesh.adapters.redis_binding import Binding, Mute, Turn
-from twisted_mesh.adapters.redis_exchange import Exchange, Silent
+from twisted_mesh.adapters.redis_answering import ITS_TURN
+from twisted_mesh.adapters.redis_binding import Binding, Turn
 from twisted_mesh.adapters.redis_local import answer_locally
 from twisted_mesh.adapters.redis_refusals import refused, unknown_command, unknown_subcommand, wrong_arity
 from twisted_mesh.adapters.redis_rows import BATCHED, LOCAL, REFUSED, WRITE, Row
 from twisted_mesh.adapters.redis_runs import runs_of
-from twisted_mesh.codec.command_kinds import Kind
+from twisted_mesh.adapters.redis_uploading import Uploading
 from twisted_mesh.codec.resp import RespError, arguments, error
-from twisted_mesh.codec.resp_request import RequestReader
 from twisted_mesh.codec.resp_request_scan import Found
-from twisted_mesh.redis_call import VERSIONS, RedisCall
-from twisted_mesh.redis_session import Session
-from twisted_mesh.stream import ByteStream
+from twisted_mesh.redis_call import RedisCall
 
 if TYPE_CHECKING:
-    from twisted_mesh.adapters.redis import RedisAdapter
+    pass
 
 # Commands, and bytes of them, that travel as one call.
 BATCH_COUNT = 64
@@ -29,17 +25,14 @@ BATCH_BYTES = 64 * 1024
 OF_HTTP = (b"post", b"host:")
 
 
-class Commands(Answering):
-    """The side of a client's connection that makes calls.
+class Commands(Uploading):
+    """The side of a client's connection that decides what becomes of each command.
 
-    What it cannot begin yet waits, in order.
+    It is part of a call or one by itself, belongs to the client's session, or is answered here.  What there is no room
+    for yet waits, in order.
     """
 
-    __slots__ = ("_reader",)
-
-    def __init__(self, adapter: RedisAdapter, number: int, peer: str, client: str, soon: Any) -> None:
-        super().__init__(adapter, number, peer, client, soon)
-        self._reader = RequestReader()
+    __slots__ = ()
 
     def _wrong(self, error: RespError) -> None:
         """What came is no command: say so as a server does, and close behind the answers before it."""
@@ -157,56 +150,6 @@ class Commands(Answering):
             self._refuse(refused, row)
         return refused
 
-    def _call(self, rows: list[Row], found: Sequence[Found], data: bytes) -> None:
-        """Begin a call of these commands."""
-        start, end = found[0][3], found[-1][4]
-        size = end - start
-        row = rows[0]
-        call = RedisCall(self.adapter.name, row.command, found, data, data if size == len(data) else data[start:end])
-        key = found[0][1]
-        if key is not None:
-            call.key = key
-        if row.code == WRITE:
-            call.write = True
-        count = len(rows)
-        call.bytes_in = size
-        call.received = self.active_at
-        if count == 1:
-            self._begin(call, row, None)
-        else:
-            call.count = count
-            self._begin(call, row, None if rows.count(row) == count else rows)
-
-    def _begin(
-        self, call: RedisCall, row: Row, rows: Optional[Sequence[Row]], upload: Optional[ByteStream] = None
-    ) -> Exchange:
-        call.caller = self
-        call.started = self.active_at
-        if self.guard is not None:
-            call.identity = self.user
-        if self.db:
-            call.db = self.db
-        if self.resp != 2:
-            call.resp = self.resp
-            call.version = VERSIONS[self.resp]
-        exchange = Exchange(self, call, row, rows, upload) if self.mute is Mute.NO else self._silent(call, row)
-        self.last = row.command.name
-        self._in_flight += call.count
-        self.queue.append(exchange)
-        if self._repeating or self._unbegun:
-            self._unbegun.append(exchange)
-        elif upload is not None:
-            self._unbegun.append(exchange)
-            self._begin_rest()
-        else:
-            exchange.begin()
-        return exchange
-
-    def _silent(self, call: RedisCall, row: Row) -> Exchange:
-        if self.mute is Mute.NEXT:
-            self.mute = Mute.NO
-        return Silent(self, call, row, None)
-
     def _single(self, row: Optional[Row], found: Found, data: bytes) -> None:
         """Take a command that is no part of a batch: most of them are answered here, or refused."""
         _, first, count, start, end = found
@@ -236,40 +179,8 @@ class Commands(Answering):
         self._closing = True
         self.cut()
 
-    def _alone(self, row: Row, found: Found, data: bytes, session: Optional[Session] = None) -> None:
-        start, end = found[3:]
-        call = RedisCall(self.adapter.name, row.command, (found,), data, data[start:end])
-        call.write = row.command.write
-        call.bytes_in = end - start
-        call.received = self.active_at
-        if row.command.kind is Kind.SPLIT:
-            # All that is behind the name.
-            call.key = found[1] or b""
-        else:
-            words = call.words()
-            places = row.command.keys(words)
-            if places:
-                call.key = words[places[0]]
-        if session is not None:
-            call.session = session
-            # It is not sent twice.
-            call.write = True
-        self._begin(call, row, None)
-
-    def repeats(self, call: RedisCall) -> bool:
-        """Whether a call may be sent again: reads not behind later writes, writes not behind anything."""
-        for each in reversed(self.queue):
-            if not isinstance(each, Exchange) or each in self._unbegun:
-                continue
-            if each.call is call:
-                self.holds(each)
-                return True
-            if call.write or each.call.write:
-                return False
-        return True
-
     def _defer(self, found: Sequence[Found], data: bytes) -> None:
-        """Have commands wait until there is room for them."""
+        """Have commands wait until those before them are answered."""
         self._backlog.append((found, data))
         self._stand(ITS_TURN)
 
@@ -295,7 +206,7 @@ class Commands(Answering):
                 if row is not None:
                     # It will be seen again.
                     row.calls.value -= 1
-                self._hold(found[at:], data)
+                self._defer(found[at:], data)
                 return
             if self._closing:
                 return
@@ -327,11 +238,6 @@ class Commands(Answering):
         assert self.binding is not None
         self._alone(row, found, data, self.binding.session)
 
-    def _hold(self, found: Sequence[Found], data: bytes) -> None:
-        """Have commands wait until those before them are answered."""
-        self._backlog.append((found, data))
-        self._stand(ITS_TURN)
-
     def _rest(self) -> None:
         """Nothing is in flight: what belongs to the session may have come to its end, and what waited goes on."""
         if self.binding is not None:
@@ -362,44 +268,3 @@ class Commands(Answering):
             self.adapter.session_lost(self, why)
             self.answer(error("MESHFAILURE", f"upstream failure: {why}"))
             self.close()
-
-    # --- a large value
-
-    def _begin_uploading(self) -> None:
-        """Pass on a command whose value has not come to its end, if it is clear where it goes."""
-        unfinished = self._reader.unfinished
-        assert unfinished is not None
-        name, key = unfinished.name, unfinished.key
-        if name is None or key is None or self.binding is not None:
-            return
-        row = self.adapter.rows.find(name)
-        if row is None or row.code not in BATCHED or not row.command.fits(unfinished.words):
-            return
-        if self.guard is not None and self.guard.refuses_large(row.command, key):
-            # It is refused once it is whole, unless what stands behind the value allows it.
-            return
-        self.active_at = self.adapter.now()
-        row.calls.value += 1
-        body = ByteStream(Value(self))
-        found: Found = (name, key, unfinished.words, 0, 0)
-        call = RedisCall(self.adapter.name, row.command, (found,), b"", body)
-        call.key = key
-        call.write = row.command.write
-        body.write(self._reader.release())
-        call.bytes_in = body.size
-        self._upload = self._begin(call, row, None, body)
-        self._moves()
-
-    def _go_on_uploading(self) -> None:
-        exchange, reader = self._upload, self._reader
-        assert exchange is not None
-        call, body = exchange.call, exchange.upload
-        if reader.through and body is not None:
-            call.bytes_in += len(reader.through)
-            body.write(reader.through)
-        if reader.unfinished is None and reader.error is None:
-            self._upload = exchange.upload = None
-            self.go_on(ITS_VALUE)
-            if body is not None and not body.closed:
-                call.received = self.adapter.now()
-                body.end()

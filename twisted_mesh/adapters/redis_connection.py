@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface import implementer
@@ -12,13 +12,8 @@ from zope.interface import implementer
 from twisted_mesh.adapters.redis_answering import ITS_COMMANDS, Answers
 from twisted_mesh.adapters.redis_binding import Mute
 from twisted_mesh.adapters.redis_commands import Commands
+from twisted_mesh.adapters.redis_uploading import KEPT_LIMIT
 from twisted_mesh.errors import Kind
-
-if TYPE_CHECKING:
-    pass
-
-# What of one command is kept before its value is passed on as it comes.
-KEPT_LIMIT = 256 * 1024
 
 
 @implementer(IHalfCloseableProtocol)

@@ -475,9 +475,11 @@ class _Upload:
         self._transport.unregisterProducer()
 
     def body_failed(self, error: BaseException) -> None:
-        """The client went away inside of the command: there is no way to end it but to end the connection."""
+        """The client went away inside of the command, or spoilt it: it can only be ended with the connection."""
         self._transport.unregisterProducer()
-        self._server.fail(MeshError(Kind.CLIENT_GONE, "the client went away inside of a command", origin=Origin.CLIENT))
+        if not isinstance(error, MeshError):
+            error = MeshError(Kind.CLIENT_GONE, "the client went away inside of a command", origin=Origin.CLIENT)
+        self._server.fail(error)
 
     def pauseProducing(self) -> None:
         self._body.pause()

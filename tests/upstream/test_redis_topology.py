@@ -43,6 +43,17 @@ def test_keys_stay_where_they_are_when_an_address_changes() -> None:
     assert len(set(placed("10.0.0.1", "10.0.0.2").values())) == 2
 
 
+def test_a_shard_without_a_name_is_called_as_twemproxy_calls_it() -> None:
+    """By its address: memcached's own port is left out, and a unix socket is its path alone."""
+    written = ["10.0.0.1:6379", "10.0.0.1:11211", "unix:/run/redis.sock", {"address": "[::1]:6379", "name": "named"}]
+    config = model.Cluster.model_validate({"endpoints": written, "redis": {"topology": "sharded"}})
+    cluster = Cluster("redis", config, FakeEnv(), FakeConnector())  # type: ignore[arg-type]
+    cluster.start()
+    assert config.redis is not None
+    shards = Sharded(cluster, config.redis, lambda: "")._shards()
+    assert [name for name, _, _ in shards] == ["10.0.0.1:6379", "10.0.0.1", "/run/redis.sock", "named"]
+
+
 def test_a_shard_that_is_out_fails_or_is_ejected(shards: RedisWorld) -> None:
     ejecting = RedisWorld(3, topology="sharded", shards={"hash": "md5", "eject": True})
     gone = [key for key in (f"k{each}" for each in range(30)) if _number(shards, key) == 2]

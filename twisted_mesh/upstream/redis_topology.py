@@ -198,7 +198,7 @@ class Sharded(Topology):
         found: list[tuple[str, Optional[Endpoint], int]] = []
         for each in configured:
             address = each.address
-            name = each.name or (str(address) if address.path else ketama_name(address.host, address.port))
+            name = each.name or address.path or ketama_name(address.host, address.port)
             # A name that stands for several addresses is still one server.
             servers = self.cluster.resolved(str(address))
             found.append((name, servers[0] if servers else None, each.weight))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Callable, Hashable, Optional, Protocol
 
-from twisted_mesh.codec.resp import bulk, integer, null, push
+from twisted_mesh.codec.resp import bulk, error, integer, null, push
 
 # What opens and closes subscriptions, and which of the three sorts of them.
 OPENING = {"SUBSCRIBE": "channel", "PSUBSCRIBE": "pattern", "SSUBSCRIBE": "shard"}
 CLOSING = {"UNSUBSCRIBE": "channel", "PUNSUBSCRIBE": "pattern", "SUNSUBSCRIBE": "shard"}
 SORTS = {**OPENING, **CLOSING}
+# What EXEC with arguments is answered, in a transaction and without one.
+WRONG_EXEC = error("EXECABORT", "Transaction discarded because of: wrong number of arguments for 'exec' command")
 
 
 class Lane(Protocol):

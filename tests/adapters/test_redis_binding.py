@@ -42,6 +42,31 @@ def test_what_is_refused_in_a_transaction_spoils_it(wrong: str) -> None:
     assert client.seen == ["GET a"]
 
 
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        ([], "-ERR EXEC without MULTI"),
+        (["MULTI"], "-ERR EXEC without MULTI"),
+        (["MULTI", "NOSUCH"], "-ERR EXEC without MULTI"),
+    ],
+)
+def test_exec_with_arguments_ends_a_transaction(before: list[str], behind: str) -> None:
+    client = Client()
+    client.send(*before, "EXEC x", "EXEC")
+    lines = client.heard().decode().split("\r\n")[len(before) : -1]
+    said = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
+    assert lines == [said, behind]
+    assert client.seen == []
+
+
+def test_a_transaction_at_a_server_is_ended_there_by_exec_with_arguments() -> None:
+    client = Client()
+    client.send("WATCH a", "MULTI", "SET a 1", "EXEC x y", "GET a")
+    client.reply(b"+OK\r\n", b"+QUEUED\r\n", b"-EXECABORT discarded\r\n")
+    assert client.seen == ["own WATCH a", "own SET a 1", "own EXEC x y", "GET a"]
+    assert client.heard() == b"+OK\r\n+OK\r\n+QUEUED\r\n-EXECABORT discarded\r\n"
+
+
 def test_what_waits_holds_up_what_comes_behind_it() -> None:
     client = Client()
     client.send("BLPOP q 0", "GET a", "GET b")

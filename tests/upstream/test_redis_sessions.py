@@ -82,6 +82,20 @@ def test_what_is_spoilt_is_discarded() -> None:
     assert len(world.pool.idle) == 1
 
 
+def test_exec_with_arguments_discards() -> None:
+    world = World()
+    session = world.session()
+    session.multi = True
+    world.send(session, "SET a 1")
+    session.spoilt = "not to be executed"
+    done = world.send(session, "EXEC x")
+    assert body(done) == (
+        b"-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"
+    )
+    assert world.heard() == "MULTI SET a 1 DISCARD"
+    assert not session.multi and not session.spoilt
+
+
 def test_a_lost_connection_spoils_what_was_held_there_and_nothing_else() -> None:
     world = World()
     session, waiting = world.session(), world.session()

@@ -13,7 +13,7 @@ from twisted_mesh.adapters.redis_exchange import Exchange
 from twisted_mesh.adapters.redis_rows import LOCAL, REFUSED, Row
 from twisted_mesh.codec.resp import OK, array, bulk, error
 from twisted_mesh.codec.resp_request_scan import Found
-from twisted_mesh.redis_session import CLOSING, SORTS, Session
+from twisted_mesh.redis_session import CLOSING, SORTS, WRONG_EXEC, Session
 
 if TYPE_CHECKING:
     from twisted_mesh.adapters.redis_commands import Commands
@@ -78,6 +78,8 @@ class Binding:
             self.spoil("a command was refused")
             return self._ordinary()
         name = row.command.name
+        if not row.command.fits(len(words)):
+            return self._wrong_exec(row)
         if session.subscribed and self._client.resp == 2 and name not in _WHILE_LISTENING:
             # What is in flight may be the end of the last subscription.
             return Turn.WAIT if self._client.queue and self.barrier else self._answer(_not_while_listening(name))
@@ -175,6 +177,18 @@ class Binding:
             if name == "DISCARD":
                 return self._answer(OK)
             return self._answer(_aborted(spoilt) if spoilt else array(()))
+        return self._last(row)
+
+    def _wrong_exec(self, row: Row) -> Turn:
+        """EXEC with arguments: it ends a transaction all the same, and the watching for one."""
+        session = self.session
+        if self._waiting(True) or (session.main is None and self._client.queue):
+            return Turn.WAIT
+        if session.main is None:
+            session.multi = session.watching = False
+            session.spoilt = ""
+            return self._answer(WRONG_EXEC)
+        session.spoilt = session.spoilt or "it was not to be executed"
         return self._last(row)
 
     def _last(self, row: Row) -> Turn:

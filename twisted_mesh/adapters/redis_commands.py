@@ -217,7 +217,8 @@ class Commands(Uploading):
         if binding is None:
             binding = self.binding = Binding(self)
         words = arguments(data[found[3] : found[4]])
-        known = row if row is not None and row.command.fits(found[2]) else None
+        # A wrong EXEC is more than refused.
+        known = row if row is not None and (row.command.fits(found[2]) or row.command.name == "EXEC") else None
         if known is not None and known.container and found[1] is not None:
             # There is no such subcommand.
             known = None

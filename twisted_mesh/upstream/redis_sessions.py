@@ -8,7 +8,7 @@ from twisted_mesh.codec.gather import gather
 from twisted_mesh.codec.resp import error, pack
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
-from twisted_mesh.redis_session import CLOSING, OPENING, SORTS, Session
+from twisted_mesh.redis_session import CLOSING, OPENING, SORTS, WRONG_EXEC, Session
 from twisted_mesh.upstream.redis_lane import RedisLane
 from twisted_mesh.upstream.redis_lanes import LanePool
 
@@ -169,6 +169,7 @@ class Sessions:
         """End a transaction, or the watching for one."""
         lane, spoilt = session.main, session.spoilt
         begun = session.multi
+        aborted = _ABORTED if call.command.fits(call.commands[0][2]) else WRONG_EXEC
         if name == "UNWATCH" and begun:
             if lane is None:
                 return answered(call, error("ERR", _NO_KEY.format("unwatch")))
@@ -178,7 +179,7 @@ class Sessions:
         session.spoilt = ""
         if lane is None or lane.lost:
             if spoilt and name == "EXEC":
-                return answered(call, _ABORTED)
+                return answered(call, aborted)
             return answered(call, b"*0\r\n" if name == "EXEC" else b"+OK\r\n")
         lane.watching = False
         if spoilt and name == "EXEC":
@@ -187,7 +188,7 @@ class Sessions:
                 lane.send(None, _DISCARD)
             else:
                 lane.send(None, pack([b"UNWATCH"]))
-            return answered(call, _ABORTED)
+            return answered(call, aborted)
         if name == "EXEC":
             # Also with nothing in it: what was watched may have changed.
             lane.begin()

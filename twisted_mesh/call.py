@@ -173,6 +173,13 @@ class Call:
             ends = self.try_ends
         return None if ends is None else ends - now
 
+    def repeats(self) -> bool:
+        """Whether it may be sent once more now: nothing that its caller has sent behind it would be overtaken so.
+
+        Whoever asks does send it; what comes behind it waits for its answer from then on.
+        """
+        return True
+
     def twin(self) -> Call:
         """Return a copy for a filter that is only tried: what that changes of it changes nothing here.
 

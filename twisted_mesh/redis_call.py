@@ -144,6 +144,11 @@ class RedisCall(Call):
     def id(self, id: str) -> None:
         self._id = id
 
+    def repeats(self) -> bool:
+        """See `Call.repeats`: commands of one client are in order."""
+        caller = self.caller
+        return caller is None or caller.repeats(self)
+
     def texts(self) -> tuple[str, str, str, str, str]:
         """Return `operation`, `id`, `peer`, `resource` and `client`, for a line of a log."""
         caller = self.caller

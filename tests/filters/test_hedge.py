@@ -207,6 +207,16 @@ def test_only_what_may_be_done_twice(method: str, more: Any, tries: int) -> None
     assert len(world.tries) == tries
 
 
+def test_what_would_overtake_others_of_its_client_has_none() -> None:
+    world = World()
+    run = world.run(repeats=lambda: False)
+    world.advance(1.0)
+    assert len(world.tries) == 1
+    world.tries[0].parked.fire(Reply(200))
+    assert run.reply is not None and run.reply.status == 200
+    world.check_over()
+
+
 def test_the_budget_bounds_them() -> None:
     world = World(budget=BudgetSettings(percent=0, least=0.2))
     for _ in range(5):

@@ -169,6 +169,10 @@ class _Race:
         permit = hedge.again.hedge(call, call.attempts)
         if permit is None:
             return
+        if not call.repeats():
+            # Of two commands of Redis the first must not see what the second has written.
+            permit.end()
+            return
         for each in self._running:
             endpoint = each.call.endpoint
             if endpoint is not None and endpoint not in call.tried:

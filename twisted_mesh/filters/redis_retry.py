@@ -163,7 +163,7 @@ class RedisRetry:
         tries = max(tries, call.attempts)
         if isinstance(outcome, MeshError):
             return self._permit(call, outcome, tries)
-        return self._noted(call, self._more.admit(call, outcome, tries) if _first_in_line(call) else None)
+        return self._noted(call, self._more.admit(call, outcome, tries) if call.repeats() else None)
 
     async def _begin(self, call: Call, proceed: Proceed) -> Reply:
         # What is raised at once comes out where it is awaited.
@@ -175,7 +175,7 @@ class RedisRetry:
         """Return leave for the next try; None if there is none."""
         if not (error.retryable or error.kind is Kind.TRY_TIMEOUT) or not isinstance(call.body, bytes):
             return None
-        return self._noted(call, self._more.permit(call, error, tries) if _first_in_line(call) else None)
+        return self._noted(call, self._more.permit(call, error, tries) if call.repeats() else None)
 
     def _noted(self, call: Call, permit: Optional[Permit]) -> Optional[Permit]:
         if permit is not None:
@@ -196,12 +196,6 @@ class RedisRetry:
         body = reply.body
         refused = [_first_word(body[start:end]) in refusals for kind, start, end in reply.answers]
         return any(refused) if call.idempotent else all(refused)
-
-
-def _first_in_line(call: Call) -> bool:
-    """Whether nothing was sent behind a call of its client's that it must not follow; what comes waits from now on."""
-    caller = cast(RedisCall, call).caller
-    return caller is None or caller.repeats(cast(RedisCall, call))
 
 
 def _first_word(answer: bytes) -> bytes:

@@ -7,6 +7,8 @@ from typing import Any, Callable, Coroutine, Iterator
 
 import pytest
 
+from tests.tls_front import Authority
+
 try:
     import uvloop
 except ImportError:
@@ -39,3 +41,8 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
 def raised() -> list[dict[str, Any]]:
     """What callbacks of this test's loop raised; a test that expects some takes it out."""
     return run.raised  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))

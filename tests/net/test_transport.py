@@ -86,7 +86,7 @@ def test_the_loop_calls_the_protocol_itself(run: Run) -> None:
         peer.close()
         await until(lambda: protocol.lost)
         # And nothing of it is left to keep the three alive.
-        assert transport.data_received is transport.write is module._dropped
+        assert transport.data_received is transport.write is module.dropped
 
     run(go())
 

@@ -59,7 +59,7 @@ LOST = Failure(ConnectionLost())
 ABORTED = Failure(ConnectionAborted())
 
 
-def _dropped(data: object) -> None:
+def dropped(data: object) -> None:
     """Stands in for `write` and ``data_received`` once a direction is closed."""
 
 
@@ -158,7 +158,7 @@ class LoopTransport:
     def connection_lost(self, error: Optional[BaseException]) -> None:
         self._closing = True
         # Cut the cycles here: with thousands of connections the garbage collector must not be needed.
-        self.write = self.data_received = _dropped
+        self.write = self.data_received = dropped
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -182,7 +182,7 @@ class LoopTransport:
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Write several pieces with one system call."""
-        if self.write is not _dropped:
+        if self.write is not dropped:
             self._transport.writelines(iovec)
 
     def loseConnection(self) -> None:
@@ -193,7 +193,7 @@ class LoopTransport:
         if self._closing or self._transport is None:
             return
         self._closing = True
-        self.write = _dropped
+        self.write = dropped
         self._transport.close()
         self._linger()
 
@@ -210,8 +210,8 @@ class LoopTransport:
         if self._eof:
             self.loseConnection()
             return
-        self.write = _dropped
-        self._deliver_to(_dropped)
+        self.write = dropped
+        self._deliver_to(dropped)
         self.resumeProducing()
         self._close_write()
         # From here on an EOF closes (see eof_received), and so does the time.
@@ -222,7 +222,7 @@ class LoopTransport:
         if self._aborted or self._transport is None:
             return
         self._aborted = self._closing = True
-        self.write = _dropped
+        self.write = dropped
         reset_on_close(self.sock)
         self._transport.abort()
 
@@ -235,7 +235,7 @@ class LoopTransport:
         if self._eof:
             self.loseConnection()
             return
-        self.write = _dropped
+        self.write = dropped
         self._close_write()
 
     @property
@@ -261,7 +261,7 @@ class LoopTransport:
             raise ValueError("only push producers are supported")
         if self._producer is not None:
             raise RuntimeError(f"{self._producer!r} is registered already")
-        if self.write is _dropped:
+        if self.write is dropped:
             producer.stopProducing()
             return
         self._producer = producer

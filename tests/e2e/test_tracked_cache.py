@@ -76,6 +76,14 @@ def test_hits_and_changes_from_everywhere(cached: Cached) -> None:
     assert client.get("a") == b"y"
     client.delete("a")
     assert client.get("a") is None
+    for flush in (client.flushall, client.flushdb):
+        client.set("a", 1)
+        cached.warm("a")
+        flush()
+        assert client.get("a") is None
+    # What would change everything without a word of the server is refused.
+    with pytest.raises(redis.ResponseError, match="SWAPDB"):
+        client.swapdb(0, 1)
     client.set("a", 1)
     assert client.get("a") == b"1"
     server("FLUSHALL")

@@ -7,7 +7,8 @@ from typing import Any, Callable, Optional
 from tests.filters.redis_calls import several
 from tests.upstream.fakes import FakeConnector, FakeEnv, Transport
 from twisted_mesh import model
-from twisted_mesh.redis_call import Pending, RedisCall
+from twisted_mesh.errors import MeshError
+from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.redis import RedisForward
 from twisted_mesh.upstream.redis_pool import RedisPool
@@ -115,3 +116,17 @@ class Upstream:
         said = self.seen(number)
         self.say(b"+OK\r\n" * said.count(b"*"), number)
         return said
+
+
+def body(pending: Pending) -> Any:
+    """What a call was answered."""
+    assert pending.done, "no reply yet"
+    assert pending.error is None, pending.error
+    assert isinstance(pending.value, RedisReply)
+    return pending.value.body
+
+
+def failure(pending: Pending) -> MeshError:
+    """What a call failed with."""
+    assert isinstance(pending.error, MeshError)
+    return pending.error

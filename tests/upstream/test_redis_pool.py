@@ -8,8 +8,7 @@ import pytest
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from tests.upstream.redis_servers import ADDRESS, Upstream
-from tests.upstream.test_redis_server import body, failure
+from tests.upstream.redis_servers import ADDRESS, Upstream, body, failure
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.redis_call import Pending
 from twisted_mesh.stream import ByteStream

@@ -1,41 +1,16 @@
-"""One connection that many share: every call gets its own replies, in whatever pieces they come."""
+"""One connection that many share: what is sent in which order, and what becomes of those who wait when it ends."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
 from tests.filters.redis_calls import several
-from tests.upstream.redis_servers import Upstream
-from twisted_mesh.errors import Cancelled, Kind, MeshError
-from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply
-from twisted_mesh.stream import ByteStream, Trailers
-
-
-def body(pending: Pending) -> Any:
-    assert pending.done, "no reply yet"
-    assert pending.error is None, pending.error
-    assert isinstance(pending.value, RedisReply)
-    return pending.value.body
-
-
-def failure(pending: Pending) -> MeshError:
-    assert isinstance(pending.error, MeshError)
-    return pending.error
-
-
-@pytest.fixture
-def upstream() -> Upstream:
-    made = Upstream()
-    first = made.send("GET warm")
-    made.introduced()
-    assert made.seen() == b"*2\r\n$3\r\nGET\r\n$4\r\nwarm\r\n"
-    made.say(b"$-1\r\n")
-    assert body(first) == b"$-1\r\n"
-    return made
+from tests.upstream.redis_servers import Upstream, body, failure
+from twisted_mesh.errors import Kind
+from twisted_mesh.redis_call import PartOfReplies, Pending
 
 
 def test_what_is_sent_in_one_turn_goes_out_in_one_write_and_comes_back_to_each(upstream: Upstream) -> None:
@@ -51,43 +26,6 @@ def _call(upstream: Upstream, *texts: str) -> Any:
     call = several(*texts)
     call.timeout, call.received = 15.0, upstream.env.now()
     return call
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 20, 1000])
-def test_replies_may_come_in_any_pieces(upstream: Upstream, size: int) -> None:
-    calls = [
-        upstream.send("GET a"),
-        upstream.send("GET b", "GET c", "GET d"),
-        upstream.send("LRANGE l"),
-        upstream.send("GET e"),
-    ]
-    replies = b"$3\r\na\r\n\r\n-ERR b\r\n$-1\r\n:1\r\n*2\r\n$1\r\nx\r\n*1\r\n:1\r\n+e\r\n"
-    for at in range(0, len(replies), size):
-        upstream.say(replies[at : at + size])
-    assert [body(each) for each in calls] == [
-        b"$3\r\na\r\n\r\n",
-        b"-ERR b\r\n$-1\r\n:1\r\n",
-        b"*2\r\n$1\r\nx\r\n*1\r\n:1\r\n",
-        b"+e\r\n",
-    ]
-    assert [each.value.errors for each in calls] == [0, 1, 0, 0]
-    assert [kind for kind, _, _ in calls[1].value.answers] == [ord("-"), ord("$"), ord(":")]
-
-
-@pytest.mark.parametrize("size", [1, 70, 5000])
-def test_errors_between_values_of_any_size_are_counted(upstream: Upstream, size: int) -> None:
-    calls = [upstream.send("GET a"), upstream.send("GET b", "GET c"), upstream.send("GET d")]
-    value = b"$%d\r\n%b\r\n" % (size, b"-" * size)
-    upstream.say(value + value + b"-ERR b\r\n" + b"!5\r\nERR d\r\n")
-    assert [each.value.errors for each in calls] == [0, 1, 1]
-
-
-def test_a_whole_reply_before_one_that_is_not_is_given_without_it(upstream: Upstream) -> None:
-    first, second = upstream.send("GET a"), upstream.send("GET b")
-    upstream.say(b"$1\r\na\r\n$1\r\n")
-    assert body(first) == b"$1\r\na\r\n"
-    upstream.say(b"b\r\n")
-    assert body(second) == b"$1\r\nb\r\n"
 
 
 def test_large_commands_and_replies_are_not_copied_together(upstream: Upstream) -> None:
@@ -106,47 +44,6 @@ def test_large_commands_and_replies_are_not_copied_together(upstream: Upstream) 
     upstream.say(whole[30_000:])
     assert [body(each) for each in calls] == [reply] * 3 + [b"-ERR no\r\n"]
     assert [each.value.errors for each in calls] == [0, 0, 0, 1]
-
-
-def test_pushes_are_nobodys_reply() -> None:
-    upstream = Upstream()
-    call = upstream.send("GET a", resp=3)
-    assert upstream.introduced().startswith(b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n")
-    upstream.say(b">2\r\n+invalidate\r\n*1\r\n+a\r\n$1\r\n1\r\n>1\r\n+x\r\n")
-    assert body(call) == b"$1\r\n1\r\n"
-
-
-def test_a_login_that_is_refused_fails_what_waits(upstream: Upstream) -> None:
-    upstream = Upstream(password="secret", username="mesh", db=4)
-    call = upstream.send("GET a")
-    said = upstream.seen()
-    assert said.startswith(b"*3\r\n$4\r\nAUTH\r\n$4\r\nmesh\r\n$6\r\nsecret\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n4\r\n")
-    assert b"GET" not in said
-    upstream.say(b"-WRONGPASS invalid\r\n+OK\r\n+OK\r\n")
-    assert failure(call).kind is Kind.CONNECT_FAILED
-    assert failure(call).retryable
-    assert "AUTH was refused: WRONGPASS invalid" in failure(call).detail
-    assert "secret" not in failure(call).detail
-
-
-def test_a_server_without_client_setname_will_do() -> None:
-    upstream = Upstream()
-    call = upstream.send("GET a")
-    upstream.say(b"-ERR unknown command\r\n")
-    upstream.say(b"+1\r\n")
-    assert body(call) == b"+1\r\n"
-
-
-@pytest.mark.parametrize(
-    ("data", "kind"),
-    [(b"HTTP/1.1 400\r\n", Kind.BAD_REPLY), (b"$x\r\n", Kind.BAD_REPLY), (b"+1\r\n+2\r\n", Kind.BAD_REPLY)],
-)
-def test_nonsense_ends_the_connection(upstream: Upstream, data: bytes, kind: Kind) -> None:
-    call = upstream.send("GET a")
-    upstream.say(data)
-    assert upstream.server().lost
-    if not data.startswith(b"+"):
-        assert failure(call).kind is kind
 
 
 def test_a_lost_connection_keeps_what_had_come_and_says_what_may_be_sent_again(upstream: Upstream) -> None:
@@ -207,144 +104,6 @@ def test_a_server_that_says_nothing_at_all_is_given_up(upstream: Upstream) -> No
         upstream.env.clock.advance(0.5)
     assert failure(call).kind is Kind.TIMEOUT
     assert upstream.server().lost
-
-
-class Reader:
-    """Takes a body."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.ended = False
-        self.error: Any = None
-
-    def body_data(self, data: bytes) -> None:
-        self.data += data
-
-    def body_ended(self, trailers: Trailers) -> None:
-        self.ended = True
-
-    def body_failed(self, error: BaseException) -> None:
-        self.error = error
-
-
-def test_a_large_reply_is_passed_on_as_it_comes(upstream: Upstream) -> None:
-    call, next_one = upstream.send("GET a", "GET b", "GET c"), upstream.send("GET d")
-    upstream.say(b"+first\r\n$1000000\r\n" + b"x" * 300_000)
-    stream = body(call)
-    assert isinstance(stream, ByteStream)
-    reader = Reader()
-    stream.attach(reader)
-    upstream.say(b"x" * 700_000)
-    upstream.say(b"\r\n+third\r\n+fourth\r\n")
-    assert reader.data == b"+first\r\n$1000000\r\n" + b"x" * 1_000_000 + b"\r\n+third\r\n"
-    assert reader.ended
-    assert body(next_one) == b"+fourth\r\n"
-
-
-@pytest.mark.parametrize("inside", [True, False])
-def test_a_large_reply_that_is_cut_says_where(upstream: Upstream, inside: bool) -> None:
-    call = upstream.send("GET a", "GET b")
-    upstream.say(b"$1000000\r\n" + b"x" * 300_000)
-    reader = Reader()
-    body(call).attach(reader)
-    if not inside:
-        upstream.say(b"x" * 700_000 + b"\r\n")
-    upstream.server().connectionLost(_lost())
-    assert isinstance(reader.error, PartOfReplies)
-    assert (reader.error.answered, reader.error.inside) == (0, True) if inside else (1, False)
-
-
-def test_a_slow_reader_holds_back_its_own_connection_and_others_get_another(upstream: Upstream) -> None:
-    call = upstream.send("GET a")
-    upstream.say(b"$1000000\r\n" + b"x" * 300_000)
-    assert upstream.server().held
-    other = upstream.send("GET b")
-    upstream.introduced(1)
-    upstream.say(b"+b\r\n", 1)
-    assert body(other) == b"+b\r\n"
-    body(call).attach(Reader())
-    assert not upstream.server().held
-
-
-def test_a_large_command_goes_out_as_it_comes_on_a_connection_of_its_own(upstream: Upstream) -> None:
-    stream = ByteStream()
-    stream.write(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nab")
-    pending = upstream.send("SET k", write=True, body=stream)
-    upstream.introduced(1)
-    other = upstream.send("GET x")
-    upstream.say(b"+x\r\n")
-    assert body(other) == b"+x\r\n"
-    stream.write(b"cde\r\n")
-    stream.end()
-    assert upstream.seen(1) == b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nabcde\r\n"
-    upstream.say(b"+OK\r\n", 1)
-    assert body(pending) == b"+OK\r\n"
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (MeshError(Kind.CLIENT_GONE), Kind.CLIENT_GONE),
-        (Cancelled(Kind.TIMEOUT), Kind.CLIENT_GONE),
-        (MeshError(Kind.BAD_REQUEST), Kind.BAD_REQUEST),
-    ],
-)
-def test_a_large_command_that_is_given_up_ends_its_connection(
-    upstream: Upstream, error: BaseException, kind: Kind
-) -> None:
-    stream = ByteStream()
-    stream.write(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nab")
-    pending = upstream.send("SET k", write=True, body=stream)
-    upstream.introduced(1)
-    stream.fail(error)
-    assert upstream.server(1).lost
-    assert not upstream.server(0).lost
-    assert failure(pending).kind is kind
-
-
-# --- what errors say of a server
-
-
-class Judge:
-    """Hears what is said of an endpoint."""
-
-    def __init__(self) -> None:
-        self.statuses: list[int] = []
-
-    def ended(self, call: Any, status: int, kind: Any, seconds: float) -> None:
-        assert kind is None
-        self.statuses.append(status)
-
-
-@pytest.mark.parametrize(
-    ("commands", "replies", "status"),
-    [
-        (["GET a"], b"-LOADING Redis is loading the dataset in memory\r\n", 503),
-        (["SET a 1"], b"-OOM command not allowed when used memory > 'maxmemory'.\r\n", 429),
-        (["GET a"], b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", 0),
-        (["GET a"], b"+LOADING\r\n", 0),
-        # A call counts once, by the worst of its replies.
-        (["GET a", "GET b", "GET c"], b"+a\r\n-BUSY a script\r\n-BUSY a script\r\n", 503),
-        (["GET a", "GET b", "GET c"], b"-WRONGTYPE x\r\n$9\r\n-LOADING \r\n+c\r\n", 0),
-    ],
-)
-@pytest.mark.parametrize("cut", [False, True])
-def test_a_server_that_says_it_is_not_well_is_taken_at_its_word_once_for_a_call(
-    upstream: Upstream, commands: list[str], replies: bytes, status: int, cut: bool
-) -> None:
-    judge: Any = Judge()
-    upstream.endpoint.conduct = judge
-    before = upstream.endpoint.successes
-    call = upstream.send(*commands)
-    cuts = [replies[:-1], replies[-1:]] if cut else [replies]
-    for each in cuts:
-        upstream.say(each)
-    assert body(call) == replies
-    assert judge.statuses == [status]
-    good, bad = (0, len(commands)) if status else (len(commands), 0)
-    assert (upstream.endpoint.successes - before, upstream.endpoint.failures) == (good, bad)
-    assert upstream.endpoint.active == 0
-    assert upstream.env.count("upstream_calls_total", "redis", "main", "-", "-") == len(commands) + 1
 
 
 # --- deadlines

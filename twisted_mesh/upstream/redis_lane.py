@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import TYPE_CHECKING, Any, Hashable, Optional
-
-from twisted.internet.error import ConnectionDone
+from typing import TYPE_CHECKING, Hashable, Optional
 
 from twisted_mesh.call import out_of_time
 from twisted_mesh.codec.resp import pack
-from twisted_mesh.codec.resp_kinds import ARRAY, ERROR, PUSH, SIMPLE
+from twisted_mesh.codec.resp_kinds import ARRAY, PUSH, SIMPLE
 from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.park import Parked
 from twisted_mesh.policy.redis_errors import verdict
 from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply
 from twisted_mesh.redis_session import SORTS, Session
 from twisted_mesh.stream import ByteStream
+from twisted_mesh.upstream.redis_link import RedisLink
 
 if TYPE_CHECKING:
     from twisted_mesh.upstream.redis_lanes import LanePool
@@ -51,14 +49,13 @@ class _Awaited:
         self.quiet = quiet
 
 
-class RedisLane:
+class RedisLane(RedisLink):
     """One connection; a Twisted protocol.  `multi`, `watching` and `sticky` are what was sent over it."""
 
+    pool: LanePool
+
     def __init__(self, pool: LanePool, db: int, resp: int, now: float) -> None:
-        self.pool = pool
-        self.db = db
-        self.resp = resp
-        self.lost = False
+        super().__init__(pool, db, resp, ReplyReader())
         self.multi = False
         self.watching = False
         # Tracking, MONITOR: it is closed in the end.
@@ -70,14 +67,10 @@ class RedisLane:
         self.group: Hashable = None
         self.subscriptions: dict[str, set[bytes]] = {"channel": set(), "pattern": set(), "shard": set()}
         self._queue: deque[_Awaited] = deque()
-        self._reader = ReplyReader()
-        self._transport: Any = None
         # A large reply on its way; and whether its reader, or the client, takes nothing at the moment.
         self._stream: Optional[ByteStream] = None
         self._slow = self._waits = False
         self._unsent: list[bytes] = []
-        # What the replies to come answer before anything else: (whether an error is fatal, what it was).
-        self._setup: deque[tuple[bool, str]] = deque()
         self._ready = False
         # Whether nobody has connected it yet.
         self.fresh = True
@@ -99,15 +92,6 @@ class RedisLane:
         return any(self.subscriptions.values())
 
     # --- what sessions call
-
-    def connect(self) -> None:
-        """Begin to connect; what is sent meanwhile waits."""
-        pool = self.pool
-        parked: Parked[None] = pool.connector.connect(pool.endpoint.target, self, pool.connect_timeout)
-        if parked.done:
-            self._connected(parked)
-        else:
-            parked.resume = lambda: self._connected(parked)
 
     def send(self, pending: Optional[Pending], data: bytes) -> None:
         """Send one command.
@@ -172,23 +156,6 @@ class RedisLane:
 
     # --- the connection
 
-    def _connected(self, parked: Parked[None]) -> None:
-        if parked.error is not None:
-            error, parked.error = parked.error, None
-            assert isinstance(error, MeshError)
-            self.pool.not_connected(error)
-            self._give_up(error)
-
-    def makeConnection(self, transport: Any) -> None:
-        """The connection is there: introduce ourselves."""
-        self._transport = transport
-        self.pool.cells.connects.value += 1
-        commands = self.pool.greeting(self.db, self.resp)
-        self._setup.extend((fatal, words[0]) for words, fatal in commands)
-        transport.write(b"".join([pack(words) for words, _ in commands]))
-        if not commands:
-            self._begin()
-
     def _begin(self) -> None:
         self._ready = True
         unsent, self._unsent = self._unsent, []
@@ -209,8 +176,7 @@ class RedisLane:
         if self.lost:
             return
         if reader.error is not None:
-            detail = f"{self.pool.endpoint.address}: {reader.error.text}"
-            self.fail(MeshError(Kind.BAD_REPLY, detail, origin=Origin.UPSTREAM))
+            self.bad_reply(f": {reader.error.text}")
         elif reader.unfinished is not None and reader.unfinished.size > KEPT_LIMIT and self._may_stream():
             self._stream_on(reader.release())
 
@@ -283,8 +249,7 @@ class RedisLane:
             if self.monitoring and kind == SIMPLE:
                 self._tell(text)
             else:
-                detail = f"{self.pool.endpoint.address}: a reply that nobody asked for"
-                self.fail(MeshError(Kind.BAD_REPLY, detail, origin=Origin.UPSTREAM))
+                self.bad_reply(": a reply that nobody asked for")
             return
         self._queue.popleft()
         if expected.pending is not None:
@@ -292,19 +257,6 @@ class RedisLane:
                 self.pool.moved()
                 text = b"-TRYAGAIN the key has moved to another server; try again\r\n"
             self._fire(expected.pending, text)
-
-    def _introduced(self, kind: int, text: bytes) -> None:
-        if kind == PUSH:
-            return
-        fatal, name = self._setup.popleft()
-        if kind == ERROR and fatal:
-            said = text[1:-2].decode("utf-8", "replace")
-            detail = f"{self.pool.endpoint.address}: {name} was refused: {said}"
-            error = MeshError(Kind.CONNECT_FAILED, detail, origin=Origin.UPSTREAM, retryable=True)
-            self.pool.not_connected(error)
-            self.fail(error)
-        elif not self._setup:
-            self._begin()
 
     def _tell(self, text: bytes) -> None:
         if self.session is not None:
@@ -336,22 +288,6 @@ class RedisLane:
         pending.fire(RedisReply(text, errors=int(text[:1] in (b"-", b"!"))))
 
     # --- the end
-
-    def connectionLost(self, reason: Any) -> None:
-        """The server has closed, or the connection broke."""
-        if not self.lost:
-            done = reason.check(ConnectionDone)
-            kind, how = (Kind.CLOSED, "closed the connection") if done else (Kind.RESET, "was lost")
-            self._give_up(MeshError(kind, f"{self.pool.endpoint.address} {how}", origin=Origin.UPSTREAM))
-
-    def fail(self, error: MeshError) -> None:
-        """End the connection for this reason."""
-        if self.lost:
-            return
-        # Known to be lost before the transport says so.
-        self._give_up(error)
-        if self._transport is not None:
-            self._transport.abortConnection()
 
     def _give_up(self, error: MeshError) -> None:
         self.lost = True

@@ -25,7 +25,7 @@ Greeting = Callable[[int, int], "list[tuple[list[str], bool]]"]
 class LanePool:
     """Lends connections of one endpoint.
 
-    :param greeting: what a new connection says first, for a database and a version, and whether it can do without.
+    :param greeting: what a new connection says first, for a database and a version, as `redis_greeting.greeting`.
     :param moved: is called when a server says that a key is elsewhere.
     :param priority: that of the commands, where connections for them have a limit of their own.
     """

@@ -326,8 +326,8 @@ class RedisPool:
     def _give_back(self, server: RedisServer) -> None:
         server.taken = False
 
-    def setup(self, db: int, resp: int) -> list[tuple[list[str], bool]]:
-        """Return what a new connection says first, and whether it can do without."""
+    def greeting(self, db: int, resp: int) -> list[tuple[list[str], bool]]:
+        """Return what a new connection says first, and whether it is of no use if that is refused."""
         return greeting(self.options, db, resp)
 
     def not_connected(self, error: MeshError) -> None:

@@ -1,0 +1,107 @@
+"""Large values go as fast as both sides take them, and end where they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
+
+from tests.upstream.redis_servers import Upstream, body, failure
+from twisted_mesh.errors import Cancelled, Kind, MeshError
+from twisted_mesh.redis_call import PartOfReplies
+from twisted_mesh.stream import ByteStream, Trailers
+
+
+class Reader:
+    """Takes a body."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.ended = False
+        self.error: Any = None
+
+    def body_data(self, data: bytes) -> None:
+        self.data += data
+
+    def body_ended(self, trailers: Trailers) -> None:
+        self.ended = True
+
+    def body_failed(self, error: BaseException) -> None:
+        self.error = error
+
+
+def test_a_large_reply_is_passed_on_as_it_comes(upstream: Upstream) -> None:
+    call, next_one = upstream.send("GET a", "GET b", "GET c"), upstream.send("GET d")
+    upstream.say(b"+first\r\n$1000000\r\n" + b"x" * 300_000)
+    stream = body(call)
+    assert isinstance(stream, ByteStream)
+    reader = Reader()
+    stream.attach(reader)
+    upstream.say(b"x" * 700_000)
+    upstream.say(b"\r\n+third\r\n+fourth\r\n")
+    assert reader.data == b"+first\r\n$1000000\r\n" + b"x" * 1_000_000 + b"\r\n+third\r\n"
+    assert reader.ended
+    assert body(next_one) == b"+fourth\r\n"
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_large_reply_that_is_cut_says_where(upstream: Upstream, inside: bool) -> None:
+    call = upstream.send("GET a", "GET b")
+    upstream.say(b"$1000000\r\n" + b"x" * 300_000)
+    reader = Reader()
+    body(call).attach(reader)
+    if not inside:
+        upstream.say(b"x" * 700_000 + b"\r\n")
+    upstream.server().connectionLost(Failure(ConnectionLost()))
+    assert isinstance(reader.error, PartOfReplies)
+    assert (reader.error.answered, reader.error.inside) == (0, True) if inside else (1, False)
+
+
+def test_a_slow_reader_holds_back_its_own_connection_and_others_get_another(upstream: Upstream) -> None:
+    call = upstream.send("GET a")
+    upstream.say(b"$1000000\r\n" + b"x" * 300_000)
+    assert upstream.server().held
+    other = upstream.send("GET b")
+    upstream.introduced(1)
+    upstream.say(b"+b\r\n", 1)
+    assert body(other) == b"+b\r\n"
+    body(call).attach(Reader())
+    assert not upstream.server().held
+
+
+def test_a_large_command_goes_out_as_it_comes_on_a_connection_of_its_own(upstream: Upstream) -> None:
+    stream = ByteStream()
+    stream.write(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nab")
+    pending = upstream.send("SET k", write=True, body=stream)
+    upstream.introduced(1)
+    other = upstream.send("GET x")
+    upstream.say(b"+x\r\n")
+    assert body(other) == b"+x\r\n"
+    stream.write(b"cde\r\n")
+    stream.end()
+    assert upstream.seen(1) == b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nabcde\r\n"
+    upstream.say(b"+OK\r\n", 1)
+    assert body(pending) == b"+OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MeshError(Kind.CLIENT_GONE), Kind.CLIENT_GONE),
+        (Cancelled(Kind.TIMEOUT), Kind.CLIENT_GONE),
+        (MeshError(Kind.BAD_REQUEST), Kind.BAD_REQUEST),
+    ],
+)
+def test_a_large_command_that_is_given_up_ends_its_connection(
+    upstream: Upstream, error: BaseException, kind: Kind
+) -> None:
+    stream = ByteStream()
+    stream.write(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nab")
+    pending = upstream.send("SET k", write=True, body=stream)
+    upstream.introduced(1)
+    stream.fail(error)
+    assert upstream.server(1).lost
+    assert not upstream.server(0).lost
+    assert failure(pending).kind is kind

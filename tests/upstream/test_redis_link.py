@@ -1,0 +1,27 @@
+"""A connection is of use once the server has taken what it says first."""
+
+from __future__ import annotations
+
+from tests.upstream.redis_servers import Upstream, body, failure
+from twisted_mesh.errors import Kind
+
+
+def test_a_login_that_is_refused_fails_what_waits(upstream: Upstream) -> None:
+    upstream = Upstream(password="secret", username="mesh", db=4)
+    call = upstream.send("GET a")
+    said = upstream.seen()
+    assert said.startswith(b"*3\r\n$4\r\nAUTH\r\n$4\r\nmesh\r\n$6\r\nsecret\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n4\r\n")
+    assert b"GET" not in said
+    upstream.say(b"-WRONGPASS invalid\r\n+OK\r\n+OK\r\n")
+    assert failure(call).kind is Kind.CONNECT_FAILED
+    assert failure(call).retryable
+    assert "AUTH was refused: WRONGPASS invalid" in failure(call).detail
+    assert "secret" not in failure(call).detail
+
+
+def test_a_server_without_client_setname_will_do() -> None:
+    upstream = Upstream()
+    call = upstream.send("GET a")
+    upstream.say(b"-ERR unknown command\r\n")
+    upstream.say(b"+1\r\n")
+    assert body(call) == b"+1\r\n"

@@ -12,8 +12,9 @@ from twisted_mesh.redis_session import Session
 class Lane:
     """A connection, as a session sees it."""
 
-    def __init__(self, clean: bool = True, listens: bool = False) -> None:
+    def __init__(self, clean: bool = True, listens: bool = False, streams: bool = False) -> None:
         self.clean = clean
+        self.streams = streams
         self.listens = listens
         self.done: list[str] = []
 
@@ -71,6 +72,16 @@ def test_the_end_ends_everything(session: Session) -> None:
     session.end()
     assert lane.done == ["hold", "ended"]
     assert session.at_rest
+
+
+def test_what_brings_a_large_reply_is_read_on_while_the_rest_waits_for_its_end(session: Session) -> None:
+    brings, tells = Lane(streams=True), Lane()
+    lanes: Any = {"a": brings, "b": tells}
+    session.lanes.update(lanes)
+    session.hold(False, True)
+    session.hold(True, True)
+    session.hold(False)
+    assert (brings.done, tells.done) == (["go on", "hold", "go on"], ["hold", "hold", "go on"])
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,10 @@ class Lane(Protocol):
     def clean(self) -> bool:
         """Whether nothing that was sent over it still has an effect."""
 
+    @property
+    def streams(self) -> bool:
+        """Whether a large reply is on its way."""
+
     def hold(self, waiting: bool) -> None:
         """Read no more of it, or read on."""
 
@@ -128,10 +132,13 @@ class Session:
                 del self.lanes[group]
                 lane.end()
 
-    def hold(self, waiting: bool) -> None:
-        """The client does not take what it is told as fast as it comes, or takes it again."""
+    def hold(self, waiting: bool, told: bool = False) -> None:
+        """The client does not take what it is told as fast as it comes, or takes it again.
+
+        :param told: whether what it is told waits for the end of a large reply; only what brings that is read on.
+        """
         for lane in self.lanes.values():
-            lane.hold(waiting)
+            lane.hold(waiting or (told and not lane.streams))
 
     def lane_lost(self, lane: Any, why: str) -> None:
         """One of its connections is gone.

@@ -72,6 +72,57 @@ def test_a_slow_reader_holds_back_what_comes_in_pieces_and_is_not_read() -> None
     assert len(client.heard) == 100_000
 
 
+class Lane:
+    """A connection of the client's own."""
+
+    def __init__(self, streams: bool) -> None:
+        self.streams = streams
+        self.held = self.clean = False
+
+    def hold(self, waiting: bool) -> None:
+        self.held = waiting
+
+
+def test_a_message_does_not_come_inside_of_a_large_reply() -> None:
+    client = Client()
+    client.send(("HELLO", "3"), ("SUBSCRIBE", "a"))
+    assert client.calls[0].session is not None
+    session = client.calls[0].session
+    confirmed = session.confirm("SUBSCRIBE", b"a", 3)
+    client.answer(0, b"")
+    message = b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nm\r\n"
+    client.heard  # noqa: B018  # taken
+    client.connection.tell(confirmed + message)
+    assert client.heard == confirmed + message
+    reads, tells = Lane(True), Lane(False)
+    session.lanes.update(reads=reads, tells=tells)
+    client.send(("GET", "a"), ("GET", "b"))
+    first, second = ByteStream(), ByteStream()
+    first.write(b"$600000\r\n")
+    client.pending[1].fire(RedisReply(first))
+    client.pending[2].fire(RedisReply(second))
+    second.write(b"$6\r\nab")
+    client.connection.tell(message)
+    client.connection.tell(message)
+    assert client.heard == b"$600000\r\n"
+    # Nothing more of them is read until they are told; what brings the reply is.
+    assert (tells.held, reads.held) == (True, False)
+    client.transport.producer.pauseProducing()
+    assert (tells.held, reads.held) == (True, True)
+    client.transport.producer.resumeProducing()
+    assert (tells.held, reads.held) == (True, False)
+    first.write(b"x\r\n")
+    first.end()
+    client.turn()
+    assert client.heard == b"x\r\n" + 2 * message + b"$6\r\nab"
+    assert (tells.held, reads.held) == (False, False)
+    client.connection.tell(message)
+    second.fail(PartOfReplies(MeshError(Kind.RESET, "lost"), b"", 0, inside=False))
+    client.turn()
+    assert client.heard == message + b"-MESHFAILURE upstream failure: lost\r\n"
+    session.lanes.clear()
+
+
 def test_what_had_come_before_a_server_was_lost_is_passed_on() -> None:
     client = Client()
     client.send(*[("GET", "a")] * 3)

@@ -81,6 +81,26 @@ def proxy(shared: Proxy) -> Iterator[Proxy]:
     until(lambda: shared.own_connections() == 0)
 
 
+def test_messages_do_not_come_inside_of_a_large_reply(proxy: Proxy) -> None:
+    value = bytes(range(256)) * 32_768
+    proxy.client().set("large", value)
+    with RawClient(proxy.port) as client:
+        client.send(b"HELLO 3\r\n")
+        client.read_until(b"modules\r\n*0\r\n")
+        client.send(b"SUBSCRIBE news\r\n")
+        assert client.read_until(b":1\r\n") == b">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"
+        client.send(b"GET large\r\nPING\r\n")
+        head = client.read_exactly(1000)
+        publisher = proxy.client()
+        for _ in range(20):
+            assert publisher.publish("news", "now") == 1
+        rest = client.read_exactly(len(b"$%d\r\n" % len(value)) + len(value) + 2 - 1000)
+        assert head + rest == b"$%d\r\n%b\r\n" % (len(value), value)
+        message = b">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$3\r\nnow\r\n"
+        behind = client.read_exactly(20 * len(message) + len(b"+PONG\r\n"))
+        assert behind.replace(b"+PONG\r\n", b"", 1) == 20 * message
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_a_transaction(proxy: Proxy, protocol: int) -> None:
     client = proxy.client(protocol)

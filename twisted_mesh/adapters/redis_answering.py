@@ -34,6 +34,7 @@ class Answering(Client):
         "_repeating",
         "_still",
         "_stood",
+        "_told",
         "_unbegun",
         "_upload",
         "binding",
@@ -73,6 +74,8 @@ class Answering(Client):
         # How much of a large reply the client had not taken, and since when that is so.
         self._stood = (-1, 0.0)
         self._upload: Optional[Exchange] = None
+        # What it has not asked for and is told once the large reply that it is getting has ended.
+        self._told: list[bytes] = []
 
     @property
     def crowded(self) -> bool:
@@ -157,6 +160,26 @@ class Answering(Client):
             self._flush_later()
         elif not self.gone:
             self._transport.write(data)
+
+    def tell(self, text: bytes) -> None:
+        """Write something that the client has not asked for now, but not into the middle of a large reply."""
+        if self.queue and self.queue[0].coming is not None:
+            self._told.append(text)
+            self._hold_session()
+        else:
+            self.write(text)
+
+    def tell_rest(self) -> None:
+        """A large reply has come to its end: write what was to wait for that."""
+        if self._told:
+            told, self._told = self._told, []
+            self.write(b"".join(told))
+            self._hold_session()
+
+    def _hold_session(self) -> None:
+        """Have the client's own connections read as far as it can take what they bring."""
+        if self.binding is not None:
+            self.binding.session.hold(bool(self._still & ITS_ANSWERS), bool(self._told))
 
     def _flush_later(self) -> None:
         if not self._flushing:
@@ -273,14 +296,14 @@ class Answering(Client):
     def answers_wait(self, waiting: bool) -> None:
         """The client does not take its answers as fast as they come, or takes them again."""
         stream = self.queue[0].coming if self.queue else None
-        if self.binding is not None:
-            self.binding.session.hold(waiting)
         if waiting:
             self._stand(ITS_ANSWERS)
+            self._hold_session()
             if stream is not None:
                 stream.pause()
         else:
             self.go_on(ITS_ANSWERS)
+            self._hold_session()
             if stream is not None:
                 stream.resume()
             if not self.gone:

@@ -259,10 +259,6 @@ class Commands(Uploading):
             self._wrong(self._reader.error)
         self.go_on(ITS_TURN)
 
-    def tell(self, text: bytes) -> None:
-        """Write something that the client has not asked for now."""
-        self.write(text)
-
     def lose(self, why: str) -> None:
         """What the session held is lost: say so, and close, as the client has to begin anew."""
         if not self.gone:

@@ -127,6 +127,7 @@ class RedisConnection(Commands):
         self.gone = True
         queue, self.queue = self.queue, deque()
         self._out = []
+        self._told = []
         self._unbegun = []
         self._upload = None
         self._backlog = []

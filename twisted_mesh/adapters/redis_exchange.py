@@ -304,6 +304,7 @@ class Exchange(Pending):
     def body_ended(self, trailers: Trailers) -> None:
         """All replies are there."""
         self.answer = b""
+        self.connection.tell_rest()
         self._end(self.connection.adapter.now())
 
     def body_failed(self, error: BaseException) -> None:
@@ -311,6 +312,7 @@ class Exchange(Pending):
         call = self.call
         self.coming = None
         if isinstance(error, PartOfReplies) and not error.inside:
+            self.connection.tell_rest()
             self._failed(error)
             return
         call.flag(error.kind if isinstance(error, (MeshError, Cancelled)) else Kind.INTERNAL)

@@ -91,6 +91,11 @@ class RedisLane(RedisLink):
         """Whether a subscription is open on it."""
         return any(self.subscriptions.values())
 
+    @property
+    def streams(self) -> bool:
+        """Whether a large reply is on its way."""
+        return self._stream is not None
+
     # --- what sessions call
 
     def send(self, pending: Optional[Pending], data: bytes) -> None:

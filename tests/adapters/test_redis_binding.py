@@ -234,6 +234,31 @@ def test_who_wants_no_answers_is_told_of_its_subscriptions_all_the_same() -> Non
     assert client.heard() == b"+OK\r\n*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n+PONG\r\n"
 
 
+def test_what_is_closed_is_said_in_its_place() -> None:
+    client = Client()
+    client.send("GET a", "CLIENT REPLY SKIP", "UNSUBSCRIBE")
+    client.reply(b"$-1\r\n")
+    assert client.heard() == b"$-1\r\n*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n"
+
+
+def test_an_answer_to_reset_that_nobody_wants() -> None:
+    client = Client()
+    client.send("CLIENT REPLY SKIP", "RESET", "PING", "CLIENT REPLY OFF", "RESET", "PING")
+    assert client.heard() == b"+PONG\r\n+RESET\r\n+PONG\r\n"
+
+
+@pytest.mark.parametrize("behind", ["MULTI", "CLIENT TRACKING OFF", "EXEC", "NOSUCH", "SELECT 1", "CLIENT ID"])
+def test_what_comes_behind_a_subscription_is_answered_as_its_listener_is(behind: str) -> None:
+    client = Client()
+    client.send("SUBSCRIBE a", behind)
+    session = client.calls[0][0].session
+    client.protocol.tell(session.confirm("SUBSCRIBE", b"a", 2))
+    client.reply(b"")
+    said = client.heard()
+    assert said.startswith(b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n-")
+    assert b"Can't execute" in said or behind == "NOSUCH"
+
+
 def test_who_may_not_ask_for_answers_any_more_gets_none() -> None:
     """In one read: that it listens, and may not say CLIENT REPLY ON any more, is known when that is confirmed."""
     client = Client()

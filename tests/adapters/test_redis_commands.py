@@ -44,6 +44,28 @@ def test_some_commands_are_calls_of_their_own(alone: tuple[str, ...]) -> None:
     assert client.calls[1].key == (b"" if alone == ("DBSIZE",) else b"a")
 
 
+@pytest.mark.parametrize("change", [("SELECT", "1"), ("HELLO", "3"), ("RESET",)])
+def test_what_goes_over_another_connection_waits_for_what_was_sent_before(change: tuple[str, ...]) -> None:
+    """Another database or version: MOVE a 1, SELECT 1, GET a must not find that nothing has been moved yet."""
+    client = Client()
+    if change == ("RESET",):
+        client.send(("SELECT", "2"), ("HELLO", "3"))
+    client.send(("SET", "a", "1"), ("GET", "a"), change, ("GET", "b"))
+    assert shapes(client) == [("SET", 1, True), ("GET", 1, False)]
+    client.answer(0, b"+OK\r\n")
+    assert len(client.calls) == 2
+    client.answer(1, b"$1\r\n1\r\n")
+    assert shapes(client)[2:] == [("GET", 1, False)]
+    counted = client.adapter.rows.find(change[0].encode())
+    assert counted is not None and counted.calls.value == 1
+
+
+def test_what_changes_nothing_holds_nothing_up() -> None:
+    client = Client()
+    client.send(("GET", "a"), ("SELECT", "0"), ("HELLO", "2"), ("HELLO",), ("RESET",), ("GET", "b"))
+    assert len(client.calls) == 2
+
+
 def test_a_call_is_at_most_so_many_commands_and_bytes() -> None:
     client = Client()
     client.send(*[("GET", "a")] * 130)

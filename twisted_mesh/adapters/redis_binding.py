@@ -74,6 +74,9 @@ class Binding:
         session = self.session
         self._now = (found, data)
         self._row = row
+        if self.barrier and self._client.queue:
+            # What it is answered depends on what is in flight, such as a subscription that is not confirmed.
+            return Turn.WAIT
         if row is None or row.code == REFUSED:
             self.spoil("a command was refused")
             return self._ordinary()
@@ -81,8 +84,7 @@ class Binding:
         if not row.command.fits(len(words)):
             return self._wrong_exec(row)
         if session.subscribed and self._client.resp == 2 and name not in _WHILE_LISTENING:
-            # What is in flight may be the end of the last subscription.
-            return Turn.WAIT if self._client.queue and self.barrier else self._answer(_not_while_listening(name))
+            return self._answer(_not_while_listening(name))
         take = _TAKES.get(name)
         if take is not None:
             return take(self, row, words)
@@ -155,9 +157,6 @@ class Binding:
     def _multi(self, row: Row, words: Words) -> Turn:
         if self.session.multi:
             return self._answer(error("ERR", "MULTI calls can not be nested"))
-        if self._ending and self._client.queue:
-            # What ends with the answer that is awaited is not this one.
-            return Turn.WAIT
         # It is sent with the first command behind it: only that says where to.
         self.session.multi = True
         self.session.queued = []
@@ -223,19 +222,15 @@ class Binding:
         if session.multi:
             return self._refuse_queued(name)
         if name in CLOSING and not session.names(SORTS[name]):
-            if self._client.queue and self.barrier:
-                # A subscription may be on its way.
-                return Turn.WAIT
             # There is nothing to close, and so no server to ask.
             client = self._client
             names: list[Optional[bytes]] = [*words[1:]] or [None]
             said = b"".join(session.confirm(name, each, client.resp) for each in names)
-            if client.mute is Mute.NO:
-                return self._answer(said)
-            # It is no answer, which such a client would not hear.
-            client.tell(said)
-            if client.mute is Mute.NEXT:
-                client.mute = Mute.NO
+            # It is no answer: who wants to hear none hears it.
+            mute, client.mute = client.mute, Mute.NO
+            client.answer(said)
+            if mute is Mute.ALL:
+                client.mute = mute
             return Turn.TAKEN
         return self._alone(row)
 
@@ -268,9 +263,6 @@ class Binding:
         """CLIENT REPLY: whether the client wants to hear what its commands are answered."""
         if self.session.multi:
             return self._refuse_queued(row.command.name)
-        if self._client.queue and self.barrier:
-            # Who listens may not say this.
-            return Turn.WAIT
         client, asked = self._client, words[2].upper()
         if asked == b"ON":
             client.mute = Mute.NO
@@ -303,7 +295,8 @@ class Binding:
         if session.bound or (session.subscribed and row.command.name != "SELECT"):
             why = "while this connection watches, tracks or listens to something"
             return self._answer(error("ERR", f"'{row.command.name.lower()}' command is not possible {why}"))
-        return self._ordinary()
+        # What comes behind it may go over another connection, and overtake.
+        return Turn.WAIT if self._client.queue else Turn.ORDINARY
 
     def _quit(self, row: Row, words: Words) -> Turn:
         return self._ordinary()
@@ -312,7 +305,8 @@ class Binding:
         if self._client.queue:
             return Turn.WAIT
         self.session.end()
-        self._client.mute = Mute.NO
+        if self._client.mute is Mute.ALL:
+            self._client.mute = Mute.NO
         return Turn.ORDINARY
 
     def _monitor(self, row: Row, words: Words) -> Turn:

@@ -77,14 +77,36 @@ class Commands(Uploading):
             if rows:
                 self._call(rows, found[first:at], data)
                 rows, code = [], -1
-            if row is not None and row.may_bind:
-                self._one_by_one(found[at:], data, counted=True)
+            if row is not None and self._otherwise(row, found, at, data):
                 return
             self._single(row, found[at], data)
             if self._closing:
                 return
         if rows:
             self._call(rows, found[first:] if first else found, data)
+
+    def _otherwise(self, row: Row, found: Sequence[Found], at: int, data: bytes) -> bool:
+        """Take the rest from `at` on, if it cannot go on as it did; returns whether that is so."""
+        if row.may_bind:
+            self._one_by_one(found[at:], data, counted=True)
+        elif row.code == LOCAL and self.queue and self._changes(row.command.name, found[at]):
+            # It will be seen again.
+            row.calls.value -= 1
+            self._defer(found[at:], data)
+        else:
+            return False
+        return True
+
+    def _changes(self, name: str, found: Found) -> bool:
+        """Whether what comes behind a command goes over another connection than what was sent before it.
+
+        It waits for the answers to that, which would be overtaken.
+        """
+        if name == "SELECT":
+            return found[1] != b"%d" % self.db
+        if name == "HELLO":
+            return found[2] > 1 and found[1] != b"%d" % self.resp
+        return name == "RESET" and (self.db != 0 or self.resp != 2)
 
     def _crowded(self, found: Sequence[Found], data: bytes) -> bool:
         """Take as many as there is room for, if there is none for all; the others wait."""

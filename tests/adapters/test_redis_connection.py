@@ -57,6 +57,35 @@ def test_a_protocol_error_is_answered_behind_what_came_before_and_closes() -> No
     assert client.env.count("twisted_mesh_redis_protocol_errors_total", "cache") == 1
 
 
+TOO_LARGE = b"-MESHLIMIT too large: %b of more than 300000 bytes, which cannot be passed on as it comes\r\n"
+
+
+def test_a_command_that_is_too_large_to_be_kept_is_refused_in_its_place() -> None:
+    client = Client()
+    client.connection._reader.limit = 300_000
+    client.send(("GET", "a"))
+    client.send(b"*3\r\n$4\r\nMSET\r\n$1\r\nk\r\n$600000\r\n" + b"x" * 200_000)
+    client.send(b"x" * 400_000)
+    client.send(b"\r\n", ("GET", "b"))
+    assert [call.operation for call in client.calls] == ["GET", "GET"]
+    client.answer(1, b"+2\r\n")
+    client.answer(0, b"+1\r\n")
+    assert client.heard == b"+1\r\n" + TOO_LARGE % b"MSET" + b"+2\r\n"
+    assert not client.transport.finished
+    assert client.env.count("twisted_mesh_redis_errors_total", "cache", "mset") == 1
+    assert client.env.count("twisted_mesh_redis_commands_total", "cache", "mset") == 1
+
+
+def test_what_is_too_large_spoils_a_transaction() -> None:
+    client = Client()
+    client.connection._reader.limit = 300_000
+    client.send(("MULTI",), b"*3\r\n$3\r\nset\r\n$1\r\nk\r\n$600000\r\n")
+    client.send(b"x" * 600_000)
+    client.send(b"\r\n", ("EXEC",))
+    discarded = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
+    assert client.heard == b"+OK\r\n" + TOO_LARGE % b"SET" + discarded
+
+
 def test_quit_closes_behind_the_answers_and_nothing_behind_it_is_looked_at() -> None:
     client = Client()
     client.send(("GET", "a"), ("QUIT",), ("GET", "b"))

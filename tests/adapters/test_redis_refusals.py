@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from twisted_mesh.adapters.redis_refusals import refused, unknown_command, unknown_subcommand, wrong_arity
+from twisted_mesh.adapters.redis_refusals import (
+    refused,
+    too_large,
+    unknown_command,
+    unknown_subcommand,
+    wrong_arity,
+)
 
 
 def test_errors_are_one_line_whatever_was_sent() -> None:
@@ -15,6 +21,7 @@ def test_errors_are_one_line_whatever_was_sent() -> None:
 def test_what_is_repeated_is_bounded() -> None:
     assert len(unknown_command([b"x" * 10_000, *[b"y" * 10_000] * 100])) < 400
     assert len(unknown_subcommand("CONFIG", b"x" * 10_000)) < 200
+    assert len(too_large(b"x" * 10_000, 1000)) < 250
 
 
 def test_names_are_as_a_server_has_them() -> None:

@@ -177,6 +177,10 @@ class RedisAdapter:
         self._wrong.value += 1
         self._seen(connection, "", Kind.BAD_REQUEST, text)
 
+    def too_large(self, connection: Answering, operation: str, answer: bytes) -> None:
+        """Count and log a command that was too large to be kept."""
+        self._seen(connection, operation, Kind.TOO_LARGE, answer[1:-2].decode("utf-8", "replace"))
+
     def session_lost(self, connection: Answering, why: str) -> None:
         """Count and log that what a client had at a server is gone."""
         self._seen(connection, "", Kind.CLOSED, why)

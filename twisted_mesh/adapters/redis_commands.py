@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Optional, Sequence
 from twisted_mesh.adapters.redis_answering import ITS_TURN
 from twisted_mesh.adapters.redis_binding import Binding, Turn
 from twisted_mesh.adapters.redis_local import answer_locally
-from twisted_mesh.adapters.redis_refusals import refused, unknown_command, unknown_subcommand, wrong_arity
+from twisted_mesh.adapters.redis_refusals import (
+    refused,
+    too_large,
+    unknown_command,
+    unknown_subcommand,
+    wrong_arity,
+)
 from twisted_mesh.adapters.redis_rows import BATCHED, LOCAL, REFUSED, WRITE, Row
 from twisted_mesh.adapters.redis_runs import runs_of
 from twisted_mesh.adapters.redis_uploading import Uploading
@@ -176,7 +182,9 @@ class Commands(Uploading):
         """Take a command that is no part of a batch: most of them are answered here, or refused."""
         _, first, count, start, end = found
         if row is None:
-            if found[0].lower() in OF_HTTP:
+            if not count:
+                self._too_large(first or b"")
+            elif found[0].lower() in OF_HTTP:
                 self._hang_up()
             else:
                 self._refuse(unknown_command(arguments(data[start:end])))
@@ -194,6 +202,15 @@ class Commands(Uploading):
             self.answer(answer)
         else:
             self._alone(row, found, data)
+
+    def _too_large(self, name: bytes) -> None:
+        """A command has come, and was dropped, that could neither be passed on as it came nor be kept."""
+        row = self.adapter.rows.find(name)
+        if row is not None:
+            row.calls.value += 1
+        answer = too_large(name, self._reader.limit)
+        self.adapter.too_large(self, "" if row is None else row.command.name, answer)
+        self._refuse(answer, row)
 
     def _hang_up(self) -> None:
         """A request of HTTP has come, which a page may have had a browser send: do nothing of what its body says."""
@@ -238,7 +255,7 @@ class Commands(Uploading):
         binding = self.binding
         if binding is None:
             binding = self.binding = Binding(self)
-        words = arguments(data[found[3] : found[4]])
+        words = arguments(data[found[3] : found[4]]) if found[2] else []
         # A wrong EXEC is more than refused.
         known = row if row is not None and (row.command.fits(found[2]) or row.command.name == "EXEC") else None
         if known is not None and known.container and found[1] is not None:

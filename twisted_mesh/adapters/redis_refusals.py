@@ -12,6 +12,12 @@ def wrong_arity(name: str) -> bytes:
     return error("ERR", f"wrong number of arguments for '{name.lower()}' command")
 
 
+def too_large(name: bytes, limit: int) -> bytes:
+    """Return what is said of a command that was not kept, and of which not all keys were known at its beginning."""
+    shown = _shown(name[:128].upper()) or "a command"
+    return error("MESHLIMIT", f"too large: {shown} of more than {limit} bytes, which cannot be passed on as it comes")
+
+
 def unknown_command(words: list[bytes]) -> bytes:
     """Return what a server says of a command that it does not know."""
     arguments = ""

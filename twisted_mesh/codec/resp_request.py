@@ -33,7 +33,7 @@ _STAR = 42
 class UnfinishedRequest(Unfinished):
     """A command whose end has not come yet.  `name` and `key` are known once they are whole."""
 
-    __slots__ = ("_left", "_strings", "_trusted", "key", "name", "words")
+    __slots__ = ("_left", "_strings", "_trusted", "dropped", "key", "name", "words")
 
     def __init__(self, trusted: bool) -> None:
         super().__init__()
@@ -42,6 +42,7 @@ class UnfinishedRequest(Unfinished):
         # The name and the first argument, in pieces.
         self._strings: list[bytes] = []
         self.words = 0
+        self.dropped = False
         self.name: Optional[bytes] = None
         self.key: Optional[bytes] = None
 
@@ -98,6 +99,12 @@ class UnfinishedRequest(Unfinished):
         self._strings = []
         self.done = not self._left
 
+    def drop(self) -> None:
+        """Keep nothing of it, neither what is here nor what comes; `name` and `key` are empty where not known yet."""
+        self.kept, self.dropped = False, True
+        self.pieces, self._strings = [], []
+        self.name, self.key = self.name or b"", self.key or b""
+
     def _too_long(self) -> str:
         return f"too big {'mbulk' if self._left < 0 else 'bulk'} count string"
 
@@ -118,7 +125,8 @@ class RequestReader:
     had been sent in full, and what means nothing (empty lines, ``*0``) is not.  What is wrong is in `error`, behind the
     commands before it, and nothing is read any more.
 
-    An `unfinished` command is kept until it is whole, up to `limit` bytes.  ``release()`` gives out what there is of
+    An `unfinished` command is kept until it is whole, up to `limit` bytes; one of more is read and dropped, and found as
+    one of no words, with its name in the place of its first argument.  ``release()`` gives out what there is of
     it and lets the rest of it through as it comes, in `through`, which stands before `data`; it has ended when it is
     not the `unfinished` one any more, and is not found.  Whether clients are `trusted` (logged in, or need not be) may
     change at any time; strangers may send little.
@@ -208,13 +216,15 @@ class RequestReader:
         if command is None:
             command = self.unfinished = UnfinishedRequest(self.trusted)
         position = command.feed(data, position)
-        if not command.kept:
+        if command.dropped or (command.kept and command.size > self.limit):
+            command.drop()
+        elif not command.kept:
             self.through = command.take()
-        elif command.size > self.limit:
-            raise RespError(f"a command of more than {self.limit} bytes")
         if not command.done:
             return position, None
         self.unfinished = None
+        if command.dropped:
+            return position, (b"", command.name, 0, b"")
         if command.name is None or not command.kept:
             return position, None
         return position, (command.name, command.key, command.words, command.take())

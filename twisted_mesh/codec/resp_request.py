@@ -125,9 +125,9 @@ class RequestReader:
     had been sent in full, and what means nothing (empty lines, ``*0``) is not.  What is wrong is in `error`, behind the
     commands before it, and nothing is read any more.
 
-    An `unfinished` command is kept until it is whole, up to `limit` bytes; one of more is read and dropped, and found as
-    one of no words, with its name in the place of its first argument.  ``release()`` gives out what there is of
-    it and lets the rest of it through as it comes, in `through`, which stands before `data`; it has ended when it is
+    An `unfinished` command is kept until it is whole, up to `limit` bytes; a larger one is read and dropped, and found
+    as one of no words, with its name in the place of its first argument.  ``release()`` gives out what there is of it
+    and lets the rest of it through as it comes, in `through`, which stands before `data`; it has ended when it is
     not the `unfinished` one any more, and is not found.  Whether clients are `trusted` (logged in, or need not be) may
     change at any time; strangers may send little.
     """

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twisted_mesh.upstream.redis_greeting import greeting
-from twisted_mesh.upstream.redis_pool import ServerOptions
+from twisted_mesh.upstream.redis_greeting import ServerOptions, greeting
 
 NAME = ["CLIENT", "SETNAME", "twisted-mesh"]
 

@@ -1,30 +1,33 @@
-"""What a new connection to a Redis server says first."""
+"""How Redis servers are spoken to, and what a new connection says first."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
 
 # How the mesh calls itself: what CLIENT LIST of a server shows.
 CLIENT_NAME = "twisted-mesh"
 
 
-class Login(Protocol):
-    """The part of `ServerOptions` that concerns this."""
+@dataclass(frozen=True)
+class ServerOptions:
+    """How servers are spoken to.
 
-    @property
-    def username(self) -> str: ...
+    `connections` to each for one database; `in_flight`: commands that may wait for their replies on one of them;
+    `silence`: seconds without a byte, while replies are awaited, after which a connection is given up.
+    """
 
-    @property
-    def password(self) -> str: ...
+    connections: int = 1
+    in_flight: int = 65536
+    silence: float = 15.0
+    username: str = ""
+    password: str = ""
+    #: The database of clients that have selected none.
+    db: int = 0
+    #: Whether replicas of a Redis Cluster are to answer reads.
+    read_only: bool = False
 
-    @property
-    def db(self) -> int: ...
 
-    @property
-    def read_only(self) -> bool: ...
-
-
-def greeting(options: Login, db: int, resp: int) -> list[tuple[list[str], bool]]:
+def greeting(options: ServerOptions, db: int, resp: int) -> list[tuple[list[str], bool]]:
     """Return the commands, and whether the connection is of no use if one is refused.
 
     :param db: the database that the client has selected; 0 is that of `options`.

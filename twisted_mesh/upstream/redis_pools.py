@@ -9,8 +9,9 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
 from twisted_mesh.model.redis_servers import RedisServers
 from twisted_mesh.redis_call import Pending, RedisCall
-from twisted_mesh.upstream.redis_greeting import greeting
-from twisted_mesh.upstream.redis_pool import SESSIONS, RedisPool, ServerOptions
+from twisted_mesh.upstream.redis_connections import SESSIONS
+from twisted_mesh.upstream.redis_greeting import ServerOptions, greeting
+from twisted_mesh.upstream.redis_pool import RedisPool
 from twisted_mesh.upstream.redis_topology import Topology
 
 if TYPE_CHECKING:

@@ -347,6 +347,33 @@ def test_who_has_written_reads_at_the_primary(replicas: Replicas) -> None:
         assert (counts[0], sum(counts)) == (20, 41)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["MULTI", "SET pinned 1", "EXEC"],
+        ["WATCH pinned", "MULTI", "SET pinned 1", "EXEC"],
+        ["RPUSH pinned:list 1 2", "BLPOP pinned:list 1"],
+        ["CLIENT TRACKING ON", "SET pinned 1", "CLIENT TRACKING OFF"],
+    ],
+    ids=" ".join,
+)
+def test_what_was_written_on_a_connection_of_its_own_is_read_at_the_primary(
+    replicas: Replicas, lines: list[str]
+) -> None:
+    primary, port = replicas.watched.servers[0], replicas.mesh.ports["pinned"]
+    with Conversation(port) as link:
+        if lines[0].startswith("RPUSH"):
+            # The list is there before; what counts here is the one that waits.
+            with Conversation(port) as other:
+                other(*lines[0].split())
+        for line in lines[lines[0].startswith("RPUSH") :]:
+            link(*line.split())
+        before = gets(primary)
+        for _ in range(5):
+            link("GET", "pinned")
+        assert gets(primary) - before == 5
+
+
 def test_wait_waits_for_what_was_written_over_connections_that_are_shared(replicas: Replicas) -> None:
     """And nobody else waits with it."""
     servers = replicas.watched.servers

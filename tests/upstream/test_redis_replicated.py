@@ -39,6 +39,12 @@ def ask(made: RedisWorld, roles: dict[str, bytes]) -> None:
         made.tell(reply, int(name[1:]))
 
 
+class Client:
+    """A client's connection, which has not written anything."""
+
+    wrote_at = -float("inf")
+
+
 def numbers(made: RedisWorld, line: str, times: int = 30) -> set[int]:
     """To whom a command goes."""
     for _ in range(times):
@@ -56,6 +62,49 @@ def test_servers_say_who_they_are() -> None:
 def test_a_replica_that_does_not_follow_is_not_read_from() -> None:
     made = world(s1=replica(2, b"connect"), s2=primary(3), s3=replica(2))
     assert numbers(made, "GET a") == {3}
+
+
+def pinning(read: str = "replica", pinned: str = "1s") -> RedisWorld:
+    """One where reads follow the writes of their client."""
+    made = RedisWorld(2, topology="replicated", read=read, read_your_writes=pinned)
+    made.start()
+    ask(made, {"s1": primary(2), "s2": replica(1)})
+    return made
+
+
+def read_by(made: RedisWorld, client: Client) -> int:
+    """Who answers a read of a client."""
+    made.call("GET a", caller=client)
+    return made.take()[0].number
+
+
+def test_reads_follow_the_writes_of_their_client() -> None:
+    made, client, other = pinning(), Client(), Client()
+    assert read_by(made, client) == 2
+    made.call("SET a 1", caller=client)
+    made.take()[0].reply(b"+OK\r\n")
+    assert (read_by(made, client), read_by(made, other)) == (1, 2)
+    made.env.clock.advance(1)
+    assert read_by(made, client) == 2
+
+
+def test_a_write_that_takes_long_counts_from_its_reply() -> None:
+    made, client = pinning(), Client()
+    call = made.call("SET a 1", caller=client).call
+    made.take()
+    made.env.clock.advance(2)
+    assert read_by(made, client) == 2
+    call.complete(made.env.now(), print)
+    assert read_by(made, client) == 1
+
+
+def test_what_was_written_before_reads_went_to_replicas_counts() -> None:
+    """The configuration may say so a moment after a write."""
+    before, client = world("primary", s1=primary(2), s2=replica(1), s3=replica(1)), Client()
+    before.call("SET a 1", caller=client)
+    made = pinning()
+    made.env.clock.advance(before.env.clock.seconds() - made.env.clock.seconds())
+    assert read_by(made, client) == 1
 
 
 def test_a_failover_is_noticed_by_asking() -> None:

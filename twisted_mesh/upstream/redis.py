@@ -90,6 +90,9 @@ class RedisForward:
             from twisted_mesh.upstream.redis_sessions import Sessions
 
             self._sessions = Sessions(self.cluster, self.topology, self._pools.lanes_of)
+        if self._scatter is not None:
+            # Transactions and what waits for elements may write.
+            self._scatter.writes(call)
         return self._sessions(call)
 
     def start(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Callable, Optional, Sequence
 
+from twisted_mesh.call import Call
 from twisted_mesh.codec.command_kinds import Kind as Where
 from twisted_mesh.codec.command_split import merge, split
 from twisted_mesh.codec.gather import gather
@@ -36,6 +37,7 @@ class Scatter:
         self._now: Callable[[], float] = topology.cluster.env.now
         # Seconds for which a client's reads follow its writes to the primary.
         self._pinned: float = topology.config.read_your_writes
+        self._replicated = topology.config.topology != "sharded"
 
     def __call__(self, call: RedisCall) -> Pending:
         """Begin a call.
@@ -164,12 +166,25 @@ class Scatter:
 
     def _for_primary(self, call: RedisCall) -> bool:
         """Whether only a primary can take it: it writes, or its client has written a moment ago and is to see that."""
-        pinned, caller = self._pinned, call.caller
         if call.write or not call.command.read_only:
-            if pinned and caller is not None:
-                caller.wrote_at = self._now()
+            self.writes(call)
             return True
+        pinned, caller = self._pinned, call.caller
         return bool(pinned) and caller is not None and self._now() - caller.wrote_at < pinned
+
+    def writes(self, call: RedisCall) -> None:
+        """Note that a client writes.
+
+        Both now and when it has its reply, as a command may wait for long (BLPOP); also where nothing goes by it yet:
+        after a change of the configuration it may, and the client is to see then what it wrote before.
+        """
+        if self._replicated and call.caller is not None:
+            call.caller.wrote_at = self._now()
+            if self._pinned:
+                call.on_complete(self._written)
+
+    def _written(self, call: Call) -> None:
+        call.caller.wrote_at = self._now()  # type: ignore[attr-defined]  # it is one of Redis that has a caller
 
     def _whole(self, call: RedisCall) -> bytes:
         body = call.body

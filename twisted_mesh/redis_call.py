@@ -6,7 +6,7 @@ Routes, filters and the upstream see the same fields as of any other call, and b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Collection, Optional, Protocol, Sequence
 
 from twisted_mesh.call import Body, Call, Reply
 from twisted_mesh.codec.commands import Command, find
@@ -48,6 +48,12 @@ class Caller(Protocol):
 
         Who asks does send it again; what comes behind it waits for that.
         """
+
+    def waits_for(self, call: RedisCall) -> None:
+        """Have what comes behind a call wait until that is answered."""
+
+    def overtook(self, call: RedisCall, keys: Collection[bytes]) -> bool:
+        """Whether something behind a call is done already that must not come before a command of it with these keys."""
 
 
 class RedisCall(Call):

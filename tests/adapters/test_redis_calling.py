@@ -92,3 +92,41 @@ def test_what_is_tried_again_must_overtake_nothing(first: tuple[str, ...], then:
     client = Client()
     client.send(first, then)
     assert client.connection.repeats(client.calls[0]) is may
+
+
+def test_what_comes_behind_a_call_waits_where_that_is_wanted() -> None:
+    client = Client()
+    client.send(("MGET", "a", "b"))
+    client.connection.waits_for(client.calls[0])
+    client.send(("SET", "a", "1"))
+    assert len(client.calls) == 1
+    client.answer(0, b"*0\r\n")
+    assert [call.operation for call in client.calls] == ["MGET", "SET"]
+    # It is answered, and nobody waits for it.
+    client.connection.waits_for(client.calls[0])
+    client.send(("GET", "a"))
+    assert len(client.calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "answer", "overtook"),
+    [
+        (("MGET", "a", "b"), ("SET", "b", "1"), b"+OK\r\n", True),
+        (("MGET", "a", "b"), ("MSET", "x", "1", "b", "1"), b"+OK\r\n", True),
+        (("MGET", "a", "b"), ("SET", "c", "1"), b"+OK\r\n", False),
+        (("MGET", "a", "b"), ("GET", "b"), b"$-1\r\n", False),
+        (("MSET", "a", "1", "b", "1"), ("GET", "b"), b"$-1\r\n", True),
+        (("MGET", "a", "b"), ("SET", "b", "1"), b"-CLUSTERDOWN The cluster is down\r\n", False),
+        (("MGET", "a", "b"), ("SET", "b", "1"), b"", False),
+        (("MGET", "a", "b"), ("FLUSHALL",), b"+OK\r\n", True),
+    ],
+)
+def test_what_is_done_behind_a_call_that_was_refused(
+    first: tuple[str, ...], then: tuple[str, ...], answer: bytes, overtook: bool
+) -> None:
+    client = Client()
+    client.send(("SET", "a", "0"), first, then)
+    client.answer(0, b"+OK\r\n")
+    if answer:
+        client.answer(2, answer)
+    assert client.connection.overtook(client.calls[1], {b"a", b"b"}) is overtook

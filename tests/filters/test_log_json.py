@@ -165,3 +165,9 @@ class Asker:
 
     def repeats(self, call: RedisCall) -> bool:
         return True
+
+    def waits_for(self, call: RedisCall) -> None:
+        pass
+
+    def overtook(self, call: RedisCall, keys: object) -> bool:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Collection
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.upstream.redis_told import LOST, OK, REPLICA, RedisWorld, body, slots
 from twisted_mesh.codec.resp import array, bulk, integer
 from twisted_mesh.codec.slots import slot
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.redis_call import PartOfReplies
+from twisted_mesh.redis_call import PartOfReplies, RedisCall
 
 
 def test_where_all_fails_the_call_does(shards: RedisWorld) -> None:
@@ -149,3 +150,98 @@ def test_what_waits_for_news_fails_when_its_time_is_over(slots: RedisWorld) -> N
     with pytest.raises(MeshError, match="no reply within 2 s") as caught:
         body(pending)
     assert caught.value.kind is Kind.TIMEOUT
+
+
+class Order:
+    """A client that notes what is to wait, and says what was done behind a call."""
+
+    def __init__(self, *done: bytes) -> None:
+        self.call_id = "c-1"
+        self.wrote_at = 0.0
+        self.done = set(done)
+        self.waits: list[str] = []
+
+    def waits_for(self, call: RedisCall) -> None:
+        self.waits.append(call.operation)
+
+    def overtook(self, call: RedisCall, keys: Collection[bytes]) -> bool:
+        return bool(self.done & set(keys))
+
+
+def _news(slots: RedisWorld) -> None:
+    slots.env.clock.advance(0.2)
+    slots.tell(slots_reply((0, 16382, 1), (16383, 16383, 2)))
+
+
+TRYAGAIN = b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n"
+
+
+def test_what_a_client_sends_waits_for_what_is_to_be_sent_again(slots: RedisWorld) -> None:
+    client = Order()
+    pending = slots.call("MGET {a}1 {a}2", caller=client)
+    assert client.waits == []
+    slots.take()[0].reply(TRYAGAIN)
+    assert client.waits == ["MGET"]
+    _news(slots)
+    slots.take()[0].reply(array([bulk(b"1"), bulk(b"2")]))
+    assert body(pending) == array([bulk(b"1"), bulk(b"2")])
+
+
+@pytest.mark.parametrize(
+    ("line", "written", "again"),
+    [
+        ("MGET {a}1 {a}2", b"{a}2", False),
+        ("MGET {a}1 {a}2", b"b", True),
+        ("MSET {a}1 x {a}2 y", b"{a}2", False),
+        ("MSETNX {a}1 x {a}2 y", b"x", True),
+    ],
+)
+def test_what_was_overtaken_while_it_was_refused_is_not_sent_again(
+    slots: RedisWorld, line: str, written: bytes, again: bool
+) -> None:
+    """A slot moves, so that the first command is refused; of what stands behind it all keys are there, and it is done."""
+    pending = slots.call(line, caller=Order(written))
+    slots.take()[0].reply(TRYAGAIN)
+    _news(slots)
+    assert len(slots.take()) == again
+    assert pending.done is not again
+    if not again:
+        assert body(pending) == TRYAGAIN
+        assert slots.env.count("cluster_redis_followed_total", "redis", "overtaken") == 1
+
+
+def test_of_a_split_command_what_was_overtaken_is_told_in_its_place(slots: RedisWorld) -> None:
+    pending = slots.call("MGET {a}1 b {a}2", caller=Order(b"{a}1"))
+    (sent,) = slots.take()
+    assert sent.text == "MGET {a}1 {a}2; MGET b"
+    sent.reply(TRYAGAIN, array([bulk(b"B")]))
+    _news(slots)
+    assert slots.take() == []
+    assert body(pending) == array([TRYAGAIN, bulk(b"B"), TRYAGAIN])
+
+
+def test_while_a_slot_moves_nothing_goes_past_what_may_be_refused(slots: RedisWorld) -> None:
+    client = Order()
+    asked = slots.call("GET {a}1", caller=client)
+    slots.take()[0].reply(b"-ASK %d 10.0.0.2:6379\r\n" % slot(b"a"))
+    slots.take()[0].reply(OK, bulk(b"1"))
+    assert body(asked) == bulk(b"1")
+    slots.call("GET {a}2", caller=client)
+    slots.call("SUNION b c{b}", caller=client)
+    assert client.waits == []
+    slots.call("SUNION {a}2 {a}3", caller=client)
+    assert client.waits == ["SUNION"]
+    slots.env.clock.advance(3.0)
+    slots.call("SUNION {a}2 {a}3", caller=client)
+    assert client.waits == ["SUNION"]
+
+
+def test_who_is_refused_for_long_is_told_so(slots: RedisWorld) -> None:
+    pending = slots.call("MGET {a}1 {a}2")
+    for _ in range(100):
+        if pending.done:
+            break
+        slots.take()[0].reply(TRYAGAIN)
+        _news(slots)
+    assert 4.8 < slots.env.now() < 5.5
+    assert body(pending) == TRYAGAIN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Collection, Optional, Sequence
 
 from twisted_mesh.adapters.redis_answering import Answering
 from twisted_mesh.adapters.redis_binding import Mute
@@ -101,3 +101,33 @@ class Calling(Answering):
             if call.write or each.call.write:
                 return False
         return True
+
+    def waits_for(self, call: RedisCall) -> None:
+        """Have what comes behind a call wait until that is answered."""
+        for each in reversed(self.queue):
+            if isinstance(each, Exchange) and each not in self._unbegun and each.call is call:
+                self.holds(each)
+                return
+
+    def overtook(self, call: RedisCall, keys: Collection[bytes]) -> bool:
+        """Whether something behind a call is done already that must not come before a command of it with these keys."""
+        found = False
+        for each in reversed(self.queue):
+            if not isinstance(each, Exchange):
+                continue
+            if each.call is call:
+                return found
+            if each.answer is None or (each.count == 1 and each.answer.startswith(b"-")) or found:
+                continue
+            found = (call.write or each.call.write) and _touches(each.call, keys)
+        return False
+
+
+def _touches(call: RedisCall, keys: Collection[bytes]) -> bool:
+    """Whether any command of a call has one of these keys, or writes without saying where."""
+    for at in range(call.count):
+        words, row = call.words(at), call.row(at)
+        places = row.keys(words)
+        if any(words[place] in keys for place in places) or (row.write and not places):
+            return True
+    return False

@@ -7,10 +7,13 @@ as it can be followed: the command is sent to where it belongs.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Callable, Optional, Sequence, Union
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Sequence, Union
 
 from twisted_mesh.call import out_of_time
+from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.redis_facts import redirection
+from twisted_mesh.codec.resp import arguments
 from twisted_mesh.codec.resp_kinds import BULK_ERROR, ERROR
 from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
@@ -24,8 +27,10 @@ if TYPE_CHECKING:
     from twisted_mesh.upstream.redis_group import Group
     from twisted_mesh.upstream.redis_topology import Topology
 
-# How often one call's commands are sent again at most because of what servers said.
+# How often one call's commands are sent on at most because of what servers said.
 SEND_LIMIT = 16
+# Seconds for which they wait at most until servers can do what they cannot now.
+PATIENCE = 5.0
 # How often commands that may be repeated are sent again where others of the call went well.
 _RETRIES = 1
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
@@ -33,6 +38,8 @@ _ASKING = b"*1\r\n$6\r\nASKING\r\n"
 _LATER = (b"-TRYAGAIN", b"-CLUSTERDOWN", b"-READONLY")
 # What a replica says that cannot answer reads now; its primary can.
 _NOT_NOW = (b"-LOADING", b"-MASTERDOWN")
+
+NOTHING: Mapping[int, bytes] = MappingProxyType({})
 
 Send = Callable[[RedisCall, "Endpoint"], Pending]
 Answer = Union[bytes, MeshError]
@@ -66,11 +73,13 @@ class Errand:
     __slots__ = (
         "_answers",
         "_call",
+        "_ends",
         "_finish",
         "_items",
         "_left",
         "_retries",
         "_room",
+        "_said",
         "_send",
         "_sent",
         "_topology",
@@ -96,8 +105,11 @@ class Errand:
         self._finish = finish
         self._answers: list[Optional[Answer]] = [None] * len(items)
         self._left = len(items)
-        self._sent = 0
+        self._sent = 1
         self._retries = 0
+        # When those that wait have waited for too long, and what servers said to them; both once one does.
+        self._ends: Optional[float] = None
+        self._said: dict[int, bytes] = {}
         # For large replies, once there is one.
         self._room: Optional[Room] = None
         # Whoever waits may bring along what is to be fired; it must not become that of a part.
@@ -118,27 +130,26 @@ class Errand:
 
     def go_on(self, places: Sequence[int]) -> None:
         """More is known now: send these again."""
-        ends = self._call.ends
-        if ends is not None and self._topology.cluster.env.now() >= ends:
+        ends, now = self._call.ends, self._topology.cluster.env.now()
+        if ends is not None and now >= ends:
             for place in places:
                 self._settle(place, out_of_time(self._call))
             self._end()
-        elif self._sent >= SEND_LIMIT:
-            self.give_up(places)
+        elif self._ends is not None and now >= self._ends:
+            self.give_up(places, self._said)
         else:
-            self.send(places)
+            self.send([place for place in places if not self._overtaken(place)])
 
-    def give_up(self, places: Sequence[int]) -> None:
-        """Nothing more will be known: these fail."""
+    def give_up(self, places: Sequence[int], said: Mapping[int, bytes] = NOTHING) -> None:
+        """Nothing more will be known: these fail, if nothing else was `said` to them."""
         why = self._topology.trouble or "who has what changes all the time"
         error = MeshError(Kind.NO_ENDPOINT, f"cluster {self._topology.cluster.name}: {why}", origin=Origin.UPSTREAM)
         for place in places:
-            self._settle(place, error)
+            self._settle(place, said.get(place, error))
         self._end()
 
     def send(self, places: Sequence[int]) -> None:
         """Send these commands to where they belong: those for one server together."""
-        self._sent += 1
         topology, items = self._topology, self._items
         groups: dict[Group, list[int]] = {}
         targets: dict[Endpoint, list[int]] = {}
@@ -154,8 +165,10 @@ class Errand:
                 continue
             else:
                 group = topology.group(key)
+                if topology.shifting and topology.shifts(key):
+                    self._lead()
             if group is None or (self._write and group.primary is None):
-                topology.later(self, place)
+                self._later(place)
             elif group in groups:
                 groups[group].append(place)
             else:
@@ -291,10 +304,15 @@ class Errand:
                 return False
             elsewhere.setdefault((target, told.once), []).append(place)
             topology.followed("asked" if told.once else "moved")
+            if told.once and item.key is not None:
+                topology.shifted(item.key)
             return True
         if reply.startswith(_LATER):
             topology.followed("later")
-            topology.later(self, place)
+            self._said[place] = reply
+            if item.key is not None:
+                topology.shifted(item.key)
+            self._later(place)
             return True
         if reply.startswith(_NOT_NOW) and not self._write:
             group = topology.any_group() if item.key is None else topology.group(item.key)
@@ -305,6 +323,40 @@ class Errand:
                 elsewhere.setdefault((primary, False), []).append(place)
                 return True
         return False
+
+    def _later(self, place: int) -> None:
+        """Wait until more is known; what its client sends now waits for that, too."""
+        if self._ends is None:
+            self._ends = self._topology.cluster.env.now() + PATIENCE
+        self._hold()
+        self._topology.later(self, place)
+
+    def _lead(self) -> None:
+        """Send something to where keys are on their way: if it may be refused, nothing of its client goes past it."""
+        specs = self._call.command.specs
+        if len(specs) != 1 or specs[0].last or specs[0].counted is not None:
+            self._hold()
+
+    def _hold(self) -> None:
+        if self._call.caller is not None:
+            self._call.caller.waits_for(self._call)
+
+    def _overtaken(self, place: int) -> bool:
+        """Whether a command that has waited came too late: what its client sent behind it is done; it has its answer.
+
+        It may be so that one command is refused while a slot moves, and the next is not.
+        """
+        said, caller = self._said.get(place), self._call.caller
+        if said is None or caller is None:
+            return False
+        words = arguments(self._items[place].data)
+        row = find(words[0], words[1])
+        keys = [words[each] for each in row.keys(words)] if row is not None else []
+        if not caller.overtook(self._call, keys):
+            return False
+        self._topology.followed("overtaken")
+        self._settle(place, said)
+        return True
 
     def _failed(self, endpoint: Endpoint, places: Sequence[int], error: MeshError, had: bytes, answered: int) -> None:
         """A server did not answer all of its commands."""

@@ -33,6 +33,8 @@ ASK_TIMEOUT = 2.0
 _JITTER = 0.2
 # Seconds for which commands wait for a server that had their keys before to answer what it was sent.
 GRACE = 1.0
+# Seconds for which keys count as on their way to another server, after a server has said so.
+SHIFTING = 2.0
 # Nodes that are taken in because of a redirection, between two times of asking.
 STRANGERS_LIMIT = 100
 
@@ -246,6 +248,17 @@ class Following(Topology):
             return False
         barrier.waiting.append((errand, place))
         return True
+
+    def shifted(self, key: bytes) -> None:
+        self.shifting[self.lane(key)] = self._env.now() + SHIFTING
+
+    def shifts(self, key: bytes) -> bool:
+        lane = self.lane(key)
+        ends = self.shifting.get(lane)
+        if ends is None or self._env.now() < ends:
+            return ends is not None
+        del self.shifting[lane]
+        return False
 
     def lane(self, key: bytes) -> Hashable:
         """Return what commands that must keep their order have in common."""

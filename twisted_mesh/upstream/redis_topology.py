@@ -49,6 +49,8 @@ class Topology:
         self._zone = zone
         # What commands wait for, by what keeps them in order.
         self.barriers: dict[Hashable, Barrier] = {}
+        # What keys have in common that are going from one server to another, and until when that is thought.
+        self.shifting: dict[Hashable, float] = {}
         self._followed = Families(cluster.env.metrics).redis_followed
         cluster.on_change.append(self._changed)
 
@@ -110,6 +112,13 @@ class Topology:
     def moved(self, told: Redirection, by: Endpoint) -> Optional[Endpoint]:
         """A server has sent a command elsewhere; return where, None if that cannot be followed."""
         return None
+
+    def shifted(self, key: bytes) -> None:
+        """A server has said that it has some of the keys that this one belongs to, and some not."""
+
+    def shifts(self, key: bytes) -> bool:
+        """Whether a server has said so of late."""
+        return False
 
     def barred(self, errand: Errand, place: int, key: bytes) -> bool:
         """Whether a command has to wait until what was sent elsewhere before it is answered; it is sent then."""

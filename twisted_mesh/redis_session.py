@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Callable, Hashable, Optional, Protocol
 
 from twisted_mesh.codec.resp import bulk, error, integer, null, push
+from twisted_mesh.park import Parked
 
 # What opens and closes subscriptions, and which of the three sorts of them.
 OPENING = {"SUBSCRIBE": "channel", "PSUBSCRIBE": "pattern", "SSUBSCRIBE": "shard"}
@@ -31,6 +32,13 @@ class Lane(Protocol):
 
     def hold(self, waiting: bool) -> None:
         """Read no more of it, or read on."""
+
+    def unblock(self, how: bytes) -> Optional[Parked[Any]]:
+        """Have its server end the waiting of what was sent last: as if its time were over, or by an error (`how`).
+
+        :returns: what fires with the server's word of it; None if nothing can be waiting.
+        :raises MeshError: the server cannot be asked.
+        """
 
     def give_back(self) -> None:
         """The session needs it no more."""
@@ -139,6 +147,14 @@ class Session:
         """
         for lane in self.lanes.values():
             lane.hold(waiting or (told and not lane.streams))
+
+    def unblock(self, how: bytes) -> list[Parked[Any]]:
+        """Have servers end what waits for something to happen; returns what fires with their words.
+
+        :raises MeshError: a server cannot be asked.
+        """
+        asked = [lane.unblock(how) for lane in self.lanes.values()]
+        return [each for each in asked if each is not None]
 
     def lane_lost(self, lane: Any, why: str) -> None:
         """One of its connections is gone.

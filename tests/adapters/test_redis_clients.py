@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, Optional
+
+import pytest
+
 from tests.adapters.redis_listening import Client
 from tests.adapters.test_redis_local import said
+from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.park import Parked
+from twisted_mesh.redis_call import RedisReply
 
 
 def test_info_and_list_tell_of_clients() -> None:
@@ -63,7 +70,7 @@ def test_what_binds_a_client_is_told() -> None:
     third, _ = client.connect()
     third.dataReceived(b"BLPOP a 0\r\n")
     assert flags(client, 3) == ("b", "0", "0", "-1")
-    assert str(said(client, "CLIENT", "UNBLOCK", "3")).startswith("ERR CLIENT UNBLOCK of a client that waits")
+    assert said(client, "CLIENT", "UNBLOCK", "3") == 0
     assert said(client, "CLIENT", "UNBLOCK", "2") == 0
     assert third.binding is not None
     third.binding.session.confirm("SUBSCRIBE", b"news", 2)
@@ -73,4 +80,81 @@ def test_what_binds_a_client_is_told() -> None:
     assert third.gone
     assert str(said(client, "CLIENT", "KILL", "TYPE", "odd")) == "ERR Unknown client type 'odd'"
     assert said(client, "CLIENT", "KILL", "SKIPME", "yes") == 1
+    assert other.gone
+
+
+class Lane:
+    """A client's own connection at whose end something waits."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bytes, Parked[Any]]] = []
+        self.refused: Optional[MeshError] = None
+
+    def unblock(self, how: bytes) -> Parked[Any]:
+        if self.refused is not None:
+            raise self.refused
+        self.asked.append((how, Parked()))
+        return self.asked[-1][1]
+
+
+def waiting(client: Client) -> list[Lane]:
+    """A second client that waits, at two servers."""
+    other, _ = client.connect()
+    other.dataReceived(b"BLPOP a 0\r\n")
+    assert other.binding is not None
+    lanes = [Lane(), Lane()]
+    other.binding.session.lanes.update(enumerate(lanes))  # type: ignore[arg-type]
+    return lanes
+
+
+@pytest.mark.parametrize(("words", "how"), [((), b"TIMEOUT"), (("timeout",), b"TIMEOUT"), (("Error",), b"ERROR")])
+def test_a_client_that_waits_is_unblocked_by_servers(words: tuple[str, ...], how: bytes) -> None:
+    client = Client()
+    lanes = waiting(client)
+    client.send(("GET", "a"), ("CLIENT", "UNBLOCK", "2", *words), ("PING",))
+    assert [each.asked[0][0] for each in lanes] == [how, how]
+    client.answer(1, b"$1\r\nA\r\n")
+    assert client.heard == b"$1\r\nA\r\n"
+    lanes[0].asked[0][1].fire(RedisReply(b":1\r\n"))
+    client.turn()
+    assert client.heard == b""
+    lanes[1].asked[0][1].fire(RedisReply(b":0\r\n"))
+    client.turn()
+    assert client.heard == b":1\r\n+PONG\r\n"
+
+
+def test_what_goes_wrong_while_somebody_is_unblocked_is_said() -> None:
+    client = Client()
+    lanes = waiting(client)
+    client.send(("CLIENT", "UNBLOCK", "2"))
+    lanes[0].asked[0][1].fire(RedisReply(b":0\r\n"))
+    lanes[1].asked[0][1].fail(MeshError(Kind.RESET, "lost"))
+    client.turn()
+    assert client.heard == b"-MESHFAILURE upstream failure: lost\r\n"
+    lanes[0].refused = MeshError(Kind.OVERFLOW, "too much")
+    client.send(("CLIENT", "UNBLOCK", "2"))
+    assert client.heard.startswith(b"-MESHLIMIT ")
+    lanes[0].refused = None
+    client.send(("CLIENT", "UNBLOCK", "2"))
+    client.leave()
+    for each in lanes:
+        each.asked[-1][1].fire(RedisReply(b":1\r\n"))
+
+
+def test_who_wants_no_answers_gets_none_of_an_unblocking() -> None:
+    client = Client()
+    lanes = waiting(client)
+    client.send(("CLIENT", "REPLY", "SKIP"), ("CLIENT", "UNBLOCK", "2"), ("PING",))
+    for each in lanes:
+        each.asked[0][1].fire(RedisReply(b":1\r\n"))
+    client.turn()
+    assert client.heard == b"+PONG\r\n"
+
+
+def test_kill_goes_by_the_last_of_each_option_and_knows_users() -> None:
+    client = Client()
+    other, _ = client.connect()
+    assert str(said(client, "CLIENT", "KILL", "USER", "nobody")) == "ERR No such user 'nobody'"
+    assert said(client, "CLIENT", "KILL", "ID", "99999999999") == 0
+    assert said(client, "CLIENT", "KILL", "ID", "77", "ID", "2") == 1
     assert other.gone

@@ -387,3 +387,37 @@ def test_a_connection_of_a_client_that_did_not_read_is_read_again(proxy: Proxy) 
         for _ in range(3):
             with other.pipeline(transaction=True) as pipe:
                 assert pipe.strlen("{a}large").execute() == [4_000_000]
+
+
+@pytest.mark.parametrize("how", ["TIMEOUT", "ERROR"])
+def test_a_client_that_waits_is_unblocked(proxy: Proxy, how: str) -> None:
+    """By its server, so that an element goes to the client or stays: none is lost between the two."""
+    client, waiting = proxy.client(), proxy.client(single_connection_client=True)
+    number = waiting.client_id()
+    assert client.client_unblock(number) == 0
+    heard: list[Any] = []
+
+    def wait() -> None:
+        try:
+            heard.append(waiting.execute_command("BLPOP", "q", "0"))
+        except redis.ResponseError as error:
+            heard.append(str(error))
+
+    for round in range(6):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        pushed = round % 2
+        if pushed:
+            # Whichever comes first.
+            client.rpush("q", round)
+        until(lambda: client.client_unblock(number, error=how == "ERROR") or not thread.is_alive())
+        thread.join(20)
+        said = heard.pop()
+        if isinstance(said, (list, tuple)):
+            assert pushed
+        else:
+            assert said == (None if how == "TIMEOUT" else "UNBLOCKED client unblocked via CLIENT UNBLOCK")
+            assert client.llen("q") == pushed
+        client.delete("q")
+    waiting.set("a", 1)
+    assert waiting.get("a") == b"1"

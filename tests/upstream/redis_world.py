@@ -29,6 +29,10 @@ def command(text: str, session: Optional[Session] = None) -> RedisCall:
     return call
 
 
+# What the server calls every connection.
+NUMBER = 7
+
+
 class World:
     """Lanes to one server; `told` is what the client was told between replies, `lost` why it was dropped."""
 
@@ -40,6 +44,7 @@ class World:
         self.cluster = Cluster("redis", config, self.env, self.connector)  # type: ignore[arg-type]
         self.endpoint: Endpoint = self.cluster.endpoints[0]
         self.moved = 0
+        self.asked: list[tuple[str, Pending]] = []
         cells = Families(self.env.metrics).upstream("redis", "redis")
         self.pool = LanePool(
             self.endpoint,
@@ -49,6 +54,7 @@ class World:
             cells,
             self.greeting,
             self._moved,  # type: ignore[arg-type]
+            self._ask,
         )
         self.sessions = Sessions(self.cluster, None, lambda endpoint, priority: self.pool)
         self.told: list[bytes] = []
@@ -56,6 +62,11 @@ class World:
 
     def greeting(self, db: int, resp: int) -> list[tuple[list[str], bool]]:
         return [(["SELECT", str(db)], True)] if db else []
+
+    def _ask(self, call: RedisCall, endpoint: Endpoint) -> Pending:
+        """What is asked over a connection that all share."""
+        self.asked.append((b" ".join(call.words()).decode(), Pending(call)))
+        return self.asked[-1][1]
 
     def _moved(self) -> None:
         self.moved += 1
@@ -76,11 +87,14 @@ class World:
         data = transport.value()
         transport.clear()
         words = [part for part in data.split(b"\r\n") if part and part[:1] not in b"*$"]
-        return b" ".join(words).decode()
+        return b" ".join(words).decode().replace("CLIENT ID ", "")
 
     def say(self, data: bytes, which: int = -1) -> None:
-        """Have a connection say something."""
-        self.connector.protocols[which].dataReceived(data)
+        """Have a connection say something; behind what it has been asked about itself."""
+        lane: Any = self.connector.protocols[which]
+        if not lane._setup and lane._queue and lane._queue[0] is lane._asked:
+            lane.dataReceived(b":%d\r\n" % NUMBER)
+        lane.dataReceived(data)
 
 
 def body(pending: Pending) -> Any:

@@ -146,7 +146,7 @@ def test_those_of_a_priority_with_a_limit_of_its_own_are_kept_apart() -> None:
             waits(priority)
     for which, (session, pending) in enumerate((low, default)):
         lane = upstream.connector.protocols[which]
-        lane.dataReceived(b"+OK\r\n" * len(lane._setup) + b"*-1\r\n")
+        lane.dataReceived(b"+OK\r\n" * len(lane._setup) + b":7\r\n*-1\r\n")
         assert body(pending) == b"*-1\r\n"
         session.settle()
     # What is idle goes to its own kind, and what has no limit of its own any more is let go.

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from tests.upstream.redis_world import World, body
+from tests.upstream.redis_world import NUMBER, World, body
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.upstream.redis_sessions import CROSSSLOT, Sessions
 
@@ -135,3 +135,39 @@ def test_what_a_client_has_left_behind_is_closed() -> None:
     session.multi = False
     session.settle()
     assert world.pool.open == 0
+
+
+@pytest.mark.parametrize("text", ["BLPOP q 0", "XREAD BLOCK 0 STREAMS s $"])
+def test_what_waits_is_ended_by_its_server(text: str) -> None:
+    """Over another connection, by the number that the server gives to this one: so nothing that it gave out is lost."""
+    world = World()
+    session = world.session()
+    waiting = world.send(session, text)
+    assert session.unblock(b"TIMEOUT") == [], "nobody knows who it is"
+    assert world.connector.protocols[-1]._transport.value().startswith(b"*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n")
+    world.say(b"")
+    asked = session.unblock(b"ERROR")
+    assert [each for each, _ in world.asked] == [f"CLIENT UNBLOCK {NUMBER} ERROR"]
+    assert asked == [world.asked[0][1]]
+    assert world.asked[0][1].call.timeout == 5.0
+    world.say(b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")
+    assert body(waiting).startswith(b"-UNBLOCKED")
+    assert session.unblock(b"TIMEOUT") == [], "it does not wait any more"
+    session.settle()
+    # The next one that has this connection does not ask again.
+    world.heard()
+    world.send(world.session(), "BLPOP q 0")
+    assert world.connector.protocols[-1]._transport.value().startswith(b"*3\r\n$5\r\nBLPOP")
+
+
+def test_what_waits_while_something_is_watched_can_be_ended() -> None:
+    world = World()
+    session = world.session()
+    session.watching = True
+    world.send(session, "WATCH a")
+    waiting = world.send(session, "BLPOP q 0")
+    world.say(b"+OK\r\n")
+    world.say(b"")
+    assert len(session.unblock(b"TIMEOUT")) == 1
+    world.say(b"*-1\r\n")
+    assert body(waiting) == b"*-1\r\n"

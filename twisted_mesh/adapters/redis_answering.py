@@ -94,6 +94,22 @@ class Answering(Client):
         self.queue.append(Ready(answer))
         self._in_flight += 1
 
+    def expect(self) -> Ready:
+        """Return the place of an answer that comes later; `given` says that it is there."""
+        place = Ready(None)
+        if self.mute is Mute.NO:
+            self.queue.append(place)
+            self._in_flight += 1
+        elif self.mute is Mute.NEXT:
+            self.mute = Mute.NO
+        return place
+
+    def given(self, place: Ready, answer: bytes) -> None:
+        """An answer that was expected is there."""
+        place.answer = answer
+        if not self.gone and self.queue and self.queue[0] is place:
+            self._advance()
+
     def answered(self, exchange: Exchange) -> None:
         """An exchange has its answer: write what can be written now."""
         queue = self.queue

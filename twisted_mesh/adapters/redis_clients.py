@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Iterable, Optional, Sequence
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Sequence
 
 from twisted_mesh.codec.resp import OK, array, bulk, error, integer, mapping, null, number_in
+from twisted_mesh.errors import MeshError
+from twisted_mesh.park import Parked
+from twisted_mesh.policy.acl import DEFAULT
+from twisted_mesh.redis_words import words_for
 
 if TYPE_CHECKING:
     from twisted_mesh.adapters.redis_answering import Answering
@@ -16,6 +22,7 @@ ODD_NAME = error("ERR", "Client names cannot contain spaces, newlines or special
 _SYNTAX = error("ERR", "syntax error")
 _NOT_A_NUMBER = error("ERR", "value is not an integer or out of range")
 _TYPES = (b"normal", b"master", b"primary", b"replica", b"slave", b"pubsub")
+_LONG = re.compile(rb"0|-?[1-9][0-9]{0,18}").fullmatch
 # What a library may say of itself, and how much of it is kept.
 _FACTS = (b"lib-name", b"lib-ver")
 _FACT_LIMIT = 256
@@ -138,7 +145,8 @@ def _kill(client: Answering, words: Words) -> bytes:
             return error("ERR", "No such client")
         _end(client, found)
         return OK
-    tests: list[Test] = []
+    # Of an option that is given twice the last one counts.
+    tests: dict[bytes, Test] = {}
     spare = True
     for option, value in zip(words[2::2], words[3::2]):
         if option.upper() == b"SKIPME":
@@ -148,22 +156,39 @@ def _kill(client: Answering, words: Words) -> bytes:
             continue
         if option.upper() == b"TYPE" and value.lower() not in _TYPES:
             return error("ERR", f"Unknown client type '{value.decode('utf-8', 'surrogateescape')}'")
+        if option.upper() == b"USER" and not _known(client, value.decode("utf-8", "surrogateescape")):
+            return error("ERR", f"No such user '{value.decode('utf-8', 'surrogateescape')}'")
         test = _test(option.upper(), value)
         if test is None:
             return _SYNTAX if option.upper() != b"ID" else error("ERR", "client-id should be greater than 0")
-        tests.append(test)
+        tests[option.upper()] = test
     if len(words) % 2:
         return _SYNTAX
     found = [
-        each for each in client.adapter.open if all(test(each) for test in tests) and not (spare and each is client)
+        each
+        for each in client.adapter.open
+        if all(test(each) for test in tests.values()) and not (spare and each is client)
     ]
     _end(client, found)
     return integer(len(found))
 
 
+def _known(client: Answering, name: str) -> bool:
+    """Whether there may be a client of that name; where a listener has no users all are the default one."""
+    users = client.adapter.users
+    return users.get(name) is not None if users.needed else name == DEFAULT
+
+
+def _long(text: bytes) -> Optional[int]:
+    """Return the number of a client, or another one of 64 bits; None if it is none."""
+    number = int(text) if _LONG(text) else None
+    return number if number is not None and -(2**63) <= number < 2**63 else None
+
+
 def _test(option: bytes, value: bytes) -> Optional[Test]:
     text = value.decode("utf-8", "replace")
-    number = number_in(value, 1, 2**31 - 1)
+    number = _long(value)
+    number = None if number is None or number < 1 else number
     if option == b"ID":
         return None if number is None else lambda each: each.id == number
     if option == b"ADDR":
@@ -188,12 +213,45 @@ def _end(client: Answering, found: Sequence[Answering]) -> None:
 def _unblock(client: Answering, words: Words) -> bytes:
     if len(words) > 3 and words[3].upper() not in (b"TIMEOUT", b"ERROR"):
         return error("ERR", "CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
-    number = number_in(words[2], -(2**31), 2**31 - 1)
+    number = _long(words[2])
     if number is None:
         return _NOT_A_NUMBER
-    if any(each.id == number and each.binding is not None and each.binding.waits for each in client.adapter.open):
-        return error("ERR", "CLIENT UNBLOCK of a client that waits is not supported by this proxy")
-    return integer(0)
+    found = [each.binding for each in client.adapter.open if each.id == number and each.binding is not None]
+    try:
+        asked = found[0].session.unblock(b"TIMEOUT" if len(words) < 4 else words[3].upper()) if found else []
+    except MeshError as failed:
+        return words_for(failed)
+    if asked:
+        _Unblocking(client, asked)
+    # The answer comes when the servers have said it.
+    return b"" if asked else integer(0)
+
+
+class _Unblocking:
+    """Waits for what servers say of the waiting that they were to end, and tells who has asked for it."""
+
+    __slots__ = ("_answer", "_client", "_left", "_place")
+
+    def __init__(self, client: Answering, asked: Sequence[Parked[Any]]) -> None:
+        self._client = client
+        self._place = client.expect()
+        self._left = len(asked)
+        self._answer = integer(0)
+        for each in asked:
+            if each.done:
+                self._said(each)
+            else:
+                each.resume = partial(self._said, each)
+
+    def _said(self, parked: Parked[Any]) -> None:
+        failed, parked.error = parked.error, None
+        if isinstance(failed, MeshError):
+            self._answer = words_for(failed)
+        elif parked.value.body != integer(0):
+            self._answer = parked.value.body
+        self._left -= 1
+        if not self._left:
+            self._client.given(self._place, self._answer)
 
 
 def _getredir(client: Answering, words: Words) -> bytes:

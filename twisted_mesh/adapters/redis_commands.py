@@ -199,7 +199,9 @@ class Commands(Uploading):
             answer = answer_locally(self, row.command, arguments(data[start:end]))
             if answer.startswith(b"-"):
                 row.errors.value += 1
-            self.answer(answer)
+            if answer:
+                # Or it is not known yet.
+                self.answer(answer)
         else:
             self._alone(row, found, data)
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Ready:
-    """An answer that is known already, and waits for those before it."""
+    """An answer that waits for those before it; None as long as it is not known yet itself."""
 
     __slots__ = ("answer",)
 
     coming: Optional[ByteStream] = None
     count = 1
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, answer: Optional[bytes]) -> None:
         self.answer = answer
 
     def leave(self, kind: Kind) -> None:

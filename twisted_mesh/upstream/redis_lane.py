@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Hashable, Optional
 
 from twisted_mesh.call import out_of_time
 from twisted_mesh.codec.resp import pack
-from twisted_mesh.codec.resp_kinds import ARRAY, PUSH, SIMPLE
+from twisted_mesh.codec.resp_kinds import ARRAY, INTEGER, PUSH, SIMPLE
 from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.policy.redis_errors import verdict
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _TOLD = re.compile(rb"[*>]\d+\r\n\$\d+\r\n([a-z]+)\r\n(?:\$(\d+)\r\n)?").match
 _MOVED = (b"-MOVED ", b"-ASK ")
 _MULTI = pack([b"MULTI"])
+_WHO = pack([b"CLIENT", b"ID"])
 # What of a reply is kept before it is passed on as it comes.
 KEPT_LIMIT = 256 * 1024
 
@@ -76,6 +77,9 @@ class RedisLane(RedisLink):
         self.fresh = True
         # The reply behind which everything is what MONITOR shows.
         self._monitor: Optional[Pending] = None
+        # What the server calls this connection, and where it says so.
+        self._number = 0
+        self._asked: Optional[_Awaited] = None
 
     def __repr__(self) -> str:
         state = "lost" if self.lost else "ready" if self._ready else "connecting"
@@ -111,6 +115,23 @@ class RedisLane(RedisLink):
         if not self.multi:
             self.multi = True
             self.send(None, _MULTI)
+
+    def identify(self) -> None:
+        """Ask how the server calls this connection; behind what waits it could not be asked any more."""
+        if self._asked is None:
+            self.send(None, _WHO)
+            self._asked = self._queue[-1]
+
+    def unblock(self, how: bytes) -> Optional[Pending]:
+        """Have the server end the waiting of what was sent last; it is answered with nothing, or an error.
+
+        :param how: TIMEOUT or ERROR.
+        :returns: what fires with the server's word: whether something did wait; None if nothing can have.
+        :raises MeshError: the server cannot be asked.
+        """
+        if self.lost or not self._number or not self._queue:
+            return None
+        return self.pool.ask([b"CLIENT", b"UNBLOCK", b"%d" % self._number, how])
 
     def subscribe(self, pending: Pending, operation: str, data: bytes, need: int, quiet: bool) -> None:
         """Send what opens or closes subscriptions, which is confirmed `need` times; the client is told each of them.
@@ -262,6 +283,8 @@ class RedisLane(RedisLink):
                 self.pool.moved()
                 text = b"-TRYAGAIN the key has moved to another server; try again\r\n"
             self._fire(expected.pending, text)
+        elif expected is self._asked and kind == INTEGER:
+            self._number = int(text[1:-2])
 
     def _tell(self, text: bytes) -> None:
         if self.session is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Hashable, Optional
 
+from twisted_mesh.codec.commands import find
+from twisted_mesh.codec.resp import pack
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.policy.redis_errors import OK
-from twisted_mesh.redis_call import Pending
+from twisted_mesh.redis_call import Pending, RedisCall
 from twisted_mesh.redis_session import Session
 from twisted_mesh.sweep import Sweep
 from twisted_mesh.upstream.connections import Portion
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     from twisted_mesh.upstream.cluster import Cluster
     from twisted_mesh.upstream.endpoint import Endpoint
 
+Send = Callable[[RedisCall, "Endpoint"], Pending]
 Greeting = Callable[[int, int], "list[tuple[list[str], bool]]"]
+# Seconds in which a server has to say something about one of these connections.
+ASKED_LIMIT = 5.0
 
 
 class LanePool:
@@ -27,6 +32,7 @@ class LanePool:
 
     :param greeting: what a new connection says first, for a database and a version, as `redis_greeting.greeting`.
     :param moved: is called when a server says that a key is elsewhere.
+    :param send: sends a call to the endpoint over a connection that all share.
     :param priority: that of the commands, where connections for them have a limit of their own.
     """
 
@@ -39,6 +45,7 @@ class LanePool:
         cells: UpstreamCells,
         greeting: Greeting,
         moved: Callable[[], None],
+        send: Send,
         priority: Optional[int] = None,
     ) -> None:
         self.endpoint = endpoint
@@ -54,16 +61,17 @@ class LanePool:
         self._portion = Portion(self._spare)
         self._sweep = Sweep(env.clock)
         self._sweep.add(self._look)
-        self.configure(cluster, greeting, moved)
+        self.configure(cluster, greeting, moved, send)
 
     def __repr__(self) -> str:
         state = "draining " if self.draining else ""
         return f"<LanePool {state}{self.open} open, {len(self.idle)} idle>"
 
-    def configure(self, cluster: Cluster, greeting: Greeting, moved: Callable[[], None]) -> None:
+    def configure(self, cluster: Cluster, greeting: Greeting, moved: Callable[[], None], send: Send) -> None:
         """Go by this cluster's options from now on."""
         self.greeting = greeting
         self.moved = moved
+        self._send_shared = send
         pool = cluster.config.pool
         self._cluster = cluster
         self.connect_timeout = cluster.connect_timeout
@@ -139,6 +147,20 @@ class LanePool:
             endpoint.failures += error.origin is Origin.UPSTREAM
         if endpoint.conduct is not None:
             endpoint.conduct.ended(pending.call, said, kind, seconds)
+
+    def ask(self, words: list[bytes]) -> Pending:
+        """Ask the endpoint something about one of these connections, over another one.
+
+        :raises MeshError: that did not even begin.
+        """
+        command = find(words[0], words[1])
+        assert command is not None, "it is in the table"
+        data = pack(words)
+        call = RedisCall("", command, [(words[0], words[1], len(words), 0, len(data))], data, data)
+        call.cluster, call.endpoint = self._cluster, self.endpoint
+        call.started = call.received = self.now()
+        call.timeout = ASKED_LIMIT
+        return self._send_shared(call, self.endpoint)
 
     def not_connected(self, error: MeshError) -> None:
         """A connection could not be made."""

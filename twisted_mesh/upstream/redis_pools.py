@@ -69,6 +69,7 @@ class Pools:
                 self.cells,
                 partial(greeting, self.options),
                 partial(self._moved, endpoint),
+                self.send,
                 priority,
             )
             endpoint.pools[name] = pool
@@ -113,7 +114,8 @@ class Pools:
             pool = endpoint.pools[name]
             assert isinstance(pool, LanePool), "they are of this kind by their name"
             if name in known:
-                pool.configure(self._cluster, partial(greeting, self.options), partial(self._moved, endpoint))
+                speak, moved = partial(greeting, self.options), partial(self._moved, endpoint)
+                pool.configure(self._cluster, speak, moved, self.send)
             else:
                 del endpoint.pools[name]
                 pool.drain()

@@ -140,6 +140,8 @@ class Sessions:
             lane = session.main = self._lane(call, session, self._group(call, keys))
         if session.multi:
             lane.begin()
+        elif "blocking" in call.command.flags and call.command.binds(words):
+            lane.identify()
         if name == "WATCH":
             lane.watching = True
         elif name == "CLIENT|TRACKING":
@@ -209,7 +211,9 @@ class Sessions:
             return answered(call, CROSSSLOT)
         # How long it waits is its own business.
         call.timeout = None
-        return self._send(call, self._lane(call, session, self._group(call, keys), call))
+        lane = self._lane(call, session, self._group(call, keys), call)
+        lane.identify()
+        return self._send(call, lane)
 
     def _replicated(self, call: RedisCall, session: Session) -> Pending:
         """WAIT: until replicas have what the client wrote, which others' connections carried.
@@ -225,6 +229,7 @@ class Sessions:
         whole = _Together(call, len(groups), lambda replies: gather(call.command, words, replies, float))
         for group in groups:
             lane = self._lane(call, session, group, (call, group))
+            lane.identify()
             lane.send(None, _MARK)
             whole.add(self._send(call, lane))
         return whole.pending

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.upstream.redis_told import RedisWorld, address, body, slots_reply, slots_world
+from tests.upstream.redis_told import OK, RedisWorld, address, body, slots_reply, slots_world
 from twisted_mesh.codec.resp import bulk
 from twisted_mesh.codec.slots import SLOTS, slot
+from twisted_mesh.stream import ByteStream
 
 
 @pytest.fixture
@@ -40,3 +41,24 @@ def test_a_node_that_only_a_redirection_names_is_taken_in(slots: RedisWorld) -> 
     assert again.call.endpoint is not None
     assert "10.0.0.1:7000" in [each.address for each in slots.cluster.endpoints]
     assert slots.topology.describe()["slots"] == SLOTS
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"-MOVED %d 10.0.0.2:6379\r\n" % slot(b"a"), b"-TRYAGAIN the key has moved to another server; try again\r\n"),
+        (b"-ASK %d 10.0.0.2:6379\r\n" % slot(b"a"), b"-TRYAGAIN the key has moved to another server; try again\r\n"),
+        (b"-CLUSTERDOWN The cluster is down\r\n", b"-CLUSTERDOWN The cluster is down\r\n"),
+        (OK, OK),
+    ],
+)
+def test_a_value_that_was_on_its_way_when_its_key_moved(slots: RedisWorld, said: bytes, told: bytes) -> None:
+    stream = ByteStream(None)
+    pending = slots.call("SET a x", body=stream)
+    (sent,) = slots.take()
+    assert sent.call.body is stream
+    sent.reply(said)
+    assert body(pending) == told
+    assert slots.take() == []
+    slots.call("SET a 2")
+    assert [number for number, _ in slots.texts()] == [2 if b"MOVED" in said else 1]

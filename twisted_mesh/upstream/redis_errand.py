@@ -10,7 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Callable, Mapping, Optional, Sequence, Union
 
-from twisted_mesh.call import out_of_time
+from twisted_mesh.call import Body, out_of_time
 from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.redis_facts import redirection
 from twisted_mesh.codec.resp import arguments
@@ -34,6 +34,8 @@ PATIENCE = 5.0
 # How often commands that may be repeated are sent again where others of the call went well.
 _RETRIES = 1
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
+# What clients are told of that cannot be sent again.
+MOVED_AWAY = b"-TRYAGAIN the key has moved to another server; try again\r\n"
 # What says that the server has no business with the command at the moment: it was not carried out.
 _LATER = (b"-TRYAGAIN", b"-CLUSTERDOWN", b"-READONLY")
 # What a replica says that cannot answer reads now; its primary can.
@@ -46,11 +48,14 @@ Answer = Union[bytes, MeshError]
 
 
 class Item:
-    """One command: its bytes, its key (None where it has none), and the server that it is for if that is settled."""
+    """One command: its bytes, its key (None where it has none), and the server that it is for if that is settled.
+
+    One whose value is passed on as it comes is the only one of its call, and can be sent once.
+    """
 
     __slots__ = ("data", "endpoint", "key")
 
-    def __init__(self, data: bytes, key: Optional[bytes] = None, endpoint: Optional[Endpoint] = None) -> None:
+    def __init__(self, data: Body, key: Optional[bytes] = None, endpoint: Optional[Endpoint] = None) -> None:
         self.data = data
         self.key = key
         self.endpoint = endpoint
@@ -206,7 +211,7 @@ class Errand:
 
     def _part(self, places: Sequence[int], asking: bool) -> RedisCall:
         call = self._call
-        pieces = [self._items[place].data for place in places]
+        pieces: list[bytes] = [self._items[place].data for place in places]  # type: ignore[misc]  # a stream is no part
         if asking:
             pieces = [piece for each in pieces for piece in (_ASKING, each)]
         data = b"".join(pieces)
@@ -284,7 +289,9 @@ class Errand:
             return
         elsewhere: dict[tuple[Endpoint, bool], list[int]] = {}
         for place, reply in zip(places, replies):
-            if reply[0] != ERROR or not self._again(place, reply, endpoint, elsewhere):
+            if reply[0] == ERROR and type(self._items[place].data) is not bytes:
+                self._settle(place, self._too_late(reply, endpoint))
+            elif reply[0] != ERROR or not self._again(place, reply, endpoint, elsewhere):
                 self._settle(place, reply)
         for (target, asking), mine in elsewhere.items():
             self._sent += 1
@@ -324,6 +331,14 @@ class Errand:
                 return True
         return False
 
+    def _too_late(self, reply: bytes, endpoint: Endpoint) -> bytes:
+        """Return what is said to a client whose value was on its way when its key moved: it has to send it again."""
+        told = redirection(reply)
+        if told is None or self._topology.moved(told, endpoint) is None:
+            return reply
+        self._topology.followed("too_late")
+        return MOVED_AWAY
+
     def _later(self, place: int) -> None:
         """Wait until more is known; what its client sends now waits for that, too."""
         if self._ends is None:
@@ -349,7 +364,9 @@ class Errand:
         said, caller = self._said.get(place), self._call.caller
         if said is None or caller is None:
             return False
-        words = arguments(self._items[place].data)
+        data = self._items[place].data
+        assert isinstance(data, bytes), "values on their way are not sent again"
+        words = arguments(data)
         row = find(words[0], words[1])
         keys = [words[each] for each in row.keys(words)] if row is not None else []
         if not caller.overtook(self._call, keys):

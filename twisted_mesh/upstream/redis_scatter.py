@@ -75,7 +75,9 @@ class Scatter:
         command, body = call.command, call.body
         specs = command.specs
         if not isinstance(body, bytes):
-            return self._straight(call, self._topology.group(call.key))
+            if not self._topology.moving:
+                return self._straight(call, self._topology.group(call.key))
+            return self._errand(call, [Item(body, call.key)])
         if len(specs) == 1 and specs[0].last == 0 and specs[0].counted is None and specs[0].index == 1:
             if not self._topology.moving:
                 return self._straight(call, self._topology.group(call.key))
@@ -94,7 +96,7 @@ class Scatter:
         return not topology.spread or len({topology.shard(key) for key in keys}) == 1
 
     def _straight(self, call: RedisCall, group: Optional[Group]) -> Pending:
-        """Send the call as it is: where nothing moves, or its value is still on its way and can be sent once."""
+        """Send the call as it is: where nothing moves."""
         if group is None:
             raise self._unknown()
         call.endpoint = endpoint = group.choose(call, self._for_primary(call))

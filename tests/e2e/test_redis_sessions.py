@@ -410,7 +410,8 @@ def test_a_client_that_waits_is_unblocked(proxy: Proxy, how: str) -> None:
         if pushed:
             # Whichever comes first.
             client.rpush("q", round)
-        until(lambda: client.client_unblock(number, error=how == "ERROR") or not thread.is_alive())
+        alive = thread.is_alive
+        until(lambda alive=alive: client.client_unblock(number, error=how == "ERROR") or not alive())
         thread.join(20)
         said = heard.pop()
         if isinstance(said, (list, tuple)):

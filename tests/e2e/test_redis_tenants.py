@@ -71,6 +71,16 @@ def test_values_and_denials_in_a_transaction(tenants: tuple[Any, Any], redis_ser
     assert ann.get("v") == b"ann:hello"
 
 
+def test_channels_are_as_they_are_named(tenants: tuple[Any, Any]) -> None:
+    ann, bob = tenants
+    with RawClient(ann.connection_pool.connection_kwargs["port"]) as client:
+        client.send(b"AUTH ann ann\r\nSSUBSCRIBE news\r\n")
+        assert client.read_until(b":1\r\n") == b"+OK\r\n*3\r\n$10\r\nssubscribe\r\n$4\r\nnews\r\n:1\r\n"
+        assert bob.execute_command("SPUBLISH", "news", "told") == 1
+        expected = b"*3\r\n$8\r\nsmessage\r\n$4\r\nnews\r\n$4\r\ntold\r\n"
+        assert client.read_exactly(len(expected)) == expected
+
+
 def test_a_client_is_told_of_its_own_keys(tenants: tuple[Any, Any]) -> None:
     ann, bob = tenants
     port = ann.connection_pool.connection_kwargs["port"]

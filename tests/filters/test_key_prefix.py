@@ -34,6 +34,12 @@ def test_each_command_of_a_call() -> None:
     assert (upstream.keys, call.resource) == ([b"t:a"], "t:a")
 
 
+def test_channels_are_no_keys_also_where_they_decide_the_server() -> None:
+    upstream = Echo()
+    assert lines(run(several("SPUBLISH news now"), upstream)) == ["+SPUBLISH news now"]
+    assert upstream.keys == [b"news"]
+
+
 def test_by_who_the_client_is() -> None:
     upstream = Echo()
     call = several("GET a")

@@ -75,9 +75,16 @@ def prefixed(command: Command, words: list[bytes], prefix: bytes) -> list[bytes]
         return _tracked(made, prefix)
     if name in ("SORT", "SORT_RO") and any(word.upper() in (b"BY", b"GET") for word in words[2:]):
         raise NotConfined(f"{name} with BY or GET looks at keys that only patterns name")
+    if names_channels(command):
+        return made
     for place in command.keys(words):
         made[place] = prefix + words[place]
     return made
+
+
+def names_channels(command: Command) -> bool:
+    """Whether what decides the server of a command is a channel and no key: SSUBSCRIBE, SPUBLISH."""
+    return any(spec.access == "c" for spec in command.specs)
 
 
 def _literal(prefix: bytes) -> bytes:

@@ -17,6 +17,7 @@ from twisted_mesh.codec.key_prefix import (
     NAMING,
     NotConfined,
     is_notification,
+    names_channels,
     prefixed,
     prefixed_head,
     stripped,
@@ -92,7 +93,7 @@ class KeyPrefix:
             raise MeshError(Kind.DENIED, str(error), origin=Origin.CLIENT) from None
         if made != words:
             call.rewrite(made)
-        if call.key:
+        if call.key and not names_channels(call.command):
             call.key = prefix + call.key
             call._resource = None
         return made

@@ -105,3 +105,16 @@ def test_a_large_command_that_is_given_up_ends_its_connection(
     assert upstream.server(1).lost
     assert not upstream.server(0).lost
     assert failure(pending).kind is kind
+
+
+def test_a_large_command_whose_connection_has_just_broken_fails_as_others_there_do(upstream: Upstream) -> None:
+    stream = ByteStream()
+    stream.write(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nab")
+    pending = upstream.send("SET k", write=True, body=stream)
+    server = upstream.server(1)
+    # What a transport does once it is disconnected, before it says so.
+    server._transport.registerProducer = lambda producer, streaming: producer.stopProducing()
+    upstream.introduced(1)
+    assert not pending.done
+    server.connectionLost(Failure(ConnectionLost()))
+    assert failure(pending).kind is Kind.RESET

@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 class Upload:
     """Sends a large command while it comes; nothing else is sent on that connection before it has ended."""
 
-    __slots__ = ("_body", "_server", "_transport")
+    __slots__ = ("_body", "_server", "_stopped", "_transport")
 
     def __init__(self, server: Replies, transport: Any, body: ByteStream) -> None:
         self._server = server
         self._transport = transport
         self._body = body
+        self._stopped = False
 
     def begin(self) -> None:
         """Send what there is, and the rest as it comes."""
         self._transport.registerProducer(self, True)
-        self._body.attach(self)
+        # A transport that is disconnected wants nothing, and says why in a moment.
+        if not self._stopped:
+            self._body.attach(self)
 
     def body_data(self, data: bytes) -> None:
         """Send the next piece."""
@@ -48,6 +51,7 @@ class Upload:
         self._body.resume()
 
     def stopProducing(self) -> None:
+        self._stopped = True
         self._body.cancel()
 
 

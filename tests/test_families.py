@@ -29,7 +29,7 @@ def test_names_are_in_base_units_and_of_known_layers() -> None:
         assert set(each.label_names) <= {
             *("protocol", "listener", "route", "cluster", "code", "flag", "state", "filter", "mode", "decision"),
             *("result", "path", "link", "kind", "by", "family", "version", "priority", "node", "service", "zone"),
-            *("command", "chain", "why", "of", "side"),
+            *("command", "chain", "why", "of", "side", "certificate"),
         }
 
 

@@ -31,6 +31,7 @@ class Families:
     def _make(self, registry: Registry) -> None:
         self.registry = registry
         self._downstream(registry)
+        self._tls(registry)
         self._upstream(registry)
         self._clusters(registry)
         self._bus(registry)
@@ -84,6 +85,29 @@ class Families:
         )
         self.redis_stalled = registry.counter(
             start + "stalled_total", "Clients cut off as a large value stood still on its way.", ("listener",)
+        )
+
+    def _tls(self, registry: Registry) -> None:
+        start = "twisted_mesh_downstream_tls_"
+        where = ("protocol", "listener")
+        self.handshakes = registry.counter(
+            start + "handshakes_total", "TLS handshakes that went well, by version.", (*where, "version")
+        )
+        self.handshake_failures = registry.counter(
+            start + "handshake_failures_total",
+            "Those that failed: no_certificate, bad_certificate, version, cipher, not_tls, refused (by the client), "
+            "closed, timeout, other.",
+            (*where, "why"),
+        )
+        self.certificate_expiry = registry.gauge(
+            start + "certificate_expiry_timestamp_seconds",
+            "When a certificate ends, by its place in the configuration.",
+            (*where, "certificate"),
+        )
+        self.certificate_reads = registry.counter(
+            start + "certificate_reads_total",
+            "Times that changed files of certificates were read, by result: taken, refused.",
+            (*where, "result"),
         )
 
     def _upstream(self, registry: Registry) -> None:

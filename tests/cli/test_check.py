@@ -13,10 +13,12 @@ from twisted_mesh.cli.main import main
 
 
 def test_a_good_configuration_is_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
-    path = str(ROOT / "config" / "complete.yaml")
+    path = str(ROOT / "config" / "redis-topologies.yaml")
     assert main(["check", path]) == 0
     shown = capsys.readouterr()
-    assert re.fullmatch(r"\S+complete\.yaml: good: \d+ listeners, \d+ routing tables, \d+ clusters\n", shown.out)
+    assert re.fullmatch(
+        r"\S+redis-topologies\.yaml: good: \d+ listeners?, \d+ routing tables?, \d+ clusters\n", shown.out
+    )
     assert shown.err == ""
 
 

@@ -19,11 +19,12 @@ DIRECTORY = ROOT / "config"
 BUS = DIRECTORY / "bus"
 PATHS = sorted(each for each in DIRECTORY.iterdir() if each.suffix == ".yaml" or (each.is_dir() and each != BUS))
 ENV = {"HOSTNAME": "web-1", "ZONE": "a", "BIND": "127.0.0.1:8080", "MAX_CONNECTIONS": "500", "UPSTREAM": "web:9001"}
+ENV["CERTIFICATES"] = "/etc/mesh"
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda each: each.name)
 def test_it_loads(path: Path) -> None:
-    config = load(str(path), ENV if path.name == "environment.yaml" else {})
+    config = load(str(path), ENV if path.name in ("environment.yaml", "tls.yaml") else {})
     assert config.listeners
 
 

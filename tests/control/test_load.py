@@ -118,7 +118,7 @@ def test_all_problems_are_said_at_once_with_their_places() -> None:
         'got "shadoww"; did you mean "shadow"?',
         'f.yaml:16:9: listeners.edge.filters[1]: there is no filter "headrs"; did you mean "headers"?',
         "f.yaml:17:9: listeners.edge.filters[2]: expected a filter: NAME, or NAME: {SETTING: VALUE}, got a mapping",
-        "f.yaml:18:5: listeners.edge.tls: known, not supported yet",
+        "f.yaml:18:10: listeners.edge.tls: certificates is missing",
         'f.yaml:19:53: listeners.db.routes: there is no routing table "shopp"; did you mean "shop"?',
         'f.yaml:21:15: routes.shop[0].to: there is no cluster "nope"; known are api, web',
         "f.yaml:23:24: clusters.web.tls: known, not supported yet",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
 from twisted_mesh.adapters.blame import filter_failed, filter_stuck
 from twisted_mesh.adapters.http_connection import NEXT_REQUEST, HttpConnection
@@ -23,6 +23,7 @@ from twisted_mesh.sweep import Sweep
 if TYPE_CHECKING:
     from twisted_mesh.model import HttpOptions
     from twisted_mesh.net.accept import Accepted
+    from twisted_mesh.net.handshakes import SecureAccepted
 
 # Seconds between two looks at the connections: short enough for the shortest timeout in use, and no shorter.
 _LOOK_SHORTEST = 0.025
@@ -120,6 +121,13 @@ class HttpAdapter:
             self._arriving.discard(connection)
             raise
 
+    def secured(self, accepted: SecureAccepted) -> None:
+        """Take a new connection whose TLS handshake is over."""
+        connection = HttpConnection(self, accepted.peer, accepted.peer_host)
+        connection.scheme = "https"
+        connection.identity = accepted.identity
+        accepted.adopt(connection)
+
     def announce(self) -> None:
         """Say ``Connection: close`` with every answer from now on: a drain is near."""
         self.closing = True
@@ -177,7 +185,7 @@ class HttpAdapter:
         """Log what a completion raised; called inside the ``except``."""
         self.env.log.failure("listener {listener}: {completion!r} failed", listener=self.name, completion=completion)
 
-    def refused_call(self, peer: str, client: str, error: HttpError) -> Call:
+    def refused_call(self, peer: str, client: str, error: HttpError, identity: Optional[str] = None) -> Call:
         """Return a call for bytes that were refused, so that they are logged and counted like any other.
 
         It runs through none but the `observers`, which are the access log and the metrics.
@@ -186,6 +194,7 @@ class HttpAdapter:
         call.started = self.now()
         call.peer = peer
         call.client = client
+        call.identity = identity
         call.id = self.new_id()
         call.status = error.status
         call.details = error.text

@@ -257,7 +257,7 @@ class Answering(Deadlines):
         if self._ending:
             return
         adapter = self.adapter
-        call = adapter.refused_call(self.peer, self.peer_host, error)
+        call = adapter.refused_call(self.peer, self.peer_host, error, self.identity)
         reply = bad_request(error.status, error.text, call.id)
         self._ending = True
         self.deadline = NEVER

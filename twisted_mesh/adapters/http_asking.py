@@ -27,13 +27,15 @@ _CALLER = FORWARDED | DEADLINE
 class Asking(Answering):
     """The part of a client connection that makes calls of requests."""
 
-    __slots__ = ("_authority", "_forward", "_host", "_host_field")
+    __slots__ = ("_authority", "_forward", "_host", "_host_field", "scheme")
 
     def __init__(self, adapter: HttpAdapter, peer: str, peer_host: str) -> None:
         super().__init__(adapter, peer, peer_host)
         self._host_field: Optional[Field] = None
         self._authority = self._host = ""
         self._forward: Optional[list[Field]] = None
+        # What the next hop is told that it speaks.
+        self.scheme = "http"
 
     def _begin(  # noqa: PLR0912, PLR0915
         self,
@@ -84,11 +86,13 @@ class Asking(Answering):
         if not minor:
             call.version = "1.0"
             call.plain = call.plain and bool(call.authority)
-        if adapter.body_limit is not None:
+        if self.identity is not None:
+            call.identity = self.identity
+        if length:
             call.body_limit = adapter.body_limit
-        if length and operation in ("GET", "HEAD"):
-            # Some servers do not read such a body and take it for the next request; nothing follows on this one.
-            self._keep = False
+            if operation in ("GET", "HEAD"):
+                # Some servers do not read such a body and take it for the next request; nothing follows on this one.
+                self._keep = False
         if upgrade:
             call.upgrade = upgrade
         call.on_interim = self._interim
@@ -115,7 +119,7 @@ class Asking(Answering):
         value = b"" if host is None else host[1]
         self._authority = value.decode("latin-1")
         self._host = host_name(value)
-        self._forward = fresh(Hop(self.peer_host, "http", self.adapter.node), value, minor)
+        self._forward = fresh(Hop(self.peer_host, self.scheme, self.adapter.node), value, minor)
 
     def _caller(self, call: Call, seen: int, minor: int) -> None:
         if seen & DEADLINE:
@@ -136,7 +140,7 @@ class Asking(Answering):
             call.plain = False
 
     def _extend(self, call: Call, minor: int) -> None:
-        hop = Hop(self.peer_host, "http", self.adapter.node)
+        hop = Hop(self.peer_host, self.scheme, self.adapter.node)
         host = b"" if self._host_field is None else self._host_field[1]
         call.headers.fields, call.client = extended(call.headers.fields, hop, host, minor, self.adapter.trusted_hops)
 

@@ -48,6 +48,7 @@ class Deadlines:
         "body",
         "call",
         "deadline",
+        "identity",
         "peer",
         "peer_host",
         "transport",
@@ -58,6 +59,8 @@ class Deadlines:
         self.adapter = adapter
         self.peer = peer
         self.peer_host = peer_host
+        # Who the client is by its certificate.
+        self.identity: Optional[str] = None
         self.transport: Any = None
         self.call: Optional[Call] = None
         self.body: Optional[RequestBody] = None

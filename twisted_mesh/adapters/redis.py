@@ -23,6 +23,7 @@ from twisted_mesh.sweep import Sweep
 if TYPE_CHECKING:
     from twisted_mesh.model import RedisOptions
     from twisted_mesh.net.accept import Accepted
+    from twisted_mesh.net.handshakes import SecureAccepted
     from twisted_mesh.policy.apart import Apart
 
 
@@ -112,6 +113,15 @@ class RedisAdapter:
             self._arriving.discard(connection)
             raise
 
+    def secured(self, accepted: SecureAccepted) -> None:
+        """Take a new connection whose TLS handshake is over."""
+        self._made += 1
+        connection = RedisConnection(self, self._made, accepted.peer, accepted.peer_host, accepted.loop.call_soon)
+        connection.certify(accepted.identity)
+        accepted.adopt(connection)
+        if self.draining:
+            connection.drain()
+
     def announce(self) -> None:
         """A drain is near: nothing that Redis could tell a client."""
 
@@ -199,8 +209,7 @@ class RedisAdapter:
         call.id = self.ids + str(connection.id)
         call.details = text
         call.version = ""
-        if connection.guard is not None:
-            call.identity = connection.user
+        call.identity = connection.identity
         call.flag(kind)
         for each in self.observers:
             each(call, _refused)

@@ -39,13 +39,16 @@ class Guard:
     """Stands between one client and the commands of a listener that has users.
 
     `user` is who the client is, None while it has not said so.
+
+    :param certificate: who it is by its certificate, if it has shown one: some users need not say more.
     """
 
-    __slots__ = ("_users", "user")
+    __slots__ = ("_certificate", "_users", "user")
 
-    def __init__(self, users: Users) -> None:
+    def __init__(self, users: Users, certificate: Optional[str] = None) -> None:
         self._users = users
-        self.user: Optional[User] = None
+        self._certificate = certificate
+        self.user: Optional[User] = users.holder(certificate)
 
     def __repr__(self) -> str:
         return f"<Guard of {self.user!r}>"
@@ -60,12 +63,13 @@ class Guard:
 
     def forget(self) -> None:
         """Be as with a client that has just connected."""
-        self.user = None
+        self.user = self._users.holder(self._certificate)
 
     def change(self, users: Users) -> bool:
         """Go by other users from now on; returns whether the client still is one of them, or was none."""
         self._users = users
         if self.user is None:
+            self.forget()
             return True
         self.user = users.get(self.user.name)
         return self.user is not None
@@ -115,12 +119,13 @@ def login(client: Answering, name: bytes, password: bytes) -> Optional[bytes]:
     refused = client.guard.login(name, password)
     if refused is not None:
         client.adapter.denied(client, "AUTH", refused)
+    client.recognise()
     return refused
 
 
-def guard_for(users: Users) -> Optional[Guard]:
+def guard_for(users: Users, certificate: Optional[str] = None) -> Optional[Guard]:
     """Return what stands between a new client and its commands; None where everybody may do everything."""
-    return Guard(users) if users.needed else None
+    return Guard(users, certificate) if users.needed else None
 
 
 def hand_over(client: Answering, users: Users) -> None:
@@ -128,6 +133,7 @@ def hand_over(client: Answering, users: Users) -> None:
     if not users.needed:
         client.guard = None
     elif client.guard is None:
-        client.guard = Guard(users)
+        client.guard = Guard(users, client.certificate)
     elif not client.guard.change(users):
         client.close()
+    client.recognise()

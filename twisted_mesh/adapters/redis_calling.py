@@ -45,8 +45,8 @@ class Calling(Answering):
     ) -> Exchange:
         call.caller = self
         call.started = self.active_at
-        if self.guard is not None:
-            call.identity = self.user
+        if self.identity is not None:
+            call.identity = self.identity
         if self.db:
             call.db = self.db
         if self.resp != 2:

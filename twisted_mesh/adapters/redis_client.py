@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from twisted_mesh.adapters.redis_auth import guard_for
 from twisted_mesh.policy.acl import DEFAULT
@@ -17,7 +17,8 @@ class Client:
 
     `id` is its number, `peer` and `client` its address and host, `name` and `facts` what it and its library have said
     of themselves, `db` and `resp` the database and the version of the protocol that it has chosen; `last` is its last
-    command.  Times are of the listener's clock.
+    command.  `certificate` is who it is by its certificate, `identity` who its calls are said to come from.  Times are
+    of the listener's clock.
     """
 
     __slots__ = (
@@ -25,11 +26,13 @@ class Client:
         "_transport",
         "active_at",
         "adapter",
+        "certificate",
         "client",
         "db",
         "facts",
         "guard",
         "id",
+        "identity",
         "last",
         "made_at",
         "name",
@@ -48,6 +51,8 @@ class Client:
         self.made_at = self.active_at = adapter.now()
         # The upstream's: reads that must see a write follow it.
         self.wrote_at = -inf
+        self.certificate: Optional[str] = None
+        self.identity: Optional[str] = None
         # What stands between it and its commands, where the listener has users.
         self.guard = guard_for(adapter.users)
         # Most say the same.
@@ -62,7 +67,24 @@ class Client:
         self.name = b""
         if self.guard is not None:
             self.guard.forget()
+        self.recognise()
         self.last = "NULL"
+
+    def certify(self, identity: Optional[str]) -> None:
+        """It has shown a certificate, of this identity."""
+        self.certificate = identity
+        self.guard = guard_for(self.adapter.users, identity)
+        self.recognise()
+
+    def recognise(self) -> None:
+        """Who it is may have changed."""
+        guard = self.guard
+        if guard is None:
+            self.identity = self.certificate
+        elif guard.user is None:
+            self.identity = self.certificate or DEFAULT
+        else:
+            self.identity = guard.user.name
 
     @property
     def user(self) -> str:

@@ -261,6 +261,8 @@ class Ordinary(Exchange):
             self.tally = None
             call = self._call = tally.shortcut.call(tally.row, self.body, self.began)
             call.caller = self.connection
+            if self.connection.identity is not None:
+                call.identity = self.connection.identity
             call.endpoint = self.endpoint
         return call
 

@@ -28,6 +28,7 @@ def _user(config: RedisUser) -> User:
         reads=_encoded(config.read),
         writes=_encoded(config.write),
         channels=_encoded(config.channels),
+        identities=config.identities,
     )
 
 

@@ -19,12 +19,15 @@ from twisted_mesh.errors import Kind
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Filter, Proceed
 from twisted_mesh.net.relay import AVAILABLE, Relay
+from twisted_mesh.net.secure_side import SecureSide
+from twisted_mesh.net.side import OnDemand, Side
 from twisted_mesh.sweep import Sweep
 
 if TYPE_CHECKING:
     from twisted_mesh.call import Call, Completion
     from twisted_mesh.model import TcpOptions
     from twisted_mesh.net.accept import Accepted
+    from twisted_mesh.net.handshakes import SecureAccepted
 
 # Seconds between two looks at how long connections have been idle or open.
 _LOOK = 0.25
@@ -76,12 +79,27 @@ class TcpAdapter:
 
     def accepted(self, accepted: Accepted) -> None:
         """Take a new connection."""
-        connection = TcpConnection(self, accepted)
+        side = Side(accepted.loop, accepted.detach(), Kind.CLIENT_GONE, "the client")
+        connection = TcpConnection(self, accepted, side)
+        self._opened(connection)
+        connection.begin()
+
+    def secured(self, accepted: SecureAccepted) -> None:
+        """Take a new connection whose TLS handshake is over."""
+        side = SecureSide(accepted, Kind.CLIENT_GONE, "the client")
+        connection = TcpConnection(self, accepted, side)
+        call = connection.call
+        call.identity = accepted.identity
+        self._opened(connection)
+        assert isinstance(call.body, OnDemand)
+        side.open_for(call.body)
+        connection.begin()
+
+    def _opened(self, connection: TcpConnection) -> None:
         self.open.add(connection)
         self.cells.connections.value += 1
         self.cells.connections_active.value += 1
         self._watch.wake()
-        connection.begin()
 
     def announce(self) -> None:
         """A drain is near: nothing that TCP could tell a client."""

@@ -27,7 +27,7 @@ class TcpConnection:
 
     __slots__ = ("_adapter", "_driver", "_gone", "_loop", "_pair", "_untaken", "_watched", "call", "side")
 
-    def __init__(self, adapter: TcpAdapter, accepted: Accepted) -> None:
+    def __init__(self, adapter: TcpAdapter, accepted: Accepted, side: Side) -> None:
         self._adapter = adapter
         self._loop = accepted.loop
         self._driver: Optional[Driver] = None
@@ -35,7 +35,7 @@ class TcpConnection:
         self._gone = False
         self._watched = False
         self._untaken: Optional[tuple[int, ...]] = None
-        self.side = side = Side(accepted.loop, accepted.detach(), Kind.CLIENT_GONE, "the client")
+        self.side = side
         side.on_opened = self._opened
         side.on_lost = self._lost
         self.call = call = Call("tcp", adapter.name, "CONNECT", Headers())

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from twisted_mesh.control.load import load
 
     try:
-        config = load(arguments.path, os.environ)
+        config = load(arguments.path, os.environ, look=True)
     except ConfigError as error:
         count = len(error.problems)
         if arguments.output == "json":

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Iterator, Optional
 
+from twisted_mesh.control.certificates import served_for
 from twisted_mesh.control.compile import Chain, Chains
 from twisted_mesh.control.listener import LiveListener
 from twisted_mesh.control.world import World
@@ -24,6 +25,7 @@ from twisted_mesh.upstream.cluster import Cluster
 
 if TYPE_CHECKING:
     from twisted_mesh import model
+    from twisted_mesh.net.certificates import Served
 
 
 class Change:
@@ -35,6 +37,7 @@ class Change:
         self._clusters: dict[str, Cluster] = {}
         self._listeners: dict[str, LiveListener] = {}
         self._chains: dict[str, Chain] = {}
+        self._served: dict[str, Optional[Served]] = {}
         self._all_chains: Optional[Chains] = None
         self._logs: set[str] = set()
         # Clusters that resolve already, before they begin.
@@ -66,6 +69,8 @@ class Change:
             if live is None or live.config.protocol != listener.protocol:
                 live = world.new_listener(name, listener)
             self._listeners[name] = live
+            if listener.tls is not None:
+                self._served[name] = served_for(name, listener, live)
             self._chains[name] = yield from chains.listener(name, self.config)
         chains.settled()
         self._all_chains = chains
@@ -134,12 +139,12 @@ class Change:
         self._swapped = True
         before, clusters, config, chains = world.listeners, world.clusters, world.config, world.chains
         for name, live in self._listeners.items():
-            live.configure(self.config.listeners[name], self._chains[name], self.config.node.id)
+            live.configure(self.config.listeners[name], self._chains[name], self.config.node.id, self._served.get(name))
         gone = {key: port for live in before.values() for key, port in live.ports.items()}
         for name, live in self._listeners.items():
             live.ports = self._ports[name]
             for key, port in live.ports.items():
-                port.accepted = live.accepted
+                port.accepted = live.takes
                 gone.pop(key, None)
         for port in gone.values():
             port.stop_accepting()
@@ -156,6 +161,7 @@ class Change:
             if self._listeners.get(name) is not live:
                 world.leave(live, self.config.drain.limit)
         world.env.logs.keep(self._logs)
+        world.renewal.wake()
         self._left = [self._retire(clusters), _let_go(config)]
         if chains is not None and self._all_chains is not None:
             self._left.append(chains.let_go(self._all_chains))

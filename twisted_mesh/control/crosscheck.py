@@ -86,6 +86,7 @@ class CrossCheck:
         for other in PROTOCOLS:
             if other != listener.protocol and _is_said(listener, other):
                 yield self._say((*keys, other), f"means nothing for {listener.protocol} listeners")
+        yield from self._certificates(keys, listener)
         yield from self._filters((*keys, "filters"), listener.filters, listener.protocol, "")
         if isinstance(listener.access_log, AccessLog):
             yield from self._log((*keys, "access_log"), listener.access_log)
@@ -108,6 +109,20 @@ class CrossCheck:
             elif where[0] == "listeners":
                 message = f"only the listener {keys[1]} has this list, so the route would never match"
                 yield self._say((*where, index, "match", "listener"), message)
+
+    def _certificates(self, keys: Sequence[Key], listener: Listener) -> Iterator[Problem]:
+        """Look at what is said of certificates that nobody shows, or of one that several users have."""
+        tls = listener.tls
+        if tls is not None and tls.alpn and listener.protocol != "tcp":
+            yield self._say((*keys, "tls", "alpn"), f"means nothing for {listener.protocol} listeners")
+        holders: dict[str, str] = {}
+        for index, user in enumerate(listener.redis.users):
+            where = (*keys, "redis", "users", index, "identities")
+            if user.identities and (tls is None or tls.asks == "none"):
+                yield self._say(where, "no client shows a certificate here: the listener has no tls with a client_ca")
+            for identity in user.identities:
+                if holders.setdefault(identity, user.name) != user.name:
+                    yield self._say(where, f"{identity} is {holders[identity]} already")
 
     def _joined(self, keys: Sequence[Key], uses: Sequence[FilterUse], routes: Sequence[Route]) -> Iterator[Problem]:
         """Look for reads that are joined before routes send those of different clients to different servers."""

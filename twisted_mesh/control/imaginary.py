@@ -193,7 +193,7 @@ def _check_user(listener: LiveListener, name: str, row: Command, found: Found, d
     guard = guard_for(adapter.users)
     if guard is None:
         return
-    guard.user = adapter.users.get(name)
+    guard.user = adapter.users.get(name) or adapter.users.holder(name)
     if name and guard.user is None:
         raise ValueError(f'the listener has no user "{name}"')
     refused = guard.refuses(row, found, data)

@@ -14,7 +14,7 @@ from twisted_mesh.control.found import find_filter
 from twisted_mesh.control.references import missing_references
 from twisted_mesh.control.settings import SettingsReader
 from twisted_mesh.control.substitute import Substitution, read_file
-from twisted_mesh.control.tree import Items, Key, Mark, Table
+from twisted_mesh.control.tree import Items, Key, Mark, Table, locate
 from twisted_mesh.control.yamlfile import read_yaml
 from twisted_mesh.errors import ConfigError, Problem
 from twisted_mesh.model import Config
@@ -32,13 +32,23 @@ _ESSENTIAL = ("bind", "protocol", "routes", "to", "redirect", "reply", "endpoint
 Keys = tuple[Key, ...]
 
 
-def load(path: str, env: Mapping[str, str]) -> Config:
+def load(path: str, env: Mapping[str, str], *, look: bool = False) -> Config:
     """Return the configuration in a YAML file, or in all YAML files of a directory.
 
     :param env: the values of ``${NAME}``.
+    :param look: look at the certificates that it names as well, as a sidecar does when it applies it.
     :raises ConfigError: there is none, or it is refused: with all its problems, in file order.
     """
-    return _reading(read_files(path), env).config()
+    reading = _reading(read_files(path), env)
+    config = reading.config()
+    if look:
+        # Late: it needs all that speaks TLS.
+        from twisted_mesh.control.certificates import unusable
+
+        problems = [locate(reading.tree, keys).problem(message) for keys, message in unusable(config)]
+        if problems:
+            raise ConfigError(problems)
+    return config
 
 
 class Files(NamedTuple):

@@ -121,6 +121,7 @@ class Reload:
             config = await self._read()
             await self._pause_if_long()
             if is_same(config, self._world.config):
+                self._world.renewal.now()
                 self._succeeded("unchanged")
                 log.info("the configuration is as it was")
                 self._settled(None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Awaitable, Iterable, Iterator, Optional, Proto
 from twisted.internet.defer import DeferredList
 
 from twisted_mesh.call import Call, Reply
+from twisted_mesh.control.certificates import Renewal
 from twisted_mesh.control.compile import Chains, Find
 from twisted_mesh.control.env import MeshEnv
 from twisted_mesh.control.listener import ListenerAdapter, LiveListener, mode_of
@@ -56,6 +57,7 @@ class World:
         # Listeners that are gone from the configuration and still have connections.
         self.leaving: list[LiveListener] = []
         self.connector = Connector(loop)
+        self.renewal = Renewal(self)
         self.running = False
         self._forwards: dict[Cluster, list[Forward]] = {}
 
@@ -83,7 +85,7 @@ class World:
     @property
     def connections(self) -> int:
         """Client connections open."""
-        return sum(each.adapter.connections for each in self.everyone)
+        return sum(each.connections for each in self.everyone)
 
     @property
     def active(self) -> int:
@@ -125,11 +127,12 @@ class World:
     def close_all(self) -> None:
         """End every connection now."""
         for each in self.everyone:
-            each.adapter.close_all()
+            each.close_all()
 
     def stop(self) -> None:
         """Stop everything; the process ends."""
         self.running = False
+        self.renewal.stop()
         self.stop_accepting()
         self.close_all()
         for each in self.clusters.values():
@@ -262,10 +265,10 @@ class World:
         until = self.env.now() + limit
 
         def look() -> None:
-            if listener.adapter.connections and self.env.now() < until:
+            if listener.connections and self.env.now() < until:
                 self.env.clock.callLater(1.0, look)
                 return
-            listener.adapter.close_all()
+            listener.close_all()
             self.leaving.remove(listener)
             if listener.name not in self.listeners:
                 self.env.metrics.forget("listener", listener.name)

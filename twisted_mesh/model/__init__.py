@@ -23,6 +23,7 @@ from twisted_mesh.model.redis_servers import RedisServers, SentinelGroup, Shards
 from twisted_mesh.model.redis_user import RedisUser
 from twisted_mesh.model.registry import Registry
 from twisted_mesh.model.route import Backoff, Retry, Route, Target, TargetHeaders
+from twisted_mesh.model.tls import Certificate, ListenerTls
 from twisted_mesh.model.units import Address, Duration, Rate, Size
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Affinity",
     "Backoff",
     "Bind",
+    "Certificate",
     "Cluster",
     "Compare",
     "Config",
@@ -46,6 +48,7 @@ __all__ = [
     "HttpTimeouts",
     "KeyMatch",
     "Listener",
+    "ListenerTls",
     "Match",
     "Mirror",
     "Node",

@@ -14,6 +14,7 @@ from twisted_mesh.model.filters import FilterUse
 from twisted_mesh.model.redis_user import RedisUser
 from twisted_mesh.model.route import Route
 from twisted_mesh.model.text import expected
+from twisted_mesh.model.tls import ListenerTls
 from twisted_mesh.model.units import Address, Interval, Size, duration_text
 
 PROTOCOLS = ("http", "redis", "tcp")
@@ -213,7 +214,7 @@ Routes = Annotated[
 class Listener(Model):
     """Where connections come in: the protocol, the addresses, the filters and the routes."""
 
-    later: ClassVar[frozenset[str]] = frozenset(["identity", "sniff", "tls"])
+    later: ClassVar[frozenset[str]] = frozenset(["identity", "sniff"])
 
     protocol: Annotated[
         str,
@@ -230,6 +231,9 @@ class Listener(Model):
     http: HttpOptions = Field(default=HttpOptions.model_construct(), description="Options of the http protocol.")
     tcp: TcpOptions = Field(default=TcpOptions.model_construct(), description="Options of the tcp protocol.")
     redis: RedisOptions = Field(default=RedisOptions.model_construct(), description="Options of the redis protocol.")
+    tls: Optional[ListenerTls] = Field(
+        default=None, description="Speak TLS, at all of its addresses; everything is in plain if not given."
+    )
     max_connections: Optional[int] = Field(
         default=None, ge=1, description="How many clients may be connected; no limit if not given."
     )

@@ -32,6 +32,12 @@ def _user(text: str) -> str:
     return text
 
 
+def _identity(text: str) -> str:
+    if not text or not text.isprintable():
+        raise expected("the name in a certificate, such as spiffe://shop/web", text)
+    return text
+
+
 def _rule(text: str) -> str:
     sign = text[:1] if text[:1] in ("-", "+") else ""
     return ("-" if sign == "-" else "") + check_command(text[len(sign) :])
@@ -49,7 +55,13 @@ class RedisUser(Model):
     passwords: Annotated[tuple[Annotated[str, AfterValidator(_digest)], ...], ONE_OR_LIST] = Field(
         default=(),
         description="SHA-256 of passwords, as sha256:HEX; each of several is good, so that they can be exchanged one "
-        "after the other. Nobody can log in as a user without one.",
+        "after the other. Nobody can log in with a password as a user without one.",
+    )
+    identities: Annotated[tuple[Annotated[str, AfterValidator(_identity)], ...], ONE_OR_LIST] = Field(
+        default=(),
+        description="Whose certificates stand for a password: a client that shows one of them to a listener with tls "
+        "is this user as soon as it has connected. An identity is what is first of the URI (SPIFFE ID), the DNS name "
+        "and the common name in a certificate.",
     )
     commands: Annotated[tuple[Annotated[str, AfterValidator(_rule)], ...], ONE_OR_LIST] = Field(
         default=("@all",),

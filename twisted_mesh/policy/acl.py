@@ -35,9 +35,10 @@ class User:
     :param reads: what keys begin with that it may read.
     :param writes: what keys begin with that it may change.
     :param channels: what channels begin with that it may publish to or subscribe to.
+    :param identities: whose certificates stand for a password.
     """
 
-    __slots__ = ("_digests", "channels", "name", "operations", "reads", "writes")
+    __slots__ = ("_digests", "channels", "identities", "name", "operations", "reads", "writes")
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class User:
         reads: Optional[Sequence[bytes]] = None,
         writes: Optional[Sequence[bytes]] = None,
         channels: Optional[Sequence[bytes]] = None,
+        identities: Iterable[str] = (),
     ) -> None:
         self.name = name
         self._digests = tuple(digests)
@@ -55,6 +57,7 @@ class User:
         self.reads = None if reads is None else tuple(reads)
         self.writes = None if writes is None else tuple(writes)
         self.channels = None if channels is None else tuple(channels)
+        self.identities = tuple(identities)
 
     def __repr__(self) -> str:
         return f"<User {self.name}>"
@@ -99,10 +102,11 @@ class Users:
     Where there are none, every client may do everything without saying who it is.
     """
 
-    __slots__ = ("_users",)
+    __slots__ = ("_holders", "_users")
 
     def __init__(self, users: Iterable[User] = ()) -> None:
         self._users: Mapping[str, User] = {each.name: each for each in users}
+        self._holders = {name: each for each in self._users.values() for name in each.identities}
 
     def __repr__(self) -> str:
         return f"<Users {', '.join(self._users)}>"
@@ -115,6 +119,10 @@ class Users:
     def get(self, name: str) -> Optional[User]:
         """Return the user of this name."""
         return self._users.get(name)
+
+    def holder(self, identity: Optional[str]) -> Optional[User]:
+        """Return the user that the holder of a certificate is."""
+        return None if identity is None else self._holders.get(identity)
 
     def authenticate(self, name: str, password: bytes) -> Optional[User]:
         """Return the user who has this password; None if there is none.

@@ -90,7 +90,14 @@ def test_a_value_that_is_still_coming() -> None:
     assert call.key == b"t:a"
 
 
-@pytest.mark.parametrize("prefix", ["", "%NOSUCH%:", "50%:"])
-def test_prefixes_that_are_none(prefix: str) -> None:
-    with pytest.raises(ValueError, match="prefix is a text that may hold"):
+@pytest.mark.parametrize(
+    ("prefix", "said"),
+    [
+        ("", "prefix must not be empty"),
+        ("%NOSUCH%:", "may hold %IDENTITY% and %LISTENER%, got %NOSUCH%:"),
+        ("50%:", "got 50%:"),
+    ],
+)
+def test_prefixes_that_are_none(prefix: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
         Env().build("key_prefix", prefix=prefix)

@@ -39,6 +39,9 @@ def test_one_is_a_list_of_one() -> None:
         ({"name": ""}, "expected the name of a user"),
         ({"commands": ["+nosuch"]}, "expected a command of Redis"),
         ({"commands": ["-@nosuch"]}, "classes of commands"),
+        ({"read": ["~a:*"]}, "expected what keys or channels begin with"),
+        ({"write": "a:*"}, "without ~, & and *"),
+        ({"channels": ["news", "&all"]}, "expected what keys or channels begin with"),
         ({"passwords": "sha256:12"}, "expected sha256: and 64 hexadecimal digits"),
     ],
 )

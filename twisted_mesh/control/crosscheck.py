@@ -6,6 +6,7 @@ from dataclasses import is_dataclass
 from itertools import pairwise
 from typing import Any, Collection, Iterator, Mapping, Optional, Sequence
 
+from twisted_mesh.control.crosscheck_redis import listener_problems, names_given_once, route_problems
 from twisted_mesh.control.in_vain import KEYS, InVain
 from twisted_mesh.control.in_vain import is_said as _is_said
 from twisted_mesh.control.matches import is_for
@@ -61,6 +62,8 @@ class CrossCheck:
             found += self._twice(("routes", name), [each.name for each in table])
         for name, listener in self._config.listeners.items():
             found += self._listener(("listeners", name), listener)
+        for keys, names in names_given_once(self._config):
+            found += self._twice(keys, names)
         for name, cluster in self._config.clusters.items():
             addresses = [str(each.address) for each in cluster.endpoints]
             found += self._twice(("clusters", name, "endpoints"), addresses)
@@ -82,7 +85,7 @@ class CrossCheck:
                 yield self._say((*keys, index), f"{name} is given twice; first at {before}")
             first.setdefault(name, index)
 
-    def _listener(self, keys: Sequence[Key], listener: Listener) -> Iterator[Problem]:
+    def _listener(self, keys: tuple[Key, ...], listener: Listener) -> Iterator[Problem]:
         for other in PROTOCOLS:
             if other != listener.protocol and _is_said(listener, other):
                 yield self._say((*keys, other), f"means nothing for {listener.protocol} listeners")
@@ -93,6 +96,8 @@ class CrossCheck:
         for index, bind in enumerate(listener.bind):
             if not bind.address.path and _is_said(bind, "mode"):
                 yield self._say((*keys, "bind", index, "mode"), "means something for unix sockets only")
+        if listener.protocol == "redis":
+            yield from (self._say(*each) for each in listener_problems(keys, listener))
         routes, where = self._table(keys, listener)
         if where[0] == "listeners":
             yield from self._twice(where, [each.name for each in routes])
@@ -175,7 +180,7 @@ class CrossCheck:
             return self._config.routes.get(listener.routes, ()), ("routes", listener.routes)
         return listener.routes, (*keys, "routes")
 
-    def _route(self, keys: Sequence[Key], route: Route, protocol: str, listener: str) -> Iterator[Problem]:
+    def _route(self, keys: tuple[Key, ...], route: Route, protocol: str, listener: str) -> Iterator[Problem]:
         used_by = f" (listener {listener} uses this route)" if keys[0] == "routes" else ""
         yield from self._filters((*keys, "filters"), route.filters, protocol, used_by)
         message = f"means nothing for {protocol} listeners{used_by}"
@@ -186,6 +191,8 @@ class CrossCheck:
             if condition not in _RETRIED[protocol] and not (protocol == "http" and isinstance(condition, int)):
                 yield self._say((*keys, "retry", "when", index), f"{condition} {message}")
         yield from self._mirrors(keys, route, protocol, message)
+        if protocol == "redis":
+            yield from (self._say(*each) for each in route_problems(keys, route))
         for index, key in enumerate(route.sticky):
             if key.part not in KEYS[protocol]:
                 yield self._say((*keys, "sticky", index), message)

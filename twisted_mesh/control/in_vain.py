@@ -21,6 +21,9 @@ KEYS: Mapping[str, Sequence[Optional[str]]] = {
 _CLUSTER: Mapping[tuple[str, ...], Sequence[str]] = {
     ("affinity",): ("http",),
     ("redis", "topology"): ("redis",),
+    # The check speaks to where the calls go.
+    ("health_check", "http"): ("http", "tcp"),
+    ("health_check", "redis"): ("redis", "tcp"),
     ("pool", "max_requests"): ("http",),
     **{("pool", name): ("http", "redis") for name in ("max_connections", "max_idle", "idle_timeout")},
     **{("pool", name): ("http", "tcp") for name in ("max_pending", "pending_timeout")},

@@ -39,9 +39,10 @@ class KeyPrefixSettings:
     prefix: str
 
     def __post_init__(self) -> None:
-        rest = self.prefix.replace(_IDENTITY, "").replace(_LISTENER, "")
-        if not self.prefix or "%" in rest:
-            raise ValueError(f"prefix is a text that may hold {_IDENTITY} and {_LISTENER}")
+        if not self.prefix:
+            raise ValueError("prefix must not be empty")
+        if "%" in self.prefix.replace(_IDENTITY, "").replace(_LISTENER, ""):
+            raise ValueError(f"of what stands between % prefix may hold {_IDENTITY} and {_LISTENER}, got {self.prefix}")
 
 
 class KeyPrefix:

@@ -191,7 +191,8 @@ class _Plugin:
             return []
         has = PARTS_OF[protocol]
         key = [each for each in settings.key if each.partition(":")[0] not in has]
-        return ["key"] * bool(key) + ["headers"] * settings.headers
+        status = settings.status != RatelimitSettings.status
+        return ["key"] * bool(key) + ["headers"] * settings.headers + ["status"] * status
 
     def build(self, settings: Any, env: Env) -> Filter:
         if settings.shared:

@@ -43,7 +43,14 @@ def _rule(text: str) -> str:
     return ("-" if sign == "-" else "") + check_command(text[len(sign) :])
 
 
-Prefixes = Annotated[tuple[str, ...], ONE_OR_LIST]
+def _prefix(text: str) -> str:
+    if text[:1] in ("~", "&") or text.endswith("*"):
+        # Rules as Redis's ACL has them would be taken for keys that nobody has.
+        raise expected("what keys or channels begin with, as it is and without ~, & and *, such as order:", text)
+    return text
+
+
+Prefixes = Annotated[tuple[Annotated[str, AfterValidator(_prefix)], ...], ONE_OR_LIST]
 
 
 class RedisUser(Model):

@@ -15,8 +15,14 @@ from twisted_mesh.park import Parked
 OPENING = {"SUBSCRIBE": "channel", "PSUBSCRIBE": "pattern", "SSUBSCRIBE": "shard"}
 CLOSING = {"UNSUBSCRIBE": "channel", "PUNSUBSCRIBE": "pattern", "SUNSUBSCRIBE": "shard"}
 SORTS = {**OPENING, **CLOSING}
+# What goes to every server over a connection that nothing else is sent on: while a script runs for too long a server
+# listens to no more than its end, and not on the connection that the script came by.
+APART = frozenset(["CONFIG|GET", "FUNCTION|KILL", "FUNCTION|STATS", "SCRIPT|KILL"])
 # What EXEC with arguments is answered, in a transaction and without one.
 WRONG_EXEC = error("EXECABORT", "Transaction discarded because of: wrong number of arguments for 'exec' command")
+
+# What a command is answered whose keys have no cluster in common, or not that of the session.
+CROSSED = error("CROSSSLOT", "Keys in request belong to different clusters by the routes of this listener")
 
 
 class Lane(Protocol):
@@ -59,6 +65,7 @@ class Session:
 
     __slots__ = (
         "_subscriptions",
+        "key",
         "lanes",
         "lost",
         "main",
@@ -78,6 +85,8 @@ class Session:
         self.lanes: dict[Hashable, Lane] = {}
         # The one that a transaction, or everything, goes over.
         self.main: Optional[Any] = None
+        # The first key that went there, where routes tell keys apart.
+        self.key = b""
         self.multi = False
         # What a filter notes of each command of the transaction, for the reply to EXEC.
         self.queued: list[Any] = []
@@ -131,6 +140,7 @@ class Session:
         """Give back what nothing needs any more; called when no command of the session is in flight."""
         if not self.bound:
             self.main = None
+            self.key = b""
         for group, lane in list(self.lanes.items()):
             if lane is not self.main and lane.clean:
                 del self.lanes[group]
@@ -147,6 +157,13 @@ class Session:
         """
         for lane in self.lanes.values():
             lane.hold(waiting or (told and not lane.streams))
+
+    def refused(self, operation: str) -> None:
+        """No server has heard of a command: a transaction can only fail, and what was not watched is not."""
+        if self.multi:
+            self.spoilt = self.spoilt or "a command was refused"
+        elif operation == "WATCH" and self.main is None:
+            self.watching = False
 
     def unblock(self, how: bytes) -> list[Parked[Any]]:
         """Have servers end what waits for something to happen; returns what fires with their words.
@@ -178,6 +195,7 @@ class Session:
         """The client is gone, or begins anew."""
         lanes, self.lanes = self.lanes, {}
         self.main = None
+        self.key = b""
         self.multi = self.watching = self.tracking = self.monitoring = False
         self.spoilt = ""
         for names in self._subscriptions.values():

@@ -55,13 +55,6 @@ def test_hello_that_is_refused_changes_nothing() -> None:
     assert (client.connection.resp, client.connection.name) == (2, b"")
 
 
-def test_config_get_knows_what_clients_ask_at_start() -> None:
-    client = Client(databases=7)
-    assert said(client, "CONFIG", "GET", "databases", "save") == [b"databases", b"7", b"save", b""]
-    assert said(client, "CONFIG", "GET", "nosuch") == []
-    assert b"appendonly" in said(client, "CONFIG", "GET", "*")
-
-
 def test_acl() -> None:
     client = Client()
     assert said(client, "ACL", "WHOAMI") == b"default"

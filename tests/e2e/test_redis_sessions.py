@@ -422,3 +422,65 @@ def test_a_client_that_waits_is_unblocked(proxy: Proxy, how: str) -> None:
         client.delete("q")
     waiting.set("a", 1)
     assert waiting.get("a") == b"1"
+
+
+def test_a_script_that_does_not_end_is_killed(proxy: Proxy) -> None:
+    client, endless = proxy.client(db=3), proxy.client()
+    client.config_set("lua-time-limit", 20)
+    said: list[str] = []
+
+    def run() -> None:
+        try:
+            endless.eval("while true do end", 1, "a")
+        except redis.RedisError as error:
+            said.append(str(error))
+
+    running = threading.Thread(target=run, daemon=True)
+    running.start()
+    assert until(client.script_kill)
+    running.join(20)
+    assert "Script killed by user" in said[0]
+    with pytest.raises(redis.ResponseError, match=r"No scripts in execution"):
+        client.script_kill()
+    assert client.set("a", 1) is True
+
+
+def test_a_function_that_does_not_end_is_seen_and_killed(proxy: Proxy) -> None:
+    client, endless = proxy.client(db=3), proxy.client()
+    client.config_set("lua-time-limit", 20)
+    body = "redis.register_function('endless', function() while true do end end)"
+    client.function_load(f"#!lua name=odd\n{body}", replace=True)
+
+    def run() -> None:
+        with pytest.raises(redis.ResponseError):
+            endless.fcall("endless", 1, "a")
+
+    running = threading.Thread(target=run, daemon=True)
+    running.start()
+    try:
+        assert b"endless" in until(lambda: client.function_stats()[1])
+    finally:
+        assert until(client.function_kill) == b"OK"
+    running.join(20)
+    assert client.function_stats()[1] is None
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_settings_of_servers(proxy: Proxy, protocol: int) -> None:
+    client = proxy.client(protocol)
+    client.config_set("slowlog-max-len", 77)
+    assert client.config_get("slowlog-max-l*", "nosuch") == {"slowlog-max-len": "77"}
+    assert client.config_get("nosuch") == {}
+    with client.pipeline() as pipe, pytest.raises(redis.ResponseError, match="not supported within transaction"):
+        pipe.config_get("*").execute()
+
+
+def test_passwords_of_servers_are_not_shown(proxy: Proxy) -> None:
+    client = proxy.client()
+    try:
+        for each in proxy.servers:
+            each("CONFIG", "SET", "masterauth", "sesame")
+        assert client.config_get("*auth*")["masterauth"] == ""
+    finally:
+        for each in proxy.servers:
+            each("CONFIG", "SET", "masterauth", "")

@@ -13,7 +13,7 @@ from twisted_mesh.adapters.redis_exchange import Exchange
 from twisted_mesh.adapters.redis_rows import LOCAL, REFUSED, Row
 from twisted_mesh.codec.resp import OK, array, bulk, error
 from twisted_mesh.codec.resp_request_scan import Found
-from twisted_mesh.redis_session import CLOSING, SORTS, WRONG_EXEC, Session
+from twisted_mesh.redis_session import APART, CLOSING, SORTS, WRONG_EXEC, Session
 
 if TYPE_CHECKING:
     from twisted_mesh.adapters.redis_commands import Commands
@@ -314,6 +314,12 @@ class Binding:
             return self._refuse_queued(row.command.name)
         return self._alone(row)
 
+    def _apart(self, row: Row, words: Words) -> Turn:
+        """What concerns servers, and not what the session is about."""
+        if self.session.multi:
+            return self._refuse_queued(row.command.name)
+        return self._alone(row)
+
     # --- how it ends
 
     def rest(self) -> bool:
@@ -351,6 +357,7 @@ _TAKES: dict[str, Callable[[Binding, Row, Words], Turn]] = {
     "QUIT": Binding._quit,
     "RESET": Binding._reset,
     "MONITOR": Binding._monitor,
+    **dict.fromkeys(APART, Binding._apart),
 }
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Callable
 
 from twisted_mesh.adapters.redis_auth import NO_HELLO, auth, login
@@ -15,7 +14,7 @@ from twisted_mesh.adapters.redis_clients import CLIENT_ANSWERS, ODD_NAME, fit
 from twisted_mesh.adapters.redis_refusals import wrong_arity
 from twisted_mesh.adapters.redis_table import COMMAND_ANSWERS
 from twisted_mesh.codec.commands import COMMANDS, Command
-from twisted_mesh.codec.resp import BULK_LIMIT, OK, array, bulk, error, integer, mapping, number_in, simple
+from twisted_mesh.codec.resp import OK, array, bulk, error, integer, mapping, number_in, simple
 from twisted_mesh.codec.slots import slot
 
 if TYPE_CHECKING:
@@ -122,20 +121,6 @@ def _introduction(client: Answering) -> bytes:
     return mapping([(bulk(key), value) for key, value in facts], client.resp)
 
 
-def _config_get(client: Answering, words: Words) -> bytes:
-    """What clients ask at start; it is the connection's, not that of the servers behind."""
-    known = {
-        "appendonly": "no",
-        "databases": str(client.adapter.databases),
-        "proto-max-bulk-len": str(BULK_LIMIT),
-        "save": "",
-        "timeout": "0",
-    }
-    asked = [each.decode("utf-8", "replace").lower() for each in words[2:]]
-    found = [name for name in known if any(fnmatchcase(name, each) for each in asked)]
-    return mapping([(bulk(name.encode()), bulk(known[name].encode())) for name in found], client.resp)
-
-
 def _whoami(client: Answering, words: Words) -> bytes:
     return bulk(client.user.encode("utf-8", "surrogateescape"))
 
@@ -177,7 +162,6 @@ ANSWERS: dict[str, Answer] = {
     "SELECT": _select,
     "AUTH": _auth,
     "HELLO": _hello,
-    "CONFIG|GET": _config_get,
     "ACL|WHOAMI": _whoami,
     "ACL|CAT": _categories,
     "ACL|GENPASS": _password,

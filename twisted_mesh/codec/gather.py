@@ -17,6 +17,10 @@ from twisted_mesh.codec.resp_reply_scan import Answer
 
 Merge = Callable[[Sequence[bytes]], bytes]
 _OTHER: Final = error("ERR", "upstream protocol error")
+# Settings that are the mesh's own way into its servers.
+_SECRETS: Final = frozenset(
+    [b"requirepass", b"masterauth", b"primaryauth", b"tls-key-file-pass", b"tls-client-key-file-pass"]
+)
 # Entries of a log that are given if nobody says how many.
 _LOG_ENTRIES: Final = 10
 
@@ -31,7 +35,7 @@ def gather(command: Command, words: Sequence[bytes], replies: Sequence[bytes], d
     :param draw: the dice, for RANDOMKEY.
     """
     name = command.name
-    if len(replies) == 1 and name != "INFO":
+    if len(replies) == 1 and name not in ("INFO", "CONFIG|GET"):
         return replies[0]
     if name.endswith("|KILL"):
         return _one_well(replies)
@@ -228,6 +232,16 @@ def _running(replies: Sequence[bytes]) -> bytes:
     return replies[0]
 
 
+def _settings(replies: Sequence[bytes]) -> bytes:
+    """Names and values in turn, the first server's where there are several; what lets one in is nobody's to read."""
+    found: dict[bytes, bytes] = {}
+    for reply in replies:
+        parts = elements(reply)
+        for name, value in zip(parts[::2], parts[1::2]):
+            found.setdefault(name, bulk(b"") if text(name) in _SECRETS else value)
+    return _again(replies[0][0], [each for pair in found.items() for each in pair])
+
+
 def _log(words: Sequence[bytes], replies: Sequence[bytes]) -> bytes:
     """The newest entries of all logs, as many as were asked for; each begins with a number and its time."""
     count = int(words[2]) if len(words) > 2 and words[2].lstrip(b"-").isdigit() else _LOG_ENTRIES
@@ -261,8 +275,9 @@ _MERGES: Final[dict[str, Merge]] = {
     **_named("MEMORY|STATS", _statistics),
     **_named("LATENCY|HISTOGRAM", _histograms),
     **_named("FUNCTION|STATS", _running),
+    **_named("CONFIG|GET", _settings),
 }
-_BY_NAME: Final = ("FUNCTION|KILL", "SCRIPT|KILL", "RANDOMKEY", "SLOWLOG|GET", "COMMANDLOG|GET", "SCAN")
-GATHERED: Final = frozenset([*_MERGES, *_BY_NAME]) - {"WAIT", "WAITAOF"}
+_BY_NAME: Final = ("RANDOMKEY", "SLOWLOG|GET", "COMMANDLOG|GET", "SCAN")
+GATHERED: Final = frozenset([*_MERGES, *_BY_NAME]) - {"WAIT", "WAITAOF", "CONFIG|GET", "FUNCTION|STATS"}
 """All that is gathered, but for what is over connections of the client's own.  SCAN goes from one server to the next
 (`scan_cursor`)."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# The database of connections for commands that have no key and concern none.
+NO_DATABASE = -1
 # How the mesh calls itself: what CLIENT LIST of a server shows.
 CLIENT_NAME = "twisted-mesh"
 
@@ -30,18 +32,21 @@ class ServerOptions:
 def greeting(options: ServerOptions, db: int, resp: int) -> list[tuple[list[str], bool]]:
     """Return the commands, and whether the connection is of no use if one is refused.
 
-    :param db: the database that the client has selected; 0 is that of `options`.
+    :param db: the database that the client has selected; 0 is that of `options`.  With `NO_DATABASE` nothing is said
+        without which it would be of no use and that a server refuses while it is busy with a script.
     :param resp: the version of the protocol.
     """
     login = [options.username or "default", options.password] if options.password else []
     commands: list[tuple[list[str], bool]] = []
+    naming = (["CLIENT", "SETNAME", CLIENT_NAME], False)
     if resp == 3:
         commands.append((["HELLO", "3", *(["AUTH", *login] if login else [])], True))
     elif login:
         commands.append((["AUTH", *(login if options.username else login[1:])], True))
+    if db == NO_DATABASE:
+        return [*commands, naming]
     if db or options.db:
         commands.append((["SELECT", str(db or options.db)], True))
     if options.read_only:
         commands.append((["READONLY"], True))
-    commands.append((["CLIENT", "SETNAME", CLIENT_NAME], False))
-    return commands
+    return [*commands, naming]

@@ -8,7 +8,8 @@ from twisted_mesh.codec.gather import gather
 from twisted_mesh.codec.resp import error, pack
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
-from twisted_mesh.redis_session import CLOSING, OPENING, SORTS, WRONG_EXEC, Session
+from twisted_mesh.redis_session import APART, CLOSING, CROSSED, OPENING, SORTS, WRONG_EXEC, Session
+from twisted_mesh.upstream.redis_greeting import NO_DATABASE
 from twisted_mesh.upstream.redis_lane import RedisLane
 from twisted_mesh.upstream.redis_lanes import LanePool
 
@@ -58,6 +59,8 @@ class Sessions:
         name, session = call.operation, call.session
         if name in SORTS:
             return self._subscription(call, session)
+        if name in APART:
+            return self._apart(call, session)
         if name == "MONITOR":
             return self._monitor(call, session)
         if session.bound or name in ("WATCH", "UNWATCH", "CLIENT|TRACKING"):
@@ -86,17 +89,21 @@ class Sessions:
         trouble = self._topology.trouble if self._topology is not None else ""
         return MeshError(Kind.NO_ENDPOINT, f"cluster {self._cluster.name}: {trouble or 'no server is known'}")
 
-    def _lane(self, call: RedisCall, session: Session, group: Hashable, name: Hashable = None) -> RedisLane:
+    def _lane(
+        self, call: RedisCall, session: Session, group: Hashable, name: Hashable = None, db: Optional[int] = None
+    ) -> RedisLane:
         """Return the session's connection to a group, a new one if it has none.
 
         :param name: what the session knows it by, if not by the group.
+        :param db: another database than the call's.
         """
         known = session.lanes.get(group if name is None else name)
         if isinstance(known, RedisLane) and not known.lost:
             return known
         endpoint = self._cluster.pick(call) if group is None else group.choose(call, True)  # type: ignore[attr-defined]
         call.endpoint = endpoint
-        lane = self._pool(endpoint, call.priority).lend(session, group if name is None else name, call.db, call.resp)
+        known_by, db = group if name is None else name, call.db if db is None else db
+        lane = self._pool(endpoint, call.priority).lend(session, known_by, db, call.resp)
         lane.group = group
         return lane
 
@@ -132,8 +139,7 @@ class Sessions:
         keys = [words[place] for place in call.command.keys(words)]
         refused = self._misplaced(call, session, keys)
         if refused is not None:
-            if session.multi:
-                session.spoilt = session.spoilt or "a command was refused"
+            session.refused(name)
             return answered(call, refused)
         lane = session.main
         if lane is None or lane.lost:
@@ -150,6 +156,9 @@ class Sessions:
 
     def _misplaced(self, call: RedisCall, session: Session, keys: Sequence[bytes]) -> Optional[bytes]:
         """Return why a command cannot go where the others of its session went."""
+        main = session.main
+        if keys and main is not None and not main.lost and main.pool.cluster != self._cluster.name:
+            return CROSSED
         topology = self._topology
         if topology is None or not topology.spread:
             return None
@@ -232,6 +241,17 @@ class Sessions:
             lane.identify()
             lane.send(None, _MARK)
             whole.add(self._send(call, lane))
+        return whole.pending
+
+    def _apart(self, call: RedisCall, session: Session) -> Pending:
+        """What every server is asked while it may be busy."""
+        groups: list[Hashable] = [None] if self._topology is None else list(self._topology.groups())
+        if not groups:
+            raise self._unknown()
+        words = call.words()
+        whole = _Together(call, len(groups), lambda replies: gather(call.command, words, replies, float))
+        for group in groups:
+            whole.add(self._send(call, self._lane(call, session, group, (call, group), NO_DATABASE)))
         return whole.pending
 
     def _monitor(self, call: RedisCall, session: Session) -> Pending:

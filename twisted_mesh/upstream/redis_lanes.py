@@ -81,6 +81,11 @@ class LanePool:
         self._portion.share(cluster.connection_limits.of(self._priority), self.open)
 
     @property
+    def cluster(self) -> str:
+        """The name of the cluster that they belong to."""
+        return self._cluster.name
+
+    @property
     def open(self) -> int:
         """How many connections there are."""
         return len(self._lanes)

@@ -83,3 +83,20 @@ def test_what_had_come_before_a_failure_is_told_with_it() -> None:
     part = PartOfReplies(error, b"+1\r\n", 1)
     assert (part.kind, part.detail, part.retryable, part.had, part.answered) == (Kind.RESET, "lost", True, b"+1\r\n", 1)
     assert part.__cause__ is cause
+
+
+def test_a_reply_on_its_way_for_which_nobody_waits_any_more_waits_for_nobody() -> None:
+    pending = Pending(several("GET a"))
+    assert not pending.wanted
+    pending.resume = lambda: None
+    assert pending.wanted
+    pending.forget()
+    assert not pending.wanted
+    stream = ByteStream()
+    stream.write(b"$1000000\r\nab")
+    pending.fire(RedisReply(stream))
+    assert stream.cancelled
+    # Who has only not come for it yet gets it.
+    other, kept = Pending(several("GET a")), ByteStream()
+    other.fire(RedisReply(kept))
+    assert not kept.cancelled

@@ -257,7 +257,7 @@ class Driver:
     def _unhook(self) -> None:
         parked, self._parked = self._parked, None
         if isinstance(parked, Parked):
-            parked.resume = None
+            parked.forget()
         elif isinstance(parked, tuple):
             deferred, waiting = parked
             waiting.driver = None

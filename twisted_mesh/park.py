@@ -44,6 +44,7 @@ class Parked(Generic[T]):
                 yield self
             except asyncio.CancelledError:
                 if not self._handed_out():
+                    self.forget()
                     raise
                 cancel_again()
         if self.error is not None:
@@ -73,6 +74,10 @@ class Parked(Generic[T]):
         if resume is not None:
             self.resume = None
             resume()
+
+    def forget(self) -> None:
+        """Whoever has waited does not any more: what comes is nobody's."""
+        self.resume = None
 
     def _handed_out(self) -> bool:
         """Whether this has its value already, although the task that waits for it is being cancelled.

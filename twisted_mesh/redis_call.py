@@ -272,6 +272,10 @@ class PartOfReplies(MeshError):
 Rescue = Callable[["Pending", BaseException], bool]
 
 
+def nobody() -> None:
+    """Stand in for whoever has waited for a reply."""
+
+
 class Tally:
     """What ordinary replies to one kind of command add up to since `settle` was called last.
 
@@ -357,7 +361,24 @@ class Pending(Parked[RedisReply]):
     @property
     def wanted(self) -> bool:
         """Whether somebody waits for it."""
-        return self.resume is not None
+        return self.resume is not None and self.resume is not nobody
+
+    def forget(self) -> None:
+        """Whoever has waited does not any more: a reply that is passed on as it comes waits for nobody."""
+        self.resume = nobody
+
+    def fire(self, value: RedisReply) -> None:
+        """There is a reply."""
+        # That of Parked in line.
+        self.done = True
+        self.value = value
+        resume = self.resume
+        if resume is not None:
+            self.resume = None
+            if resume is nobody:
+                value.discard()
+            else:
+                resume()
 
     def heard(self, body: bytes) -> None:
         """Take an ordinary reply, which is counted already."""

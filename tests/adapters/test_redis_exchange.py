@@ -10,6 +10,7 @@ from tests.adapters.redis_listening import Client
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.park import Parked
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.stream import ByteStream
 
 
 def test_what_the_upstream_fires_is_the_clients_own_place() -> None:
@@ -133,3 +134,26 @@ def test_somebody_may_take_care_of_a_failure() -> None:
     assert client.heard == b""
     first.fire(RedisReply(b"+after all\r\n"))
     assert client.heard == b"+after all\r\n"
+
+
+@pytest.mark.parametrize("way", ["direct", "another", "stepped"])
+def test_a_large_reply_for_a_client_that_has_gone_is_let_go_and_holds_up_nobody(way: str) -> None:
+    made: list[Pending] = []
+
+    def then(call: RedisCall) -> Any:
+        assert call.waiter is not None
+        made.append(call.waiter if way == "direct" else Pending(call))
+        return _stepped(made[-1]) if way == "stepped" else made[-1]
+
+    client = Client(then)
+    client.send(("GET", "a"))
+    client.leave()
+    stream = ByteStream()
+    stream.write(b"$1000000\r\nab")
+    made[0].fire(RedisReply(stream))
+    assert stream.cancelled
+    assert [call.flags for call in client.ended] == [("DC",)]
+
+
+async def _stepped(pending: Pending) -> RedisReply:
+    return await pending

@@ -139,7 +139,7 @@ class Exchange(Pending):
     @property
     def wanted(self) -> bool:
         """Whether somebody waits for it."""
-        return self.direct or self.resume is not None
+        return self.direct or super().wanted
 
     def whole(self, body: bytes, answers: Optional[Sequence[Answer]] = None, base: int = 0) -> None:
         """All replies are here."""
@@ -281,9 +281,9 @@ class Exchange(Pending):
             return
         call.flag(kind)
         self.direct = False
-        self.resume = None
+        self.forget()
         if self.pending is not None:
-            self.pending.resume = None
+            self.pending.forget()
             self.pending = None
         if self.upload is not None:
             self.upload.fail(Cancelled(kind))

@@ -58,7 +58,8 @@ class Timings:
         def routed(call: Call) -> Any:
             awaitable = table(call)
             route: Any = call.route
-            if route.timed is not None:
+            # What has no single route has none.
+            if route is not None and route.timed is not None:
                 self._arm(route)
             return awaitable
 

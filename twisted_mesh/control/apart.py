@@ -25,11 +25,13 @@ class Parting:
     def __init__(self, clusters: Mapping[str, model.Cluster]) -> None:
         self._clusters = clusters
         self._by_key = False
+        self._sticky = False
         self._matches = Matches()
 
     def add(self, route: model.Route, asked: Conditions) -> None:
         """Look at the next one, which asks this of its calls."""
-        self._by_key = self._by_key or self._hashes(route)
+        self._sticky = self._sticky or _sticks(route)
+        self._by_key = self._by_key or self._sticky or self._hashes(route)
         self._matches.add(asked)
 
     def found(self) -> Optional[Apart]:
@@ -38,13 +40,26 @@ class Parting:
             return by_key
         return self._matches if len(self._matches) else None
 
+    @property
+    def divides(self) -> bool:
+        """Whether keys of one command may belong to different clusters."""
+        return self._sticky or len(self._matches) > 0
+
+    @property
+    def alike(self) -> Optional[Apart]:
+        """What keys with the same route have in common, of a command's name and its key; None if all have the same."""
+        return self._matches if len(self._matches) else None
+
     def _hashes(self, route: model.Route) -> bool:
-        """Whether the key of a command decides where it goes."""
-        if len(route.to) > 1 and _of_key(route.sticky):
-            return True
+        """Whether a cluster of the route goes by keys."""
         names = [*(each.cluster for each in route.to), *(each.cluster for each in route.mirror), *route.failover]
         found = [self._clusters[each] for each in names]
         return any(each.balance in _HASHING and _of_key(each.hash.key) for each in found)
+
+
+def _sticks(route: model.Route) -> bool:
+    """Whether the key of a command decides which of several clusters it goes to."""
+    return len(route.to) > 1 and _of_key(route.sticky)
 
 
 def _of_key(parts: Iterable[HashKey]) -> bool:

@@ -126,9 +126,10 @@ class Chains:
         table = yield from self._table(name, config, inside)
         layers = [*observers, *filters]
         named = self._named(layers)
-        timed = partial(self._timings.listener, named, table.proceed)
+        enter = self._entry(table)
+        timed = partial(self._timings.listener, named, enter)
         watch = partial(self._timings.watch, make=timed)
-        return Chain(compose(layers, table.proceed), observers, watch, named, table)
+        return Chain(compose(layers, enter), observers, watch, named, table)
 
     def let_go(self, after: Chains) -> Iterator[None]:
         """Let go of everything that was made, a little at a time; filters that `after` has no more are told so."""
@@ -255,8 +256,18 @@ class Chains:
                 layers = [layer for name, layer in inside if name not in without]
                 table.add(self._within(layers, route) if layers else route)
             yield
-        table.apart = None if parting is None else parting.found()
+        if parting is not None:
+            table.apart, table.divides, table.alike = parting.found(), parting.divides, parting.alike
         return table
+
+    def _entry(self, table: Table) -> Proceed:
+        """Return the innermost layer of a listener's chain."""
+        if not table.divides:
+            return table.proceed
+        # Late: few sidecars have such routes.
+        from twisted_mesh.filters.redis_divide import Divided
+
+        return Divided(table, table.alike, self._env.named("routes"))
 
     def _within(self, layers: Sequence[Filter], route: Route) -> Route:
         """Return a route like this one, for one listener, with more layers round its chain."""

@@ -94,8 +94,9 @@ class Route:
     route's own chain, whose innermost layer is `forward`, or an answer of the mesh's own.  `timeout` and the other
     limits are those of the configuration, None where it gives none.  `timed` makes the same chain with a stopwatch
     round each layer; None where there is nothing to time.  `layers` are the filters of the chain by name, and
-    `innermost` is what stands inside them.  `held` is kept for calls that still run by this route when its clusters
-    have been replaced: by what these send them.  `cells` is for filters that keep their metrics cells by route.
+    `innermost` is what stands inside them.  `sticky` says that calls that are alike go to the same one of several
+    targets.  `held` is kept for calls that still run by this route when its clusters have been replaced: by what these
+    send them.  `cells` is for filters that keep their metrics cells by route.
     """
 
     __slots__ = (
@@ -118,6 +119,7 @@ class Route:
         "name",
         "priority",
         "proceed",
+        "sticky",
         "targets",
         "timed",
         "timeout",
@@ -157,6 +159,7 @@ class Route:
         self.conditions = conditions
         self._template: Optional[Template] = None
         self.targets = tuple(targets)
+        self.sticky = sticky is not None and len(self.targets) > 1
         self.choose = self._split = _chooser(self.targets, dice, sticky)
         self._failover = failover
         if failover is not None and self.choose is not None:
@@ -270,13 +273,16 @@ class Table:
 
     Looking at one after the other is the fastest for a handful; more have an index, which finds the same ones.
     `apart` keeps commands of Redis from travelling as one call that may have different routes; None if none can.
+    `divides` says that keys of one command may have different routes, which `alike` tells by; None if it takes more.
     """
 
-    __slots__ = ("__weakref__", "_few", "_index", "apart", "routes")
+    __slots__ = ("__weakref__", "_few", "_index", "alike", "apart", "divides", "routes")
 
     def __init__(self, routes: Iterable[Route] = ()) -> None:
         self.routes: list[Route] = []
         self.apart: Optional[Apart] = None
+        self.divides = False
+        self.alike: Optional[Apart] = None
         # Those that are looked at one after the other: all of them, or none.
         self._few: list[Route] = []
         self._index: Index[Route] = Index()

@@ -150,7 +150,7 @@ class TextMatch(Model):
 
 
 class KeyMatch(Model):
-    """Which keys of Redis commands match; the first key of a command decides."""
+    """Which keys of Redis commands match; each key of a command that can be divided has a route of its own."""
 
     exact: Optional[str] = Field(default=None, description="This key.")
     prefix: Optional[Annotated[str, Field(min_length=1)]] = Field(default=None, description="Keys that begin so.")

@@ -88,6 +88,7 @@ class RedisWorld:
 
     def _send(self, call: RedisCall, endpoint: Endpoint) -> Pending:
         pending = Pending(call)
+        pending.began = self.env.now()
         self.sent.append(Sent(call, endpoint, pending))
         return pending
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Callable, Hashable, Optional
 
 from twisted.internet.interfaces import IDelayedCall
 
+from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.upstream.redis_pool import RedisPool
 
 if TYPE_CHECKING:
@@ -36,3 +37,11 @@ class Barrier:
         pool = endpoint.pools.get("redis")
         if isinstance(pool, RedisPool):
             self.left += pool.mark(passed)
+
+
+def abandon(old: Endpoint) -> None:
+    """Have fail what a server that is no primary any more was sent and has not answered."""
+    pool = old.pools.get("redis")
+    if isinstance(pool, RedisPool):
+        detail = f"{old.address}: it is the primary no longer, and does not answer"
+        pool.abort(MeshError(Kind.CLOSED, detail, origin=Origin.UPSTREAM))

@@ -7,6 +7,7 @@ as it can be followed: the command is sent to where it belongs.
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Callable, Mapping, Optional, Sequence, Union
 
@@ -238,10 +239,11 @@ class Errand:
                 had, answered = b"", 0
             self._failed(endpoint, places, error, had, answered)
         else:
-            self._replied(pending.value, endpoint, places, asking)
+            self._replied(pending, endpoint, places, asking)
         self._end()
 
-    def _replied(self, reply: RedisReply, endpoint: Endpoint, places: Sequence[int], asking: bool) -> None:
+    def _replied(self, pending: Pending, endpoint: Endpoint, places: Sequence[int], asking: bool) -> None:
+        reply: RedisReply = pending.value
         body = reply.body
         if isinstance(body, ByteStream):
             if len(places) == len(self._items) and self._finish is in_order and not asking:
@@ -262,10 +264,11 @@ class Errand:
             self.pending.fire(reply)
             return
         if len(places) == 1 and not asking:
-            self._take([body], endpoint, places, not reply.errors)
+            self._take([body], endpoint, places, not reply.errors, pending.began)
             return
         answers = reply.answers[1::2] if asking else reply.answers
-        self._take([body[start:end] for _, start, end in answers], endpoint, places, not reply.errors)
+        replies = [body[start:end] for _, start, end in answers]
+        self._take(replies, endpoint, places, not reply.errors, pending.began)
 
     def _cut(self, places: Sequence[int], error: MeshError) -> None:
         """Replies broke off while they were collected."""
@@ -279,8 +282,15 @@ class Errand:
         self._take([body[start:end] for _, start, end in (answers[1::2] if asking else answers)], endpoint, places)
         self._end()
 
-    def _take(self, replies: Sequence[bytes], endpoint: Endpoint, places: Sequence[int], well: bool = False) -> None:
-        """Take replies; `well`: none of them is an error."""
+    def _take(
+        self,
+        replies: Sequence[bytes],
+        endpoint: Endpoint,
+        places: Sequence[int],
+        well: bool = False,
+        began: float = inf,
+    ) -> None:
+        """Take replies to what was sent when it `began`; `well`: none of them is an error."""
         if well or not self._topology.moving:
             answers = self._answers
             for place, reply in zip(places, replies):
@@ -289,7 +299,7 @@ class Errand:
             return
         elsewhere: dict[tuple[Endpoint, bool], list[int]] = {}
         for place, reply in zip(places, replies):
-            if reply[0] == ERROR and type(self._items[place].data) is not bytes:
+            if reply[0] == ERROR and not self._repeatable(place, began):
                 self._settle(place, self._too_late(reply, endpoint))
             elif reply[0] != ERROR or not self._again(place, reply, endpoint, elsewhere):
                 self._settle(place, reply)
@@ -331,8 +341,15 @@ class Errand:
                 return True
         return False
 
+    def _repeatable(self, place: int, began: float) -> bool:
+        """Whether a command is still there to be sent again, and nothing went past it as its server did not answer."""
+        item, topology = self._items[place], self._topology
+        if type(item.data) is not bytes:
+            return False
+        return item.key is None or not topology.passed or began >= topology.passed.get(topology.lane(item.key), -inf)
+
     def _too_late(self, reply: bytes, endpoint: Endpoint) -> bytes:
-        """Return what is said to a client whose value was on its way when its key moved: it has to send it again."""
+        """Return what is said to a client whose key moved and whose command cannot follow: it has to send it again."""
         told = redirection(reply)
         if told is None or self._topology.moved(told, endpoint) is None:
             return reply

@@ -35,6 +35,8 @@ _JITTER = 0.2
 GRACE = 1.0
 # Seconds for which keys count as on their way to another server, after a server has said so.
 SHIFTING = 2.0
+# Seconds for which it is known that commands went past others; longer than replies are awaited.
+REMEMBERED = 60.0
 # Nodes that are taken in because of a redirection, between two times of asking.
 STRANGERS_LIMIT = 100
 
@@ -260,10 +262,6 @@ class Following(Topology):
         del self.shifting[lane]
         return False
 
-    def lane(self, key: bytes) -> Hashable:
-        """Return what commands that must keep their order have in common."""
-        raise NotImplementedError
-
     def bar(self, lanes: Sequence[Hashable], old: Optional[Endpoint]) -> None:
         """Another server than `old` takes the commands of these lanes: once `old` has answered what it was sent."""
         if old is None:
@@ -285,6 +283,9 @@ class Following(Topology):
     def _expired(self, barrier: Barrier, old: Endpoint) -> None:
         """A server still has not answered what it was sent."""
         barrier.timer = None
+        now = self._env.now()
+        self.passed = {lane: when for lane, when in self.passed.items() if now - when < REMEMBERED}
+        self.passed.update(dict.fromkeys(barrier.lanes, now))
         self.give_up(old)
         self._lift(barrier)
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Callable, Hashable, Optional, Sequence
 import hiredis
 
 from twisted_mesh.codec.redis_facts import PRIMARY, Place, Role, role, watched_primary, watched_replicas
-from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.upstream.redis_barrier import abandon
 from twisted_mesh.upstream.redis_follow import Following
 from twisted_mesh.upstream.redis_group import Group, Zone
-from twisted_mesh.upstream.redis_pool import RedisPool
 
 if TYPE_CHECKING:
     from twisted_mesh.model.redis_servers import RedisServers, SentinelGroup
@@ -56,10 +55,7 @@ class Replicated(Following):
 
     def give_up(self, old: Endpoint) -> None:
         """It is no primary any more: what it has not answered fails, rather than happen after what comes later."""
-        pool = old.pools.get("redis")
-        if isinstance(pool, RedisPool):
-            detail = f"{old.address}: it is the primary no longer, and does not answer"
-            pool.abort(MeshError(Kind.CLOSED, detail, origin=Origin.UPSTREAM))
+        abandon(old)
 
     def ask(self) -> None:
         self.ask_roles(self.cluster.endpoints)

@@ -10,6 +10,7 @@ import hiredis
 from twisted_mesh.codec.redis_facts import Place, Redirection, Shard, names, shards
 from twisted_mesh.codec.slots import SLOTS, hash_tag, slot
 from twisted_mesh.policy.slot_map import SlotMap
+from twisted_mesh.upstream.redis_barrier import abandon
 from twisted_mesh.upstream.redis_follow import Following
 from twisted_mesh.upstream.redis_group import Group, Zone
 
@@ -108,6 +109,14 @@ class Slots(Following):
     def _group_of(self, primary: Place, by: str) -> Group:
         name = self.endpoint_of(primary, by).address
         return self._groups.get(name) or self._new_group(name)
+
+    def give_up(self, old: Endpoint) -> None:
+        """Another one has its slots: what it has not answered fails, rather than happen after what comes later.
+
+        One that still has slots may only be busy.  What it says of those that it had comes too late, as `passed` says.
+        """
+        if old.address not in self._groups:
+            abandon(old)
 
     # --- what servers say
 

@@ -51,6 +51,8 @@ class Topology:
         self.barriers: dict[Hashable, Barrier] = {}
         # What keys have in common that are going from one server to another, and until when that is thought.
         self.shifting: dict[Hashable, float] = {}
+        # And when a server that had them did not answer for so long that what came later went past that.
+        self.passed: dict[Hashable, float] = {}
         self._followed = Families(cluster.env.metrics).redis_followed
         cluster.on_change.append(self._changed)
 
@@ -112,6 +114,10 @@ class Topology:
     def moved(self, told: Redirection, by: Endpoint) -> Optional[Endpoint]:
         """A server has sent a command elsewhere; return where, None if that cannot be followed."""
         return None
+
+    def lane(self, key: bytes) -> Hashable:
+        """Return what commands that must keep their order have in common."""
+        raise NotImplementedError
 
     def shifted(self, key: bytes) -> None:
         """A server has said that it has some of the keys that this one belongs to, and some not."""

@@ -15,6 +15,7 @@ from twisted_mesh.codec.key_prefix import (
     stripped,
     stripped_each,
     stripped_invalidation,
+    unquoted,
 )
 from twisted_mesh.codec.resp import array, bulk, integer, pack
 
@@ -125,3 +126,13 @@ def test_what_a_server_tells_of_the_keys_of_all(sign: bytes) -> None:
     assert not is_notification(told(b"message", b"news", b"__keyevent@0__:set"))
     assert not is_notification(told(b"pmessage", b"__keyspace@*", b"news", b"a"))
     assert not is_notification(told(b"invalidate", b"__keyspace@"))
+
+
+def test_an_error_does_not_quote_the_prefix() -> None:
+    error = b"-NOGROUP No such key 't:x' or consumer group 'g'\r\n"
+    plain = b"-NOGROUP No such key 'x' or consumer group 'g'\r\n"
+    value = bulk(error)
+    assert stripped(error, b"t:", []) == plain
+    assert unquoted(value + error + integer(1) + error, b"t:") == value + plain + integer(1) + plain
+    assert stripped_each(array([error, value]), b"t:", [[], []]) == array([plain, value])
+    assert unquoted(b"-ERR 't:x'\r\n", b"t:") == b"-ERR 't:x'\r\n"

@@ -1,4 +1,4 @@
-"""A conversation that has every command with a key in it, so that replies through a sidecar can be held against a server's.
+"""A conversation that has every command in it, so that replies through a sidecar can be held against a server's.
 
 Keys that one command has several of share a tag; in other respects they are such as land on all shards.  What depends
 on chance or on the clock is asked for in a way that has one answer.
@@ -28,7 +28,13 @@ DECR n
 DECRBY n 3
 INCRBYFLOAT n 0.5
 INCR s2
-INCR l
+GETEX s2
+GETDEL n2
+SET ex v EX 1000 KEEPTTL
+SET ex v EX 1000
+SET ex v KEEPTTL
+SET ex v IFEQ v
+GETEX ex PX 5000000
 SETEX e 100 v
 PSETEX e2 100000 v
 GETEX e PERSIST
@@ -53,9 +59,18 @@ RENAME {m}4 {m}5
 RENAMENX {m}5 {m}1
 RENAMENX {m}5 {m}6
 RENAME {m}none {m}7
-LCS {m}1 {m}2 LEN
-MOVE n 0
+SET {m}8 abcdef
+SET {m}9 abxdef
+LCS {m}8 {m}9
+LCS {m}8 {m}9 LEN
+LCS {m}8 {m}9 IDX WITHMATCHLEN
 DUMP none
+DUMP {m}8
+RESTORE {m}10 0 $DUMP
+GET {m}10
+RESTORE {m}10 0 $DUMP
+RESTORE {m}10 100000 $DUMP REPLACE
+SETBIT b 7 1
 SETBIT b 7 1
 SETBIT b 100 1
 GETBIT b 7
@@ -78,6 +93,7 @@ HSTRLEN h f1
 HINCRBY h f3 4
 HINCRBYFLOAT h f3 0.5
 HSETNX h f1 x
+HSETNX h f9 new
 HDEL h f2 f4
 HKEYS none
 HVALS none
@@ -89,8 +105,8 @@ HRANDFIELD h1
 HSCAN h1 0
 HEXPIRE h1 1000 FIELDS 1 only
 HPEXPIRE h1 1000000000 FIELDS 1 only
-HEXPIREAT h1 99999999999 FIELDS 1 only
-HPEXPIREAT h1 99999999999999 FIELDS 1 only
+HEXPIREAT h1 9999999999 FIELDS 1 only
+HPEXPIREAT h1 9999999999999 FIELDS 1 only
 HEXPIRETIME h1 FIELDS 1 only
 HPEXPIRETIME h1 FIELDS 1 only
 HPERSIST h1 FIELDS 1 only
@@ -102,6 +118,7 @@ HGETDEL h1 FIELDS 1 g
 RPUSH l a b c
 LPUSH l z
 LPUSHX l y
+RPUSHX l e
 RPUSHX none y
 LLEN l
 LRANGE l 0 -1
@@ -111,13 +128,27 @@ LPOS l a
 LSET l 0 first
 LREM l 1 b
 LTRIM l 0 3
+LPOS l c RANK 1 COUNT 0
+LRANGE l 0 -1
 LPOP l
 RPOP l
+LPOP l 2
+LPOP l 2
 RPUSH {l}1 a b c d e f
 LMOVE {l}1 {l}2 LEFT RIGHT
 RPOPLPUSH {l}1 {l}2
 LMPOP 2 {l}none {l}1 LEFT COUNT 2
 LRANGE {l}2 0 -1
+BLPOP {l}none {l}1 1
+BRPOP {l}1 1
+BLPOP {l}none 0.01
+BLMOVE {l}2 {l}3 LEFT RIGHT 1
+BLMOVE {l}none {l}3 LEFT RIGHT 0.01
+BRPOPLPUSH {l}2 {l}3 1
+RPUSH {l}3 a b c
+BLMPOP 1 2 {l}none {l}3 LEFT COUNT 2
+BLMPOP 0.01 1 {l}none LEFT
+BLPOP {l}3 x
 SADD set one
 SADD set one
 SISMEMBER set one
@@ -180,6 +211,18 @@ ZRANGESTORE {z}6 {z}3 0 1
 ZMPOP 2 {z}none {z}3 MAX
 ZPOPMIN z
 ZPOPMAX z
+ZADD {z}7 1 a 2 b 3 c 4 d
+BZPOPMIN {z}none {z}7 1
+BZPOPMAX {z}7 1
+BZPOPMAX {z}none 0.01
+BZMPOP 1 2 {z}none {z}7 MIN COUNT 2
+BZMPOP 0.01 1 {z}none MIN
+ZADD {z}7 1.5 a inf b -inf c
+ZSCORE {z}7 b
+ZRANGE {z}7 0 -1 WITHSCORES
+ZRANGE {z}7 (-inf +inf BYSCORE LIMIT 0 1
+ZADD {z}7 XX INCR 1 a
+ZADD {z}7 XX INCR 1 none
 ZREMRANGEBYRANK lex 0 0
 ZREMRANGEBYSCORE lex 0 0
 ZREM {z}1 a none
@@ -191,17 +234,26 @@ XRANGE x - +
 XREVRANGE x + - COUNT 1
 XREAD COUNT 1 STREAMS x 0
 XREAD STREAMS x 9-9
+XREAD BLOCK 10 STREAMS x 0
+XREAD BLOCK 1 STREAMS x $
 XGROUP CREATE x g 0
 XGROUP CREATE x g 0
 XGROUP CREATECONSUMER x g me
 XGROUP SETID x g 0
 XREADGROUP GROUP g me COUNT 2 STREAMS x >
+XINFO GROUPS x
+XINFO STREAM x
 XPENDING x g
+XPENDING x g2
+XREADGROUP GROUP g2 me STREAMS x >
 XACK x g 1-1
 XCLAIM x g you 0 2-1 JUSTID
 XAUTOCLAIM x g me 0 0 JUSTID
 XINFO GROUPS none
 XINFO CONSUMERS none g
+XINFO CONSUMERS x g2
+XGROUP CREATE x g2 $
+XGROUP CREATECONSUMER x g2 me
 XINFO STREAM none
 XGROUP DELCONSUMER x g me
 XGROUP DESTROY x g
@@ -219,6 +271,7 @@ GEODIST g Palermo Catania km
 GEOHASH g Palermo
 GEOPOS g Palermo none
 GEORADIUS g 15 37 100 km
+GEORADIUS g 15 37 200 km WITHDIST WITHCOORD ASC
 GEORADIUS_RO g 15 37 200 km ASC
 GEORADIUSBYMEMBER g Palermo 200 km ASC
 GEORADIUSBYMEMBER_RO g Palermo 100 km
@@ -226,30 +279,26 @@ GEOSEARCH g FROMLONLAT 15 37 BYRADIUS 200 km ASC
 GEOADD {g}1 13.361389 38.115556 Palermo
 GEOSEARCHSTORE {g}2 {g}1 FROMLONLAT 15 37 BYRADIUS 200 km
 OBJECT ENCODING n
+OBJECT ENCODING z
+OBJECT ENCODING h
+OBJECT REFCOUNT h
 OBJECT REFCOUNT none
 OBJECT IDLETIME none
 OBJECT FREQ none
 MEMORY USAGE none
-EVAL "return {KEYS[1], ARGV[1]}" 1 k1 a
 EVAL "return redis.call('SET', KEYS[1], ARGV[1])" 1 k2 a
 EVAL "return {1, {2, 'three'}, false}" 0
 EVAL "return redis.error_reply('MY words')" 1 k3
+EVAL "redis.setresp(3); return {{double=1.5}, true, {map={a=1}}, {big_number='12345678901234567890'}}" 0
+EVAL "redis.setresp(3); return redis.call('HGETALL', KEYS[1])" 1 h1
+EVAL "return {{{{{{}}}}}, {}, {{}, {1, {2}}}}" 0
+EVAL "redis.setresp(3); return {{verbatim_string={format='txt', string='as is'}}, {set={a=true}}, false}" 0
 EVAL "return redis.call('GET', KEYS[1])" 1 l
 EVAL_RO "return redis.call('GET', KEYS[1])" 1 k2
 EVAL "return 1" 2 k1
-SCRIPT LOAD "return KEYS[1]"
-EVALSHA 4a2267357833227dd98abdedb8cf24b15a986445 1 k7
-EVALSHA_RO 4a2267357833227dd98abdedb8cf24b15a986445 1 k9
 EVALSHA 0000000000000000000000000000000000000000 1 k1
 SCRIPT EXISTS 4a2267357833227dd98abdedb8cf24b15a986445 0000000000000000000000000000000000000000
-FUNCTION LOAD "#!lua name=mine\nredis.register_function{function_name='mine', callback=function(keys, args) return keys[1] end, flags={'no-writes'}}"
-FCALL mine 1 k1
-FCALL_RO mine 1 k2
 FCALL nobody 1 k1
-FUNCTION DELETE mine
-FUNCTION DELETE mine
-SPUBLISH channel x
-PUBLISH channel x
 RESTORE r 0 bad
 MSET a1 1 a2 2 a3 3 a4 4
 MGET a1 none a3 a2 h
@@ -257,11 +306,107 @@ EXISTS a1 a2 none a1
 TOUCH a1 none
 DEL a1 none
 UNLINK a2 a3 a4
-DBSIZE
-PUBSUB NUMSUB channel
-PUBSUB NUMPAT
-PUBSUB CHANNELS
+MULTI
+SET {m}t 1
+INCR {m}t
+MGET {m}t {m}none
+LPUSH {m}t x
+EXEC
+WATCH {m}t
+MULTI
+GET {m}t
+EXEC
+WATCH {m}t
+SET {m}t changed
+MULTI
+GET {m}t
+EXEC
+WATCH {m}t
+UNWATCH
+MULTI
+SET {m}t again
+DISCARD
+GET {m}t
+MULTI
+NOSUCH
+EXEC
+EXEC
+DISCARD
+SUBSCRIBE channel
+PUBLISH elsewhere x
+SUBSCRIBE other
+UNSUBSCRIBE channel
+UNSUBSCRIBE
+UNSUBSCRIBE
+PSUBSCRIBE chan*
+PING still
+PUNSUBSCRIBE
+SSUBSCRIBE shard
+SUNSUBSCRIBE shard
+PUBLISH channel x
+SPUBLISH channel x
+PING
+PING hello
+ECHO hello
+SELECT 0
+CLIENT SETNAME me
+CLIENT GETNAME
+CLIENT SETINFO LIB-NAME lib
+CLIENT NO-EVICT on
+CLIENT NO-TOUCH off
+CLIENT GETREDIR
+CLIENT TRACKINGINFO
+CLIENT REPLY ON
+CLIENT CAPA redirect
+CLIENT KILL ID 999999
+CLIENT UNBLOCK 999999
+ACL WHOAMI
+AUTH nobody secret
+CONFIG GET appendonly
+COMMAND GETKEYS MSET a 1 b 2
+COMMAND GETKEYSANDFLAGS GET a
+COMMAND LIST FILTERBY PATTERN xr*p
+GET
+GET a b
+SET a
+SUBSTR s
+NOSUCH a
+HSET h f
+LPUSH lists x
+GET lists
+INCR lists
+"""
+
+# What is for all keys, whoever they belong to, or names keys with their prefix: not for tenants.
+_WHOLE = r"""
+FLUSHALL
 SCRIPT FLUSH
+EVAL "return {KEYS[1], ARGV[1]}" 1 k1 a
+SCRIPT LOAD "return KEYS[1]"
+EVALSHA 4a2267357833227dd98abdedb8cf24b15a986445 1 k7
+EVALSHA_RO 4a2267357833227dd98abdedb8cf24b15a986445 1 k9
+SCRIPT SHOW 4a2267357833227dd98abdedb8cf24b15a986445
+FUNCTION LOAD "#!lua name=mine\nredis.register_function{function_name='mine', callback=function(keys, args) return keys[1] end, flags={'no-writes'}}"
+FUNCTION LIST
+FUNCTION DUMP
+FUNCTION FLUSH
+FUNCTION RESTORE $DUMP
+FCALL mine 1 k1
+FCALL_RO mine 1 k2
+FUNCTION STATS
+FUNCTION KILL
+FUNCTION DELETE mine
+SCRIPT KILL
+SET one 1
+RANDOMKEY
+KEYS *
+DBSIZE
+SET k 5
+MEMORY USAGE k
+DBSIZE
+KEYS o*
+SCRIPT FLUSH
+CONFIG SET slowlog-log-slower-than -1
 SLOWLOG RESET
 SLOWLOG GET
 LATENCY LATEST
@@ -274,16 +419,83 @@ DBSIZE
 RANDOMKEY
 KEYS *
 FLUSHALL
-GET
-GET a b
-SET a
-SUBSTR s
-NOSUCH a
-HSET h f
-LPUSH l x
-GET l
-INCR l
+SLOWLOG LEN
+COMMANDLOG RESET slow
+COMMANDLOG LEN slow
+COMMANDLOG GET 1 slow
+LATENCY HISTORY command
+LATENCY GRAPH command
+PUBSUB NUMSUB channel
+PUBSUB NUMPAT
+PUBSUB CHANNELS
+PUBSUB SHARDCHANNELS
+PUBSUB SHARDNUMSUB channel
+CONFIG SET slowlog-max-len none
+CONFIG REWRITE
+WAITAOF 0 0 0
+ROLE
+MODULE LIST
+MEMORY PURGE
+ACL HELP
+CLIENT HELP
+COMMAND HELP
+COMMANDLOG HELP
+CONFIG HELP
+FUNCTION HELP
+LATENCY HELP
+MEMORY HELP
+MODULE HELP
+OBJECT HELP
+PUBSUB HELP
+SCRIPT HELP
+SLOWLOG HELP
+XGROUP HELP
+XINFO HELP
 """
 
-SCRIPT = [[word.replace("\\n", "\n") for word in shlex.split(line)] for line in _TEXT.strip().splitlines()]
-"""One command after the other, as words."""
+# Where there is more than one database.
+_DATABASES = r"""
+FLUSHALL
+SET {k} v
+MOVE {k} 0
+MOVE {k} 1
+MOVE {k} 1
+EXISTS {k}
+SELECT 1
+GET {k}
+COPY {k} {k}2 DB 0
+SET in1 v
+FLUSHDB
+DBSIZE
+SELECT 0
+GET {k}2
+SELECT 16
+SELECT x
+RESET
+GET {k}2
+"""
+
+# While others listen to a channel, a pattern and a shard's channel.
+_HEARD = r"""
+PUBSUB CHANNELS
+PUBSUB CHANNELS n*
+PUBSUB NUMSUB news none
+PUBSUB NUMPAT
+PUBSUB SHARDCHANNELS
+PUBSUB SHARDNUMSUB shard none
+PUBLISH news x
+PUBLISH none x
+PUBLISH pat1 x
+SPUBLISH shard x
+"""
+
+
+def _lines(text: str) -> list[list[str]]:
+    return [[word.replace("\\n", "\n") for word in shlex.split(line)] for line in text.strip().splitlines()]
+
+
+# Commands, one after the other, as words; $DUMP is what DUMP, or FUNCTION DUMP, was answered last.
+SCRIPT = _lines(_TEXT)
+WHOLE = _lines(_WHOLE)
+DATABASES = _lines(_DATABASES)
+HEARD = _lines(_HEARD)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Optional
 
 import pytest
 
@@ -18,11 +18,15 @@ from twisted_mesh.policy.shards import Ketama
 Start = Callable[..., Mesh]
 
 
-def mesh_of(directory: Path, **clusters: str) -> Mesh:
-    """Start a sidecar with a Redis listener before each of these clusters; its `ports` say where."""
+def mesh_of(directory: Path, filters: Optional[dict[str, str]] = None, **clusters: str) -> Mesh:
+    """Start a sidecar with a Redis listener before each of these clusters; its `ports` say where.
+
+    :param filters: of some of the listeners, by name.
+    """
+    filters = filters or {}
     ports = {name: free_port() for name in clusters}
     text = "access_log: off\nlisteners:\n" + "".join(
-        f"  {name}: {{protocol: redis, bind: 127.0.0.1:{port}, routes: [{{to: {name}}}]}}\n"
+        f"  {name}: {{protocol: redis, bind: 127.0.0.1:{port}, routes: [{{to: {name}}}], filters: {filters.get(name, [])}}}\n"
         for name, port in ports.items()
     )
     text += "clusters:\n" + "".join(f"  {name}: {config}\n" for name, config in clusters.items())

@@ -60,6 +60,15 @@ def test_replies_that_name_keys() -> None:
     assert run(several("LRANGE a 0 1"), Echo(says)).body == array([bulk(b"t:a"), bulk(b"t:b")])
 
 
+def test_an_error_about_a_group_names_the_key_as_the_tenant_does() -> None:
+    error = b"-NOGROUP No such key 't:x' or consumer group 'g'\r\n"
+    for commands in (["XPENDING x g"], ["GET a", "XPENDING x g"], ["XREADGROUP GROUP g me STREAMS x >"]):
+        reply = bulk(b"t:x") * (len(commands) - 1) + error
+        heard = run(several(*commands), Echo(lambda call, reply=reply: RedisReply(reply, call.count, errors=1)))
+        assert heard.body == reply.replace(b"'t:x'", b"'x'")
+        assert (heard.count, heard.errors) == (len(commands), 1)
+
+
 def test_what_is_for_all_keys_is_denied() -> None:
     upstream = Echo()
     with pytest.raises(MeshError, match="FLUSHALL is for all keys") as caught:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.upstream.redis_told import LOST, RedisWorld, body
 from twisted_mesh.codec.resp import array, bulk, integer
 
@@ -46,6 +48,17 @@ def test_a_sum_is_only_said_when_all_have_answered(shards: RedisWorld) -> None:
     second.reply(integer(2))
     third.fail(LOST)
     assert body(pending) == b"-MESHFAILURE upstream failure: it was lost\r\n"
+
+
+@pytest.mark.parametrize(("kind", "said"), [("shards", 2), ("slots", 4)])
+def test_patterns_are_known_to_all_shards_and_to_any_node_of_a_cluster(
+    request: pytest.FixtureRequest, kind: str, said: int
+) -> None:
+    world: RedisWorld = request.getfixturevalue(kind)
+    pending = world.call("PUBSUB NUMPAT")
+    for sent, count in zip(world.take(), (2, 2, 1)):
+        sent.reply(integer(count))
+    assert body(pending) == integer(said)
 
 
 def test_scan_goes_from_one_to_the_next(shards: RedisWorld) -> None:

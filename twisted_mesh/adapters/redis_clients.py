@@ -259,7 +259,8 @@ def _getredir(client: Answering, words: Words) -> bytes:
 
 
 def _trackinginfo(client: Answering, words: Words) -> bytes:
-    facts = [(bulk(b"flags"), array([bulk(b"off")])), (bulk(b"redirect"), integer(-1)), (bulk(b"prefixes"), array([]))]
+    off = b"~1\r\n$3\r\noff\r\n" if client.resp == 3 else array([bulk(b"off")])
+    facts = [(bulk(b"flags"), off), (bulk(b"redirect"), integer(-1)), (bulk(b"prefixes"), array([]))]
     return mapping(facts, client.resp)
 
 

@@ -29,10 +29,17 @@ class Odd(Exception):
     """A reply is not what that command's reply looks like."""
 
 
-def gather(command: Command, words: Sequence[bytes], replies: Sequence[bytes], draw: Callable[[], float]) -> bytes:
+def gather(
+    command: Command,
+    words: Sequence[bytes],
+    replies: Sequence[bytes],
+    draw: Callable[[], float],
+    patterns_everywhere: bool = False,
+) -> bytes:
     """Return the one reply that the whole replies of all servers come to.
 
     :param draw: the dice, for RANDOMKEY.
+    :param patterns_everywhere: whether who listens to a pattern does so at each of the servers.
     """
     name = command.name
     if len(replies) == 1 and name not in ("INFO", "CONFIG|GET"):
@@ -47,6 +54,8 @@ def gather(command: Command, words: Sequence[bytes], replies: Sequence[bytes], d
             return _drawn(replies, draw)
         if name in ("SLOWLOG|GET", "COMMANDLOG|GET"):
             return _log(words, replies)
+        if name == "PUBSUB|NUMPAT" and patterns_everywhere:
+            return integer(max(map(number, replies)))
         return _MERGES[name](replies)
     except Odd:
         return _OTHER

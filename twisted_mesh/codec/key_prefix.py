@@ -28,6 +28,13 @@ NAMING = frozenset(
     ]
 )
 ANY_KEY = frozenset(["CLIENT|TRACKINGINFO", "KEYS", "SCAN"])
+# What names its key in an error if a group of a stream is missing.
+QUOTING = frozenset(
+    [
+        *("XAUTOCLAIM", "XCLAIM", "XGROUP|CREATECONSUMER", "XGROUP|DELCONSUMER", "XGROUP|SETID"),
+        *("XINFO|CONSUMERS", "XPENDING"),
+    ]
+)
 # What is for all keys of a server, whoever they belong to, or looks up keys that stand in patterns.
 _BEYOND = frozenset(
     [
@@ -159,12 +166,30 @@ def stripped(reply: bytes, prefix: bytes, keys: Optional[Container[bytes]] = Non
     """
     if prefix not in reply:
         return reply
+    if reply.startswith(_NO_GROUP):
+        return _unquoted(reply, prefix)
     size = len(prefix)
 
     def change(text: bytes) -> bytes:
         return text[size:] if text.startswith(prefix) and (keys is None or text in keys) else text
 
     return _changed(reply, change)
+
+
+def unquoted(replies: bytes, prefix: bytes) -> bytes:
+    """Return replies with the prefix taken away from the keys that errors about groups of streams quote."""
+    if _NO_GROUP not in replies or prefix not in replies:
+        return replies
+    found = ReplyReader(limit=len(replies) + 1).feed(replies)
+    parts = [replies[start:end] for _, start, end in found]
+    return b"".join(_unquoted(each, prefix) if each.startswith(_NO_GROUP) else each for each in parts)
+
+
+_NO_GROUP = b"-NOGROUP "
+
+
+def _unquoted(error: bytes, prefix: bytes) -> bytes:
+    return error.replace(b"'" + prefix, b"'")
 
 
 def _changed(reply: bytes, change: Callable[[bytes], bytes]) -> bytes:

@@ -15,6 +15,7 @@ from twisted_mesh.call import Call, Reply
 from twisted_mesh.codec.key_prefix import (
     ANY_KEY,
     NAMING,
+    QUOTING,
     NotConfined,
     is_notification,
     names_channels,
@@ -23,6 +24,7 @@ from twisted_mesh.codec.key_prefix import (
     stripped,
     stripped_each,
     stripped_invalidation,
+    unquoted,
 )
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.interfaces import Env, Explanation, IFilterPlugin, Proceed
@@ -75,9 +77,11 @@ class KeyPrefix:
         if session is not None and session.multi:
             # Its reply is a part of that to EXEC.
             session.queued.append(keys)
-        if name not in NAMING:
-            return proceed(call)
-        return self._strip(call, proceed, prefix, keys)
+        if name in NAMING:
+            return self._strip(call, proceed, prefix, keys)
+        if any(call.row(at).name in QUOTING for at in range(call.count)):
+            return self._unquote(call, proceed, prefix)
+        return proceed(call)
 
     def explain(self, call: Any) -> Explanation:
         """Change the keys of the imaginary call, too."""
@@ -116,6 +120,9 @@ class KeyPrefix:
 
     async def _strip(self, call: Any, proceed: Proceed, prefix: bytes, keys: Any) -> Reply:
         return await _changed(await proceed(call), lambda body: stripped(body, prefix, keys))
+
+    async def _unquote(self, call: Any, proceed: Proceed, prefix: bytes) -> Reply:
+        return await _changed(await proceed(call), lambda body: unquoted(body, prefix))
 
     async def _strip_each(self, call: Any, proceed: Proceed, prefix: bytes) -> Reply:
         queued, call.session.queued = call.session.queued, []

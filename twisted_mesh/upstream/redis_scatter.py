@@ -130,7 +130,8 @@ class Scatter:
         words = call.words()
         if len(items) == 1 and command.name != "INFO":
             return self._errand(call, items)
-        return self._errand(call, items, lambda replies: gather(command, words, replies, self._draw))
+        everywhere = self._topology.spread and not self._topology.moving
+        return self._errand(call, items, lambda replies: gather(command, words, replies, self._draw, everywhere))
 
     def _scan(self, call: RedisCall) -> Pending:
         words, groups = call.words(), self._topology.groups()

@@ -12,8 +12,10 @@ from typing import Optional, Sequence, Union
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+
+Key = Union[ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey]
 
 _NOT_BEFORE = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
 _NOT_AFTER = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
@@ -34,22 +36,35 @@ class Authority:
         self.ca = directory / f"{name}.pem"
         self.ca.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, hosts: Sequence[str] = ()) -> Path:
-        """Write a certificate and its key into one file, and return its path."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = self._builder(subject, key)
+    def issue(
+        self,
+        name: str,
+        hosts: Sequence[str] = (),
+        *,
+        key: Optional[Key] = None,
+        password: str = "",
+        ends: datetime.datetime = _NOT_AFTER,
+        file: str = "",
+    ) -> Path:
+        """Write a certificate and its key into one file, and return its path.
+
+        :param hosts: the alternative names: hosts, addresses and URIs.
+        :param password: for the key.
+        :param file: what the file is called, if not as the name.
+        """
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else [])
+        builder = self._builder(subject, key, ends)
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general(each) for each in hosts]), False)
         made = builder.sign(self._key, hashes.SHA256())
-        path = self._directory / f"{name}.pem"
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        path = self._directory / f"{file or name}.pem"
+        closed = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
+        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, closed)
         path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
         return path
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _builder(self, subject: x509.Name, key: Key, ends: datetime.datetime = _NOT_AFTER) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -57,11 +72,13 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(_NOT_BEFORE)
-            .not_valid_after(_NOT_AFTER)
+            .not_valid_after(ends)
         )
 
 
-def _general(host: str) -> Union[x509.DNSName, x509.IPAddress]:
+def _general(host: str) -> x509.GeneralName:
+    if "://" in host:
+        return x509.UniformResourceIdentifier(host)
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Sequence
 
-from twisted.logger import Logger
-
 from twisted_mesh.chain import compose
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Adapter, Env, Filter, Observer, Proceed
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from twisted_mesh.control.compile import Chain
     from twisted_mesh.net.certificates import Served
     from twisted_mesh.net.handshakes import Handshakes, SecureAccepted
-
-log = Logger()
 
 # What Via says of a sidecar that has no name (RFC 9110, section 7.6.3).
 PSEUDONYM = "twisted-mesh"
@@ -175,7 +171,9 @@ class LiveListener:
                 said = f"expires soon, at {each.ends.isoformat()}"
             else:
                 continue
-            log.warn("listener {name}: tls.certificates[{index}] {said}", name=self.name, index=index, said=said)
+            self.env.log.warn(
+                "listener {name}: tls.certificates[{index}] {said}", name=self.name, index=index, said=said
+            )
 
     def _shake_hands(self, accepted: Accepted) -> None:
         limit = self.config.max_connections

@@ -22,6 +22,8 @@ MAX_FILE = 1 << 20
 MAX_NAME = 512
 _CERTIFICATE = re.compile(rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----")
 _KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+# What OpenSSL says of a key that is not the certificate's, by what it had before.
+_FOREIGN_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _TIME = "%Y%m%d%H%M%SZ"
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _ASKS = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
@@ -253,7 +255,7 @@ class _Contexts:
             with _as_file(read.pem) as certificate_path, _as_file(read.key) as key_path:
                 context.load_cert_chain(certificate_path, key_path, password=encrypted)
         except ssl.SSLError as error:
-            if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+            if error.reason in _FOREIGN_KEY:
                 message = "the key does not belong to the certificate (of several in a file, the first is meant)"
                 raise CertificateError(key, message) from error
             raise CertificateError(where, f"cannot be used: {_reason(error)}") from error
@@ -272,7 +274,7 @@ def _look(where: Sequence[Any], value: str, pem: bytes) -> tuple[Shown, str]:
     try:
         found = crypto.load_certificate(crypto.FILETYPE_PEM, pem)
         begins, ends = (_time(each) for each in (found.get_notBefore(), found.get_notAfter()))
-        names = _names(found)
+        names = _names(found.to_cryptography())
         kind = type(found.get_pubkey().to_cryptography_key()).__name__.strip("_").removesuffix("PublicKey")
     except (crypto.Error, ValueError, TypeError) as error:
         raise CertificateError((*where, "certificate"), f"{value} holds a certificate that cannot be read") from error
@@ -282,13 +284,14 @@ def _look(where: Sequence[Any], value: str, pem: bytes) -> tuple[Shown, str]:
 def _names(certificate: Any) -> tuple[str, ...]:
     """Return the DNS names in a certificate; its common name if it has no alternatives at all (RFC 6125, 6.4.4)."""
     from cryptography import x509
+    from cryptography.x509.oid import NameOID
 
-    found = certificate.to_cryptography()
     try:
-        alternatives = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        common = certificate.get_subject().commonName
-        return (common.lower(),) if common else ()
+        return tuple(
+            str(each.value).lower() for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        )
     return tuple(dict.fromkeys(each.lower() for each in alternatives.get_values_for_type(x509.DNSName)))
 
 

@@ -6,8 +6,6 @@ import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from twisted.logger import Logger
-
 from twisted_mesh.families import Families
 from twisted_mesh.net.accept import Accepted, attach
 from twisted_mesh.net.certificates import identity_of
@@ -15,8 +13,6 @@ from twisted_mesh.net.tls_transport import Gone, Late, TlsTransport
 
 if TYPE_CHECKING:
     from twisted_mesh.interfaces import Env
-
-log = Logger()
 
 # Seconds between two log lines about handshakes that failed for the same reason.
 LOG_EVERY = 10.0
@@ -132,7 +128,7 @@ class Handshakes:
         try:
             self._welcome(SecureAccepted(accepted, transport, identity_of(certificate)))
         except Exception:
-            log.failure("listener {name}: a connection could not be set up", name=self._name)
+            self._env.log.failure("listener {name}: a connection could not be set up", name=self._name)
             transport.reset()
 
     def _count(self, accepted: Accepted, error: BaseException) -> None:
@@ -144,7 +140,7 @@ class Handshakes:
             self._quiet[reason] = (until, missed + 1)
             return
         self._quiet[reason] = (now + LOG_EVERY, 0)
-        log.warn(
+        self._env.log.warn(
             "listener {name}: no TLS with {peer}: {said}{more}",
             name=self._name,
             peer=accepted.peer,

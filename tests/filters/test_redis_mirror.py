@@ -8,7 +8,7 @@ import pytest
 
 from tests.filters.redis_calls import Echo, lines, several
 from twisted_mesh.chain import Driver
-from twisted_mesh.errors import Kind, MeshError
+from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.filters.redis_mirror import AGAIN_AFTER, RedisMirror
 from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
 from twisted_mesh.testing import Env
@@ -128,3 +128,91 @@ def test_a_real_failure_is_the_callers_and_the_copy_is_sent_all_the_same() -> No
     with pytest.raises(MeshError, match="late"):
         world.call("SET a 1")
     assert world.copy.seen == [["SET a 1"]]
+
+
+class Slow:
+    """A real server whose replies come when the test says."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.pending: list[Pending] = []
+        self.driver: Any = None
+
+    def begin(self, *commands: str) -> None:
+        call = several(*commands)
+
+        def upstream(call: Any) -> Pending:
+            self.pending.append(Pending(call))
+            return self.pending[-1]
+
+        self.driver = Driver(call, lambda call, reply, error: self.world.outcomes.append(error or reply))
+        self.driver.start(lambda call: self.world.mirror(call, upstream))
+
+    def reply(self, body: bytes) -> None:
+        """Answer the oldest call."""
+        pending = self.pending.pop(0)
+        pending.fire(RedisReply(body, pending.call.count, errors=int(body.startswith(b"-"))))
+
+
+def test_what_does_something_else_each_time_is_copied_as_what_it_did() -> None:
+    world = World()
+    slow = Slow(world)
+    slow.begin("XADD s * f v", "SET a 1", "SPOP t", "XADD s * f w")
+    slow.begin("DEL s")
+    assert world.copy.seen == [], "what is behind waits, or it would be overtaken"
+    slow.reply(b"$3\r\n7-0\r\n+OK\r\n$1\r\nm\r\n$3\r\n7-1\r\n")
+    assert world.copy.seen == [["XADD s 7-0 f v", "SET a 1", "SREM t m", "XADD s 7-1 f w"], ["DEL s"]]
+    assert world.calls("answered") == 5
+    world.call("SET b 1")
+    assert world.copy.seen[-1] == ["SET b 1"]
+
+
+def test_what_has_done_nothing_is_not_copied() -> None:
+    world = World(operations={"SPOP", "XADD"})
+    slow = Slow(world)
+    slow.begin("GET a", "SPOP t", "XADD s 1-1 f v", "SPOP u")
+    slow.reply(b"$1\r\n1\r\n$-1\r\n$3\r\n1-1\r\n$1\r\nm\r\n")
+    slow.begin("SPOP t 3")
+    slow.reply(b"*0\r\n")
+    assert world.copy.seen == [["XADD s 1-1 f v", "SREM u m"]]
+    assert world.copy.keys == [b"s"]
+
+
+def test_where_nobody_knows_what_was_done_an_entry_is_copied_and_no_member_is_taken() -> None:
+    world = World()
+    slow = Slow(world)
+    slow.begin("SPOP t", "XADD s * f v")
+    slow.begin("SPOP t")
+    slow.pending.pop(0).fail(MeshError(Kind.TIMEOUT, "late"))
+    slow.pending.pop(0).fail(MeshError(Kind.TIMEOUT, "late"))
+    assert world.copy.seen == [["XADD s * f v"]]
+    slow.begin("SPOP t")
+    gone = slow.driver
+    slow.begin("SET a 1")
+    assert len(world.copy.seen) == 1
+    gone.cancel(Cancelled(Kind.CLIENT_GONE))
+    assert world.copy.seen[1:] == [["SET a 1"]]
+    slow.pending.clear()
+    slow.begin("SPOP t")
+    slow.reply(b"-WRONGTYPE of another kind\r\n")
+    assert world.copy.seen[2:] == [["SPOP t"]], "it is refused there, too"
+
+
+def test_copies_that_wait_are_bounded() -> None:
+    world = World(most=2)
+    slow = Slow(world)
+    for _ in range(3):
+        slow.begin("XADD s * f v")
+    assert world.calls("skipped_busy") == 1
+
+
+def test_entries_are_compared_and_members_are_not() -> None:
+    world = World(lambda call: RedisReply(b"$3\r\n7-0\r\n"), compare=True)
+    slow = Slow(world)
+    slow.begin("XADD s * f v")
+    slow.reply(b"$3\r\n7-0\r\n")
+    assert (world.compared("same"), world.compared("different")) == (1, 0)
+    slow.begin("SPOP t")
+    slow.reply(b"$1\r\nm\r\n")
+    assert (world.compared("same"), world.compared("different")) == (1, 0)
+    assert world.copy.seen[-1] == ["SREM t m"]

@@ -6,10 +6,12 @@ copied, then reads are compared, then the route is changed.
 
 from __future__ import annotations
 
-from typing import AbstractSet, Any, Awaitable, Optional
+from collections import deque
+from typing import AbstractSet, Any, Awaitable, Optional, Sequence
 
 from twisted_mesh.call import Call, Completion, Reply
 from twisted_mesh.chain import Aside, Done, clean_context
+from twisted_mesh.codec.command_exact import VAGUE, exact, is_vague
 from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.resp_reply_scan import Answer
 from twisted_mesh.errors import MeshError
@@ -28,10 +30,27 @@ AGAIN_AFTER = 0.1
 _SHOWN = 60
 
 
+class _Waiting:
+    """A copy that is not sent yet, and what its reply is held against; `ready` once nothing about it is open.
+
+    :param proceed: asks once more what differs.
+    """
+
+    __slots__ = ("copy", "proceed", "ready", "real")
+
+    def __init__(self, copy: RedisCall, real: Optional[bytes] = None, proceed: Optional[Proceed] = None) -> None:
+        self.copy = copy
+        self.real = real
+        self.proceed = proceed
+        self.ready = False
+
+
 class RedisMirror:
     """Sends copies of a share of the commands to a cluster, right behind the real ones.
 
     Commands of transactions, subscriptions and the like, and values that are passed on as they come, are not copied.
+    The copy of a command that does something else each time (XADD with ``*``, SPOP) is one that does what it has done,
+    and so is sent once that is known; copies behind it wait for that.
 
     :param name: the cluster's, :param forward: the way to it.
     :param operations: names of commands that are copied; all if None.
@@ -62,6 +81,8 @@ class RedisMirror:
         self._percent = percent
         self._belongs = share(percent, env.random.random)
         self._active = 0
+        # Copies that wait for what the one before them, or they themselves, must be.
+        self._row: deque[_Waiting] = deque()
         families = Families(env.metrics)
         self._calls, self._compared = families.mirror_calls, families.mirror_compared
         self._quiet_until = 0.0
@@ -81,10 +102,14 @@ class RedisMirror:
         copy = self._copy(call)
         if copy is None:
             return proceed(call)
+        if any(each[0].upper() in VAGUE for each in copy.commands) and any(
+            is_vague(copy.words(at)) for at in range(copy.count)
+        ):
+            return self._exactly(call, copy, proceed)
         if self._compare:
             return self._both(call, copy, proceed)
         pending = proceed(call)
-        self._send(copy)
+        self._behind(copy)
         return pending
 
     async def _both(self, call: RedisCall, copy: RedisCall, proceed: Proceed) -> Reply:
@@ -92,11 +117,69 @@ class RedisMirror:
             reply = await proceed(call)
         except MeshError:
             # It may have been carried out all the same.
-            self._send(copy)
+            self._behind(copy)
             raise
         real = reply.body if isinstance(reply, RedisReply) and copy.count == call.count else None
-        self._send(copy, real if isinstance(real, bytes) else None, proceed)
+        self._behind(copy, real if isinstance(real, bytes) else None, proceed)
         return reply
+
+    # --- what does something else each time
+
+    async def _exactly(self, call: RedisCall, copy: RedisCall, proceed: Proceed) -> Reply:
+        """Have the copy do what the command has done; it keeps its place among the others."""
+        place = _Waiting(copy)
+        self._row.append(place)
+        try:
+            reply = await proceed(call)
+            if isinstance(reply, RedisReply) and isinstance(reply.body, bytes):
+                self._settle(place, call, reply)
+            return reply
+        finally:
+            if not place.ready:
+                # What became of it nobody knows: an entry may have been added, and other members must not be taken.
+                whole = [copy.words(at) for at in range(copy.count)]
+                self._become(copy, [words for words in whole if words[0].upper() != b"SPOP"])
+                place.ready = True
+            self._advance()
+
+    def _settle(self, place: _Waiting, call: RedisCall, reply: RedisReply) -> None:
+        """What a command has done is known now."""
+        copy = place.copy
+        assert isinstance(reply.body, bytes), "the replies are whole"
+        texts = [reply.body[start:end] for _, start, end in reply.answers]
+        if copy.count < call.count and self._operations is not None:
+            texts = [texts[at] for at in range(call.count) if call.row(at).name in self._operations]
+        whole = [copy.words(at) for at in range(copy.count)]
+        done = [exact(words, text) if is_vague(words) else words for words, text in zip(whole, texts)]
+        if self._compare and all(each and each[0] == words[0] for each, words in zip(done, whole)):
+            place.real = b"".join(texts)
+        self._become(copy, [each for each in done if each is not None])
+        place.ready = True
+
+    def _become(self, copy: RedisCall, commands: Sequence[Sequence[bytes]]) -> None:
+        """Have a copy be these commands."""
+        copy.rewrite(commands)
+        copy.count = len(commands)
+        if commands:
+            first = find(commands[0][0])
+            assert first is not None, "it was a command before"
+            copy.command, copy.key, copy._resource = first, commands[0][1], None
+
+    def _behind(self, copy: RedisCall, real: Optional[bytes] = None, proceed: Optional[Proceed] = None) -> None:
+        """Send a copy, behind those that wait."""
+        if not self._row:
+            self._send(copy, real, proceed)
+            return
+        place = _Waiting(copy, real, proceed)
+        place.ready = True
+        self._row.append(place)
+
+    def _advance(self) -> None:
+        """Send the copies that nothing stands before."""
+        while self._row and self._row[0].ready:
+            place = self._row.popleft()
+            if place.copy.count:
+                self._send(place.copy, place.real, place.proceed)
 
     # --- the copy
 
@@ -123,7 +206,7 @@ class RedisMirror:
             return "skipped_session"
         if not isinstance(call.body, bytes):
             return "skipped_body"
-        return "skipped_busy" if self._active >= self._most else ""
+        return "skipped_busy" if self._active + len(self._row) >= self._most else ""
 
     def _like(self, call: RedisCall, commands: list[Any], data: bytes) -> RedisCall:
         first = find(commands[0][0], commands[0][1]) if len(commands) < len(call.commands) else call.command

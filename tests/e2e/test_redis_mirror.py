@@ -58,9 +58,13 @@ def test_writes_are_copied_in_their_order(move: Move) -> None:
     pipe = client.pipeline(transaction=False)
     for number in range(300):
         pipe.incr("counter").get("counter").lpush("other", number)
+        # These do something else each time.
+        pipe.xadd("stream", {"n": number}).sadd("set", number, -number).spop("set")
     pipe.execute()
     assert client.get("last") == b"49"
-    until(lambda: move.counted("calls", "answered") == 50 * 2 + 1 + 600)
+    until(lambda: move.counted("calls", "answered") == 50 * 2 + 1 + 5 * 300)
+    assert move.new("XRANGE", "stream", "-", "+") == move.old("XRANGE", "stream", "-", "+")
+    assert sorted(move.new("SMEMBERS", "set")) == sorted(move.old("SMEMBERS", "set")) != []
     for key in ("last", "counter", "k9"):
         assert move.new("GET", key) == move.old("GET", key)
     assert move.new("LRANGE", "list", 0, -1) == move.old("LRANGE", "list", 0, -1)

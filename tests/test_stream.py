@@ -9,25 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.bodies import Producer
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.headers import Headers
 from twisted_mesh.stream import BUFFER_LIMIT, REPLAY_LIMIT, ByteStream, Trailers
-
-
-class FakeProducer:
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.told.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.told.append("resume")
-
-    def stopProducing(self) -> None:
-        self.told.append("stop")
 
 
 class FakeReceiver:
@@ -54,12 +41,12 @@ class FakeReceiver:
 
 
 @pytest.fixture
-def producer() -> FakeProducer:
-    return FakeProducer()
+def producer() -> Producer:
+    return Producer()
 
 
 @pytest.fixture
-def stream(producer: FakeProducer) -> ByteStream:
+def stream(producer: Producer) -> ByteStream:
     return ByteStream(producer)
 
 
@@ -139,7 +126,7 @@ def test_the_end_is_told_once_to_whoever_watches(stream: ByteStream) -> None:
 
 
 def test_a_paused_receiver_pauses_the_producer_and_gets_nothing(
-    stream: ByteStream, producer: FakeProducer, receiver: FakeReceiver
+    stream: ByteStream, producer: Producer, receiver: FakeReceiver
 ) -> None:
     stream.attach(receiver)
     stream.pause()
@@ -152,7 +139,7 @@ def test_a_paused_receiver_pauses_the_producer_and_gets_nothing(
     assert (receiver.pieces, receiver.ends) == ([b"ab"], [()])
 
 
-def test_resuming_resumes_the_producer(stream: ByteStream, producer: FakeProducer, receiver: FakeReceiver) -> None:
+def test_resuming_resumes_the_producer(stream: ByteStream, producer: Producer, receiver: FakeReceiver) -> None:
     stream.attach(receiver)
     stream.pause()
     stream.pause()
@@ -172,7 +159,7 @@ def test_a_receiver_that_pauses_in_the_middle_gets_the_rest_later(stream: ByteSt
 
 
 def test_without_a_receiver_the_producer_is_paused_at_the_bound(
-    stream: ByteStream, producer: FakeProducer, receiver: FakeReceiver
+    stream: ByteStream, producer: Producer, receiver: FakeReceiver
 ) -> None:
     stream.write(b"x" * (BUFFER_LIMIT - 1))
     assert producer.told == []
@@ -185,7 +172,7 @@ def test_without_a_receiver_the_producer_is_paused_at_the_bound(
 
 
 def test_a_producer_that_writes_while_it_is_resumed_keeps_the_order() -> None:
-    class Eager(FakeProducer):
+    class Eager(Producer):
         def resumeProducing(self) -> None:
             super().resumeProducing()
             stream.write(b"c")
@@ -202,7 +189,7 @@ def test_a_producer_that_writes_while_it_is_resumed_keeps_the_order() -> None:
 
 
 def test_an_ended_stream_leaves_its_producer_alone(
-    stream: ByteStream, producer: FakeProducer, receiver: FakeReceiver
+    stream: ByteStream, producer: Producer, receiver: FakeReceiver
 ) -> None:
     """By then it may be reading the next request of the same connection."""
     stream.write(b"a")
@@ -218,7 +205,7 @@ def test_an_ended_stream_leaves_its_producer_alone(
 
 
 def test_cancelling_tells_the_producer_once_and_nothing_more_comes(
-    stream: ByteStream, producer: FakeProducer, receiver: FakeReceiver
+    stream: ByteStream, producer: Producer, receiver: FakeReceiver
 ) -> None:
     stream.attach(receiver)
     stream.cancel()
@@ -256,7 +243,7 @@ def test_a_delivered_body_stays_complete_when_it_is_cancelled(stream: ByteStream
     assert stream.ended and not stream.cancelled
 
 
-def test_a_receiver_that_cancels_in_the_middle_of_what_has_waited(stream: ByteStream, producer: FakeProducer) -> None:
+def test_a_receiver_that_cancels_in_the_middle_of_what_has_waited(stream: ByteStream, producer: Producer) -> None:
     stream.write(b"a")
     receiver = FakeReceiver(lambda data: stream.cancel())
     stream.attach(receiver)
@@ -274,7 +261,7 @@ def test_cancelling_a_stream_without_a_producer() -> None:
 # --- replay
 
 
-def test_a_kept_body_is_delivered_again_from_the_first_byte(producer: FakeProducer) -> None:
+def test_a_kept_body_is_delivered_again_from_the_first_byte(producer: Producer) -> None:
     stream = ByteStream(producer, replay=True)
     first, second = FakeReceiver(), FakeReceiver()
     stream.attach(first)
@@ -386,7 +373,7 @@ def test_a_body_exactly_at_the_limit_is_collected(stream: ByteStream) -> None:
 
 
 def test_collect_refuses_what_is_longer_and_stops_the_producer(
-    stream: ByteStream, producer: FakeProducer, receiver: FakeReceiver
+    stream: ByteStream, producer: Producer, receiver: FakeReceiver
 ) -> None:
     collecting = Collecting(stream, limit=2)
     stream.write(b"ab")
@@ -447,7 +434,7 @@ def test_map_changes_each_piece(stream: ByteStream, receiver: FakeReceiver) -> N
     assert (receiver.data, receiver.ends) == (b"AB", [((b"t", b"1"),)])
 
 
-def test_map_passes_pauses_to_the_producer(stream: ByteStream, producer: FakeProducer, receiver: FakeReceiver) -> None:
+def test_map_passes_pauses_to_the_producer(stream: ByteStream, producer: Producer, receiver: FakeReceiver) -> None:
     mapped = stream.map(bytes.upper)
     mapped.attach(receiver)
     mapped.pause()
@@ -459,26 +446,26 @@ def test_map_passes_pauses_to_the_producer(stream: ByteStream, producer: FakePro
     assert receiver.data == b"A"
 
 
-def test_map_holds_no_more_than_the_bound(stream: ByteStream, producer: FakeProducer) -> None:
+def test_map_holds_no_more_than_the_bound(stream: ByteStream, producer: Producer) -> None:
     stream.map(bytes.upper)
     stream.write(b"x" * BUFFER_LIMIT)
     assert producer.told == ["pause"]
 
 
 def test_map_passes_failures_on_and_cancels_back(
-    stream: ByteStream, producer: FakeProducer, receiver: FakeReceiver
+    stream: ByteStream, producer: Producer, receiver: FakeReceiver
 ) -> None:
     error = MeshError(Kind.RESET)
     stream.map(bytes.upper).attach(receiver)
     stream.fail(error)
     assert receiver.ends == [error]
-    other_producer = FakeProducer()
+    other_producer = Producer()
     ByteStream(other_producer).map(bytes.upper).cancel()
     assert other_producer.told == ["stop"]
 
 
 def test_what_a_change_raises_cuts_the_body_and_nothing_else(
-    stream: ByteStream, producer: FakeProducer, receiver: FakeReceiver
+    stream: ByteStream, producer: Producer, receiver: FakeReceiver
 ) -> None:
     def broken(data: bytes) -> bytes:
         raise ValueError("change")
@@ -498,7 +485,7 @@ def test_what_a_change_raises_cuts_the_body_and_nothing_else(
 @given(st.integers(0, 2**32), st.booleans(), st.booleans())
 def test_whatever_the_order_every_byte_comes_once_and_in_order(seed: int, keep: bool, mapped: bool) -> None:
     dice = random.Random(seed)
-    inner = ByteStream(FakeProducer(), replay=keep)
+    inner = ByteStream(Producer(), replay=keep)
     outer = inner.map(lambda data: data) if mapped else inner
     sent = b""
     receiver = FakeReceiver()

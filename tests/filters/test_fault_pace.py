@@ -6,50 +6,31 @@ from typing import Any
 
 import pytest
 
+from tests.bodies import Producer, Receiver
 from tests.filters.drive import Run, Script, a_call
 from tests.filters.test_fault import World
 from twisted_mesh.call import Reply
 from twisted_mesh.chain import compose
 from twisted_mesh.headers import Headers
-from twisted_mesh.stream import ByteStream, Trailers
+from twisted_mesh.stream import ByteStream
 
 
-class Taken:
-    """Receives a body."""
+class Taken(Receiver):
+    """Receives a body from the start."""
 
     def __init__(self, body: Any) -> None:
+        super().__init__()
         assert isinstance(body, ByteStream)
         self.stream = body
-        self.data = b""
-        self.ended: Any = None
-        self.error: Any = None
         body.attach(self)
 
-    def body_data(self, data: bytes) -> None:
-        self.data += data
 
-    def body_ended(self, trailers: Trailers) -> None:
-        self.ended = trailers
-
-    def body_failed(self, error: BaseException) -> None:
-        self.error = error
-
-
-class Source:
-    """Produces a body, and remembers what it was told."""
+class Source(Producer):
+    """Produces a body."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        super().__init__()
         self.stream = ByteStream(self)
-
-    def pauseProducing(self) -> None:
-        self.told.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.told.append("resume")
-
-    def stopProducing(self) -> None:
-        self.told.append("stop")
 
 
 def answering(world: World, body: Any, call: Any = None) -> Run:
@@ -64,10 +45,10 @@ def test_a_reply_is_slowed_down() -> None:
     assert len(taken.data) == 50
     for _ in range(4):
         world.env.clock.advance(0.05)
-    assert len(taken.data) == 250 and taken.ended is None
+    assert len(taken.data) == 250 and not taken.ended
     for _ in range(10):
         world.env.clock.advance(0.05)
-    assert (len(taken.data), taken.ended) == (500, ())
+    assert (len(taken.data), taken.trailers) == (500, ())
     assert world.count("bandwidth") == 1
     call.complete(0.0, pytest.fail)
     assert world.env.clock.getDelayedCalls() == []
@@ -85,7 +66,7 @@ def test_a_stream_that_is_slowed_down_holds_its_producer_back() -> None:
     source.stream.end([(b"x-sum", b"1")])
     for _ in range(2):
         world.env.clock.advance(0.05)
-    assert (len(taken.data), taken.ended) == (200_000, [(b"x-sum", b"1")])
+    assert (len(taken.data), taken.trailers) == (200_000, [(b"x-sum", b"1")])
     assert world.env.clock.getDelayedCalls() == []
 
 
@@ -100,7 +81,7 @@ def test_a_receiver_that_pauses_gets_nothing_more() -> None:
     taken.stream.resume()
     for _ in range(40):
         world.env.clock.advance(0.05)
-    assert (len(taken.data), taken.ended) == (500, ())
+    assert (len(taken.data), taken.trailers) == (500, ())
 
 
 def test_a_slow_body_ends_with_what_it_comes_from() -> None:
@@ -129,7 +110,7 @@ def test_a_request_is_slowed_down() -> None:
     taken = Taken(call.body)
     for _ in range(2):
         world.env.clock.advance(0.05)
-    assert (len(taken.data), taken.ended) == (100, ())
+    assert (len(taken.data), taken.trailers) == (100, ())
 
 
 def test_bodies_that_are_empty_stay_so() -> None:

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
+from tests.bodies import Receiver
 from tests.filters.drive import a_call
 from twisted_mesh.call import Reply
 from twisted_mesh.filters.mirrored import Heard
 from twisted_mesh.headers import Headers
 from twisted_mesh.stream import ByteStream
-
-
-class Taker:
-    """Receives a body."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.ended = False
-
-    def body_data(self, data: bytes) -> None:
-        self.data += data
-
-    def body_ended(self, trailers: object) -> None:
-        self.ended = True
-
-    def body_failed(self, error: BaseException) -> None:
-        self.ended = False
 
 
 def test_a_whole_body_is_heard_at_once() -> None:
@@ -39,7 +23,7 @@ def test_a_stream_passes_unchanged_and_has_the_same_digest() -> None:
     heard = Heard(call, reply, [])
     assert isinstance(reply.body, ByteStream)
     assert reply.body.length == 4
-    taker = Taker()
+    taker = Receiver()
     stream.write(b"bo")
     reply.body.attach(taker)
     stream.write(b"dy")

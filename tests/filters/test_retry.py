@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import pytest
 
+from tests.bodies import Receiver
 from tests.filters.drive import FakeEnv, Run, Script, a_call, cycles_left
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.chain import Driver, compose
@@ -36,23 +37,6 @@ class World:
 
     def count(self, name: str) -> float:
         return self.env.count(f"upstream_{name}_total", "http", "api")
-
-
-class Receiver:
-    """Takes a body."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.ended = False
-
-    def body_data(self, data: bytes) -> None:
-        self.data += data
-
-    def body_ended(self, trailers: Any) -> None:
-        self.ended = True
-
-    def body_failed(self, error: BaseException) -> None:
-        raise AssertionError(error)
 
 
 def failing(error: MeshError, receivers: Optional[list[Receiver]] = None) -> Any:

@@ -113,22 +113,6 @@ class HalfRecorder(Recorder):
         self.ends.append("write")
 
 
-class Producer:
-    """Remembers what a consumer tells it."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.told.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.told.append("resume")
-
-    def stopProducing(self) -> None:
-        self.told.append("stop")
-
-
 async def connected(
     protocol: Optional[Any] = None, family: int = socket.AF_INET
 ) -> tuple[Any, LoopTransport, socket.socket]:

@@ -7,30 +7,12 @@ import socket
 
 import pytest
 
+from tests.bodies import Producer, Receiver
 from tests.net.conftest import Run
-from tests.net.support import Producer, read, read_to_end, reset, tcp_pair, turns, until
+from tests.net.support import read, read_to_end, reset, tcp_pair, turns, until
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.net import side as module
 from twisted_mesh.net.side import Side
-from twisted_mesh.stream import Trailers
-
-
-class Receiver:
-    """Remembers what a stream delivers."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.ended = False
-        self.error: BaseException | None = None
-
-    def body_data(self, data: bytes) -> None:
-        self.data += data
-
-    def body_ended(self, trailers: Trailers) -> None:
-        self.ended = True
-
-    def body_failed(self, error: BaseException) -> None:
-        self.error = error
 
 
 def make() -> tuple[Side, socket.socket]:

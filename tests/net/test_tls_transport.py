@@ -12,8 +12,9 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import ITCPTransport
 from zope.interface.verify import verifyObject
 
+from tests.bodies import Producer
 from tests.net.conftest import Run
-from tests.net.support import HalfRecorder, Producer, Recorder, read_to_end, reset, tcp_pair, turns, until
+from tests.net.support import HalfRecorder, Recorder, read_to_end, reset, tcp_pair, turns, until
 from tests.net.tls_support import Peer, Secured, begun, client_side, secure, server_side
 from tests.tls_front import Authority
 from twisted_mesh.net import tls_transport as module

@@ -12,10 +12,10 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from zope.interface.verify import verifyObject
 
+from tests.bodies import Producer
 from tests.net.conftest import Run
 from tests.net.support import (
     HalfRecorder,
-    Producer,
     Recorder,
     connected,
     read,

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
+from tests.bodies import Producer
 from tests.upstream.test_http1 import World, call
 from twisted_mesh.errors import MeshError
 from twisted_mesh.stream import Trailers
@@ -75,25 +76,9 @@ def test_it_is_lost() -> None:
         assert world.pool.gone == 1
 
 
-class Paced:
-    """Notes how it is paced."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.said.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.said.append("resume")
-
-    def stopProducing(self) -> None:
-        self.said.append("stop")
-
-
 def test_it_is_given_up() -> None:
     world, tunnel = opened()
-    tunnel.paced_by(Paced())
+    tunnel.paced_by(Producer())
     tunnel.abort()
     assert world.transport.disconnecting
     assert world.pool.gone == 1

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
+from tests.bodies import Receiver
 from tests.upstream.redis_servers import Upstream, body, failure
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.redis_call import PartOfReplies
-from twisted_mesh.stream import ByteStream, Trailers
-
-
-class Reader:
-    """Takes a body."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.ended = False
-        self.error: Any = None
-
-    def body_data(self, data: bytes) -> None:
-        self.data += data
-
-    def body_ended(self, trailers: Trailers) -> None:
-        self.ended = True
-
-    def body_failed(self, error: BaseException) -> None:
-        self.error = error
+from twisted_mesh.stream import ByteStream
 
 
 def test_a_large_reply_is_passed_on_as_it_comes(upstream: Upstream) -> None:
@@ -37,7 +18,7 @@ def test_a_large_reply_is_passed_on_as_it_comes(upstream: Upstream) -> None:
     upstream.say(b"+first\r\n$1000000\r\n" + b"x" * 300_000)
     stream = body(call)
     assert isinstance(stream, ByteStream)
-    reader = Reader()
+    reader = Receiver()
     stream.attach(reader)
     upstream.say(b"x" * 700_000)
     upstream.say(b"\r\n+third\r\n+fourth\r\n")
@@ -50,7 +31,7 @@ def test_a_large_reply_is_passed_on_as_it_comes(upstream: Upstream) -> None:
 def test_a_large_reply_that_is_cut_says_where(upstream: Upstream, inside: bool) -> None:
     call = upstream.send("GET a", "GET b")
     upstream.say(b"$1000000\r\n" + b"x" * 300_000)
-    reader = Reader()
+    reader = Receiver()
     body(call).attach(reader)
     if not inside:
         upstream.say(b"x" * 700_000 + b"\r\n")
@@ -67,7 +48,7 @@ def test_a_slow_reader_holds_back_its_own_connection_and_others_get_another(upst
     upstream.introduced(1)
     upstream.say(b"+b\r\n", 1)
     assert body(other) == b"+b\r\n"
-    body(call).attach(Reader())
+    body(call).attach(Receiver())
     assert not upstream.server().held
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.bodies import Receiver
 from tests.upstream.redis_world import World, body, command
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.redis_call import PartOfReplies
@@ -133,24 +134,7 @@ def test_a_slow_client_holds_the_server_back() -> None:
     assert transport.producerState == "producing"
 
 
-class Reader:
-    """Receives a large reply."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.over: Any = None
-
-    def body_data(self, data: bytes) -> None:
-        self.data += data
-
-    def body_ended(self, trailers: Any) -> None:
-        self.over = True
-
-    def body_failed(self, error: BaseException) -> None:
-        self.over = error
-
-
-def large(world: World, text: str = "GET a") -> tuple[Any, Any, Reader]:
+def large(world: World, text: str = "GET a") -> tuple[Any, Any, Receiver]:
     """A session that is watching, one of whose replies has begun; and whoever reads that."""
     session = world.session()
     session.watching = True
@@ -158,7 +142,7 @@ def large(world: World, text: str = "GET a") -> tuple[Any, Any, Reader]:
     world.say(b"$600000\r\n" + b"x" * 300_000)
     assert pending.done
     assert session.lanes[None].streams
-    return session, pending.value.body, Reader()
+    return session, pending.value.body, Receiver()
 
 
 def test_a_large_reply_is_passed_on_as_it_comes() -> None:
@@ -178,7 +162,7 @@ def test_a_large_reply_is_passed_on_as_it_comes() -> None:
     session.hold(False)
     assert transport.producerState == "producing"
     world.say(b"x" * 200_000 + b"\r\n$1\r\nb\r\n")
-    assert (len(reader.data), reader.over, body(behind)) == (600_011, True, b"$1\r\nb\r\n")
+    assert (len(reader.data), reader.ended, body(behind)) == (600_011, True, b"$1\r\nb\r\n")
     assert world.endpoint.active == 0
     assert not (session.lanes[None].lost or session.lanes[None].streams)
 
@@ -189,8 +173,8 @@ def test_a_large_reply_that_breaks_off() -> None:
     stream.attach(reader)
     behind = world.send(session, "GET b")
     world.connector.protocols[-1].fail(MeshError(Kind.RESET, "gone"))
-    assert isinstance(reader.over, PartOfReplies)
-    assert reader.over.inside
+    assert isinstance(reader.error, PartOfReplies)
+    assert reader.error.inside
     with pytest.raises(MeshError, match="gone"):
         body(behind)
     assert world.endpoint.active == 0

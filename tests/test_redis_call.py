@@ -41,6 +41,13 @@ def test_a_call_may_be_rewritten() -> None:
     assert call.words(1) == [b"GET", b"t:b"]
 
 
+def test_some_commands_of_a_call_stand_as_if_they_were_all() -> None:
+    call = several("GET a", "GET bb", "DBSIZE")
+    commands, data = call.some([1, 2])
+    assert data == b"*2\r\n$3\r\nGET\r\n$2\r\nbb\r\n*1\r\n$6\r\nDBSIZE\r\n"
+    assert commands == [(b"GET", b"bb", 2, 0, 21), (b"DBSIZE", None, 1, 21, 37)]
+
+
 def test_a_call_of_a_value_on_its_way_knows_its_first_words() -> None:
     command = find(b"SET")
     assert command is not None

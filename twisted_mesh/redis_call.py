@@ -186,6 +186,18 @@ class RedisCall(Call):
         assert row is not None, "what is unknown never gets into a call"
         return row
 
+    def some(self, places: Sequence[int]) -> tuple[list[Found], bytes]:
+        """Return these of the commands as if they were all, and their bytes."""
+        pieces: list[bytes] = []
+        commands: list[Found] = []
+        at = 0
+        for place in places:
+            name, first, words, start, end = self.commands[place]
+            pieces.append(self.data[start:end])
+            commands.append((name, first, words, at, at + end - start))
+            at += end - start
+        return commands, b"".join(pieces)
+
     def rewrite(self, commands: Sequence[Sequence[bytes]]) -> None:
         """Have other words sent in the place of these; the commands and the order of their keys stay what they are."""
         packed = [pack(words) for words in commands]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Optional, Sequence
 
 from twisted_mesh.adapters.blame import filter_failed, filter_stuck
 from twisted_mesh.adapters.http_connection import NEXT_REQUEST, HttpConnection
+from twisted_mesh.adapters.standing_in import no_chain, refused
 from twisted_mesh.call import Call, Completion
 from twisted_mesh.calls import CallTable
 from twisted_mesh.codec.deadline import STYLES
@@ -34,15 +35,6 @@ _LOG_EVERY = 10.0
 _DEADLINES = frozenset(each.decode() for each in STYLES)
 
 
-async def _no_chain(call: Call) -> object:
-    raise RuntimeError(f"{call!r} came before the listener had a chain")
-
-
-def _refused(call: Call) -> Any:
-    """Stand in for `proceed` where a call was refused: the filters asked only register what to do at its end."""
-    return None
-
-
 class HttpAdapter:
     """Turns the HTTP/1.x requests of one listener into calls.
 
@@ -56,7 +48,7 @@ class HttpAdapter:
         self.env = env
         self.node = node
         self.now: Callable[[], float] = env.now
-        self.chain: Proceed = _no_chain  # type: ignore[assignment]
+        self.chain: Proceed = no_chain
         self.open: set[HttpConnection] = set()
         # Accepted, but not yet made by the loop: they count, or one batch could bring many more than are allowed.
         self._arriving: set[HttpConnection] = set()
@@ -200,7 +192,7 @@ class HttpAdapter:
         call.details = error.text
         call.flag(Kind.REQUEST_TIMEOUT if error.status == 408 else Kind.BAD_REQUEST)
         for each in self.observers:
-            each(call, _refused)
+            each(call, refused)
         return call
 
     def malformed_deadline(self, call: Call, count: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Optional, Sequence
 
 from twisted_mesh.adapters.blame import filter_stuck
 from twisted_mesh.adapters.redis_answering import Answering
@@ -12,6 +12,7 @@ from twisted_mesh.adapters.redis_connection import RedisConnection
 from twisted_mesh.adapters.redis_rows import Rows
 from twisted_mesh.adapters.redis_shortcut import Shortcut, Ways
 from twisted_mesh.adapters.redis_users import users
+from twisted_mesh.adapters.standing_in import no_chain, refused
 from twisted_mesh.call import Call, Completion
 from twisted_mesh.calls import CallTable
 from twisted_mesh.errors import Kind
@@ -31,15 +32,6 @@ if TYPE_CHECKING:
 _LOOK = 0.5
 
 
-def _no_chain(call: Call) -> Any:
-    raise RuntimeError(f"{call!r} came before the listener had a chain")
-
-
-def _refused(call: Call) -> Any:
-    """Stand in for `proceed` where a call was refused: the filters asked only register what to do at its end."""
-    return None
-
-
 class RedisAdapter:
     """Turns the commands of one listener's clients into calls.
 
@@ -54,7 +46,7 @@ class RedisAdapter:
         self.node = ""
         self.env = env
         self.now: Callable[[], float] = env.now
-        self.chain: Proceed = _no_chain
+        self.chain: Proceed = no_chain
         # What keeps commands from travelling together; None if they all may.
         self.apart: Optional[Apart] = None
         self.observers: Sequence[Filter] = ()
@@ -212,7 +204,7 @@ class RedisAdapter:
         call.identity = connection.identity
         call.flag(kind)
         for each in self.observers:
-            each(call, _refused)
+            each(call, refused)
         call.complete(self.now(), self.completion_failed)
 
     def completion_failed(self, completion: Completion) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Optional, Sequence
 
 from twisted_mesh.adapters.blame import filter_stuck
+from twisted_mesh.adapters.standing_in import no_chain
 from twisted_mesh.adapters.tcp_connection import TcpConnection
 from twisted_mesh.calls import CallTable
 from twisted_mesh.errors import Kind
@@ -24,17 +25,13 @@ from twisted_mesh.net.side import OnDemand, Side
 from twisted_mesh.sweep import Sweep
 
 if TYPE_CHECKING:
-    from twisted_mesh.call import Call, Completion
+    from twisted_mesh.call import Completion
     from twisted_mesh.model import TcpOptions
     from twisted_mesh.net.accept import Accepted
     from twisted_mesh.net.handshakes import SecureAccepted
 
 # Seconds between two looks at how long connections have been idle or open.
 _LOOK = 0.25
-
-
-async def _no_chain(call: Call) -> Any:
-    raise RuntimeError(f"{call!r} came before the listener had a chain")
 
 
 class TcpAdapter:
@@ -52,7 +49,7 @@ class TcpAdapter:
         self.node = ""
         self.env = env
         self.now: Callable[[], float] = env.now
-        self.chain: Proceed = _no_chain
+        self.chain: Proceed = no_chain
         # For calls that are refused before they reach the chain, of which TCP has none.
         self.observers: Sequence[Filter] = ()
         self.open: set[TcpConnection] = set()

@@ -101,6 +101,7 @@ class Metrics(Observer):
         :param seconds: how long all took together; `received` and `sent` are their bytes.
         """
         route, cluster = sample.route, sample.cluster
+        # As in `_ended`: what both shared would be one call more for each call.
         key = (
             sample.listener,
             None if route is None else route.name,

@@ -195,10 +195,10 @@ class RedisMirror:
             if not places:
                 return None
             if len(places) < len(commands):
-                return self._like(call, *_narrowed(call, places))
+                return self._like(call, *call.some(places))
         start, end = commands[0][3], commands[-1][4]
         if end - start < len(data):
-            return self._like(call, *_narrowed(call, range(len(commands))))
+            return self._like(call, *call.some(range(len(commands))))
         return self._like(call, list(commands), data)
 
     def _obstacle(self, call: RedisCall) -> str:
@@ -318,17 +318,6 @@ class RedisMirror:
                 # No value goes into a log.
                 sizes=f"{_kind(pairs[at][0])} and {_kind(pairs[at][1])}",
             )
-
-
-def _narrowed(call: RedisCall, places: Any) -> tuple[list[Any], bytes]:
-    """Return these of a call's commands, and their bytes."""
-    pieces, commands, at = [], [], 0
-    for place in places:
-        name, first, words, start, end = call.commands[place]
-        pieces.append(call.data[start:end])
-        commands.append((name, first, words, at, at + end - start))
-        at += end - start
-    return commands, b"".join(pieces)
 
 
 def _replies(body: bytes) -> list[bytes]:

@@ -47,17 +47,12 @@ async def _part(call: RedisCall, proceed: Proceed, admitted: Sequence[bool], ref
 
 def _narrow(call: RedisCall, places: Sequence[int]) -> None:
     """Have the call be one of these of its commands."""
-    pieces, commands, at = [], [], 0
-    for place in places:
-        name, first, words, start, end = call.commands[place]
-        pieces.append(call.data[start:end])
-        commands.append((name, first, words, at, at + end - start))
-        at += end - start
+    commands, data = call.some(places)
     call.command = call.row(places[0])
     call.key = commands[0][1] or b""
     call._resource = None
     call.commands = commands
-    call.data = call.body = b"".join(pieces)
+    call.data = call.body = data
     call.count = len(commands)
 
 

@@ -100,6 +100,19 @@ def found(line: str) -> tuple[object, ...]:
     return command.specs
 
 
+@pytest.mark.parametrize(
+    ("words", "places"),
+    [
+        ("JSON.MGET a b c $", [1, 2, 3]), ("JSON.MSET a $ 1 b $ 2", [1, 4]), ("JSON.SET a $ 1", [1]), ("BF.MADD a x y", [1]),
+        ("CMS.MERGE d 2 a b WEIGHTS 1 2", [1, 3, 4]), ("TDIGEST.MERGE d 1 a", [1, 3]), ("VSIM a ELE b", [1]), ("XDELEX a IDS 1 1-1", [1]),
+    ],
+)  # fmt: skip
+def test_keys_of_modules(words: str, places: list[int]) -> None:
+    """Whose servers tell of one key only where there are several."""
+    command = find(words.partition(" ")[0].encode())
+    assert command is not None and command.keys(words.encode().split()) == places
+
+
 def test_a_channel_decides_the_server() -> None:
     command = find(b"SSUBSCRIBE")
     assert command is not None and command.keys([b"SSUBSCRIBE", b"a", b"b"]) == [1, 2]

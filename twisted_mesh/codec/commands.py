@@ -1,7 +1,7 @@
 """The table of commands: for each its name, arity, flags, keys, and what a proxy does with it.
 
-The rows are what a server says of itself (COMMAND of Valkey 9.1, checked against one in a test); a command that stands
-in no row may be learnt from the server that has it (`from_server`).
+The rows are what a server says of itself (COMMAND of Valkey 9.1, checked against one in a test), and those of Redis 8
+that it does not have; a command that stands in no row may be learnt from the server that has it (`from_server`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Iterable, Mapping, Optional, Sequence
 from twisted_mesh.codec.command_keys import KeySpec, spec_from_server, spec_from_text
 from twisted_mesh.codec.command_kinds import BLOCKING_WORD, KINDS, REFUSALS, Kind
 from twisted_mesh.codec.command_rows import ROWS
+from twisted_mesh.codec.more_command_rows import ROWS as MORE_ROWS
 from twisted_mesh.codec.subcommand_rows import ROWS as SUBCOMMAND_ROWS
 
 NONE = "-"
@@ -136,7 +137,7 @@ def _table() -> dict[bytes, Command]:
         container, _, name = command.name.partition("|")
         inner.setdefault(container, {})[name.encode("ascii")] = command
     table = {}
-    for row in ROWS.strip().splitlines():
+    for row in [*ROWS.strip().splitlines(), *MORE_ROWS.strip().splitlines()]:
         command = from_row(row, inner.get(row.partition(" ")[0]))
         # As most clients write it, and as the rest does: any other spelling costs one more step.
         table[command.name.encode("ascii")] = table[command.name.lower().encode("ascii")] = command
@@ -145,6 +146,8 @@ def _table() -> dict[bytes, Command]:
 
 _TABLE = _table()
 COMMANDS: tuple[Command, ...] = tuple(dict.fromkeys(_TABLE.values()))
+# What Valkey does not have.
+MORE: frozenset[str] = frozenset(row.partition(" ")[0] for row in MORE_ROWS.strip().splitlines())
 CATEGORIES: tuple[str, ...] = tuple(
     sorted(
         {

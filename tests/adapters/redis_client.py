@@ -38,13 +38,17 @@ class Client:
     """A client.  `calls` are those that reached the upstream and have no reply yet.
 
     :param adapter: of another client of the same listener; a new one if not given.
+    :param certificate: who it is by its certificate, if it speaks TLS and has one.
     """
 
     peer = "10.0.0.1:50000"
     peer_host = "10.0.0.1"
     port = 6380
 
-    def __init__(self, adapter: Optional[RedisAdapter] = None, **options: Any) -> None:
+    def __init__(
+        self, adapter: Optional[RedisAdapter] = None, *, certificate: Optional[str] = None, **options: Any
+    ) -> None:
+        self.identity = certificate
         self.env = Env()
         self.loop = Turns()
         self.calls: list[tuple[RedisCall, Pending]] = []
@@ -53,7 +57,8 @@ class Client:
         self.adapter.chain = self.upstream
         self.protocol: Any = None
         self.transport = Transport(self._lost)
-        self.adapter.accepted(self)  # type: ignore[arg-type]
+        arrive: Any = self.adapter.accepted if certificate is None else self.adapter.secured
+        arrive(self)
 
     def adopt(self, protocol: Any) -> None:
         """What an accepted connection does."""

@@ -486,3 +486,35 @@ def test_a_refusal_is_left_to_linger() -> None:
     assert transport.said == ["finish"]
     other.connectionLost(Failure(ConnectionDone()))
     client.check_over()
+
+
+def test_a_client_of_tls_is_told_apart() -> None:
+    """The next hop hears that it was https, and calls know who the certificate is for; also one that is refused."""
+    client = Client()
+
+    class Accepted:
+        peer, peer_host, identity = "192.0.2.7:1", "192.0.2.7", "spiffe://shop/app"
+
+        def adopt(self, protocol: Any) -> None:
+            self.protocol = protocol
+            protocol.makeConnection(StringTransport())
+
+    accepted = Accepted()
+    client.adapter.secured(accepted)  # type: ignore[arg-type]
+    assert client.adapter.connections == 2
+    accepted.protocol.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    call = client.last.call
+    assert call.identity == "spiffe://shop/app"
+    assert call.headers.get("x-forwarded-proto") == "https"
+    assert call.headers.get("forwarded") == 'for=192.0.2.7;host="a";proto=https'
+    client.last.say(b"")
+    accepted.protocol.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: http\r\n\r\n")
+    assert client.last.call.headers.get("x-forwarded-proto") == "https"
+    client.last.say(b"")
+    refused: list[Any] = []
+    client.adapter.observers = [lambda call, proceed: refused.append(call.identity)]  # type: ignore[list-item,return-value]
+    accepted.protocol.dataReceived(b"GET\r\n\r\n")
+    assert refused == ["spiffe://shop/app"]
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert client.last.call.identity is None and client.last.call.headers.get("x-forwarded-proto") == "http"
+    client.last.say(b"")

@@ -98,3 +98,74 @@ def test_who_is_no_user_any_more_is_closed() -> None:
     client.adapter.configure(type(client.adapter.options).model_validate({"users": [user("bob", "x")]}))
     client.loop.turn()
     assert client.transport.ended == "finished"
+
+
+APP = {"name": "app", "identities": ["spiffe://shop/app", "app.example"], "read": ["a:"], "write": ["b:"]}
+
+
+def test_a_certificate_is_a_login() -> None:
+    """From the first command on, with all rules for that user; AUTH makes the client another, RESET itself again."""
+    client = Client(users=[APP, ANN], certificate="spiffe://shop/app")
+    client.send(
+        "ACL WHOAMI", "GET a:1", "GET b:1", "AUTH ann pw", "ACL WHOAMI", "AUTH ann wrong", "RESET", "ACL WHOAMI"
+    )
+    assert client.seen == ["GET a:1"]
+    assert client.calls[0][0].identity == "app"
+    client.reply(b"$-1\r\n")
+    key = b"-NOPERM No permissions to access a key\r\n"
+    said = b"$3\r\napp\r\n$-1\r\n" + key + b"+OK\r\n$3\r\nann\r\n" + WRONG + b"+RESET\r\n$3\r\napp\r\n"
+    assert client.heard() == said
+
+
+def test_hello_needs_no_login_with_a_certificate() -> None:
+    client = Client(users=[APP], certificate="app.example")
+    client.send("HELLO 3")
+    assert client.heard().startswith(b"%7\r\n")
+
+
+def test_a_certificate_of_nobody_is_no_login() -> None:
+    """What is refused is logged with the name in it."""
+    client = Client(users=[APP, ANN], certificate="spiffe://shop/other")
+    logged: list[Any] = []
+    client.adapter.observers = [lambda call, proceed: logged.append(call)]  # type: ignore[list-item,return-value]
+    client.send("GET a:1", "AUTH ann pw", "GET a:1")
+    assert client.heard() == b"-NOAUTH Authentication required.\r\n+OK\r\n"
+    assert [each.identity for each in logged] == ["spiffe://shop/other"]
+    assert client.calls[0][0].identity == "ann"
+
+
+def test_without_users_a_certificate_says_who_calls() -> None:
+    client = Client(certificate="spiffe://shop/app")
+    client.send("GET a", "MGET a b")
+    assert [each.identity for each, _ in client.calls] == ["spiffe://shop/app"] * 2
+    other = Client(client.adapter)
+    other.send("GET a")
+    assert other.calls[0][0].identity is None
+
+
+def test_users_may_change_while_a_client_with_a_certificate_is_there() -> None:
+    """Who was nobody becomes somebody, and whose user is gone is closed."""
+    client = Client(users=[ANN], certificate="app.example")
+    client.send("PING")
+    assert client.heard() == b"-NOAUTH Authentication required.\r\n"
+    options = client.adapter.options.model_validate({"users": [APP]})
+    client.adapter.configure(options)
+    client.send("ACL WHOAMI")
+    assert client.heard() == b"$3\r\napp\r\n"
+    client.adapter.configure(client.adapter.options.model_validate({}))
+    client.send("GET a:1")
+    assert client.calls[0][0].identity == "app.example"
+    client.reply(b"$-1\r\n")
+    client.adapter.configure(options)
+    client.adapter.configure(client.adapter.options.model_validate({"users": [ANN]}))
+    client.heard()
+    assert client.transport.ended == "finished"
+
+
+def test_a_client_that_comes_in_a_drain_is_sent_away() -> None:
+    """Its handshake had begun before."""
+    client = Client(users=[APP], certificate="app.example")
+    client.adapter.drain()
+    other = Client(client.adapter, certificate="app.example")
+    other.heard()
+    assert other.transport.ended == "finished"

@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 
 from tests.adapters.tcp_listening import Listening, way
-from tests.net.conftest import Run, raised, run
+from tests.net.conftest import Run, authority, raised, run
 from tests.net.support import read, read_to_end, reset, tcp_pair, turns, until
+from tests.net.tls_support import Peer, client_side
+from tests.tls_front import Authority
 from twisted_mesh.adapters import tcp as module
 from twisted_mesh.adapters.tcp import TcpAdapter
 from twisted_mesh.adapters.tcp_connection import TcpConnection
 from twisted_mesh.call import Call, Reply
-from twisted_mesh.model import TcpOptions
+from twisted_mesh.model import ListenerTls, TcpOptions
 from twisted_mesh.net.accept import Accepted
+from twisted_mesh.net.certificates import serve
+from twisted_mesh.net.handshakes import Handshakes
 from twisted_mesh.testing import Env
 
-__all__ = ["raised", "run", "way"]
+__all__ = ["authority", "raised", "run", "way"]
 
 
 def test_ids_differ(run: Run) -> None:
@@ -174,3 +178,72 @@ def test_repr() -> None:
     """What is shown of an adapter fits a line."""
     assert repr(TcpAdapter("db", TcpOptions(), Env())) == "<TcpAdapter db 0 connections, 0 connecting>"
     assert TcpConnection.__slots__
+
+
+async def secured(one: Listening, authority: Authority) -> Peer:
+    """A client of a listener that speaks TLS, with a certificate, whose handshake is over."""
+    path = str(authority.issue("localhost", ["localhost"]))
+    tls = ListenerTls.model_validate({"certificates": path, "client_ca": str(authority.ca)})
+    handshakes = Handshakes("tcp", "db", one.env, one.adapter.secured)
+    handshakes.context = serve(tls).context
+    client, ours = tcp_pair()
+    handshakes.accepted(Accepted(asyncio.get_running_loop(), ours, client.getsockname()))
+    peer = Peer(client, client_side(authority, authority.issue("app", ["spiffe://shop/app"])))
+    await peer.handshake()
+    await until(lambda: one.adapter.open or one.calls)
+    return peer
+
+
+def test_tls_ends_here(run: Run, way: str, authority: Authority) -> None:
+    """The server sees plain bytes, and the call says who the client is; each direction may end by itself."""
+
+    async def go() -> None:
+        one = Listening()
+        peer = await secured(one, authority)
+        await peer.send(b"question")
+        await until(lambda: one.servers)
+        assert await read(one.servers[0], 8) == b"question"
+        await peer.goodbye()
+        assert await read_to_end(one.servers[0]) == b""
+        await asyncio.get_running_loop().sock_sendall(one.servers[0], b"x" * 300_000)
+        one.servers[0].shutdown(socket.SHUT_WR)
+        assert await peer.read(400_000) == b"x" * 300_000
+        call = await one.end(peer.sock)
+        assert (call.identity, call.bytes_in, call.bytes_out) == ("spiffe://shop/app", 8, 300_000)
+        assert call.flags == ()
+
+    run(go())
+
+
+def test_a_client_of_tls_that_leaves_cancels_its_call(run: Run, authority: Authority) -> None:
+    """While it waits for a connection to a server too."""
+    waiting: list[Call] = []
+
+    async def never(self: Listening, call: Call) -> Reply:
+        waiting.append(call)
+        await self.env.sleep(3600)
+        raise AssertionError
+
+    async def go() -> None:
+        one = Listening(never)
+        peer = await secured(one, authority)
+        await until(lambda: waiting)
+        reset(peer.sock)
+        call = await one.end()
+        assert call.flags == ("DC",)
+
+    run(go())
+
+
+def test_clients_of_tls_are_cut(run: Run, authority: Authority) -> None:
+    async def go() -> None:
+        one = Listening()
+        peer = await secured(one, authority)
+        await until(lambda: one.servers)
+        one.adapter.close_all()
+        with pytest.raises(ConnectionResetError):
+            await peer.read(1)
+        call = await one.end(peer.sock)
+        assert call.flags == ("LR",)
+
+    run(go())

@@ -17,9 +17,7 @@ def test_the_server_says_the_same(server: Server) -> None:
     """If this fails for a newer server, .ci/commands.py writes the rows anew, and command_kinds.py wants the new ones."""
     if b"\r\nvalkey_version:9.1." not in server("INFO", "server"):
         pytest.skip("the rows are those of Valkey 9.1")
-    assert rows(list(map(from_server, server("COMMAND")))) == rows(
-        [each for each in COMMANDS if each.name not in MORE]
-    )
+    assert rows(list(map(from_server, server("COMMAND")))) == rows([each for each in COMMANDS if each.name not in MORE])
 
 
 def test_what_a_server_has_that_others_have_not_is_what_it_says(server: Server) -> None:

@@ -7,7 +7,8 @@ from typing import Any, Optional
 from tests.adapters.http_client import ClientTransport
 from twisted_mesh.adapters.redis import RedisAdapter
 from twisted_mesh.model import RedisOptions
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.testing import Env
 
 

@@ -13,7 +13,8 @@ from twisted_mesh.adapters.redis_connection import RedisConnection
 from twisted_mesh.call import Call
 from twisted_mesh.codec.resp import pack
 from twisted_mesh.model import RedisOptions
-from twisted_mesh.redis_call import Pending, RedisCall
+from twisted_mesh.redis_call import RedisCall
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.testing import Env
 
 

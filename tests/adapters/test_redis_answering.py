@@ -8,7 +8,8 @@ import pytest
 
 from tests.adapters.redis_listening import Client
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.redis_call import PartOfReplies, RedisReply
+from twisted_mesh.redis_call import RedisReply
+from twisted_mesh.redis_pending import PartOfReplies
 from twisted_mesh.stream import ByteStream, Trailers
 
 

@@ -7,7 +7,8 @@ import pytest
 from tests.adapters.redis_listening import Client
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.park import Parked
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import Pending
 
 
 def test_what_a_call_knows_of_its_client() -> None:

@@ -9,7 +9,8 @@ import pytest
 from tests.adapters.redis_listening import Client
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.park import Parked
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.stream import ByteStream
 
 

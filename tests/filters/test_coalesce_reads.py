@@ -9,7 +9,8 @@ import pytest
 from tests.filters.redis_calls import several
 from twisted_mesh.chain import Driver
 from twisted_mesh.errors import Cancelled, Kind, MeshError
-from twisted_mesh.redis_call import Pending, RedisReply
+from twisted_mesh.redis_call import RedisReply
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.testing import Env
 
 

@@ -10,7 +10,8 @@ from tests.filters.redis_calls import Echo, lines, several
 from twisted_mesh.chain import Driver
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.filters.redis_mirror import AGAIN_AFTER, RedisMirror
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.testing import Env
 
 

@@ -11,7 +11,8 @@ from tests.filters.redis_calls import Echo, lines, several
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.filters.redis_part import proceed_with
-from twisted_mesh.redis_call import PartOfReplies, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import PartOfReplies
 from twisted_mesh.stream import ByteStream
 
 REFUSAL = MeshError(Kind.RATE_LIMITED, "over the rate limit", origin=Origin.CLIENT)

@@ -15,7 +15,8 @@ from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.filters.redis_retry import RedisRetry, redis_layers
 from twisted_mesh.filters.retry import BackoffSettings, BudgetSettings, RetrySettings
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import Pending
 
 LOADING = b"-LOADING Redis is loading the dataset in memory\r\n"
 UNSENT = MeshError(Kind.CONNECT_FAILED, retryable=True)

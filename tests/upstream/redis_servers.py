@@ -8,7 +8,8 @@ from tests.filters.redis_calls import several
 from tests.upstream.fakes import FakeConnector, FakeEnv, Transport
 from twisted_mesh import model
 from twisted_mesh.errors import MeshError
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.redis import RedisForward
 from twisted_mesh.upstream.redis_pool import RedisPool

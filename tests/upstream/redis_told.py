@@ -12,7 +12,8 @@ from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.codec.resp_request import RequestReader
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.park import Parked
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply, errors_in
+from twisted_mesh.redis_call import RedisCall, RedisReply, errors_in
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.redis import topology_of

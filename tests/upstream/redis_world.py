@@ -8,7 +8,8 @@ from tests.upstream.fakes import FakeConnector, FakeEnv, cluster_config
 from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.resp import pack
 from twisted_mesh.families import Families
-from twisted_mesh.redis_call import Pending, RedisCall
+from twisted_mesh.redis_call import RedisCall
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.redis_session import Session
 from twisted_mesh.upstream.cluster import Cluster
 from twisted_mesh.upstream.endpoint import Endpoint

@@ -7,7 +7,7 @@ import pytest
 from tests.filters.redis_calls import several
 from tests.upstream.redis_servers import Upstream
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.redis_call import Pending
+from twisted_mesh.redis_pending import Pending
 
 
 def test_a_call_goes_to_an_endpoint_of_the_cluster() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.upstream.redis_told import RedisWorld, Sent, body, slots_reply
 from twisted_mesh.codec.slots import slot
-from twisted_mesh.redis_call import Pending
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.upstream.redis_pool import RedisPool
 
 

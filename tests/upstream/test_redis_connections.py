@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from tests.upstream.redis_servers import ADDRESS, Upstream, body, failure
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.redis_call import Pending
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.connections import Connections, Portion
 

@@ -11,7 +11,8 @@ from tests.upstream.redis_told import LOST, OK, REPLICA, RedisWorld, body, slots
 from twisted_mesh.codec.resp import array, bulk, integer
 from twisted_mesh.codec.slots import slot
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.redis_call import PartOfReplies, RedisCall
+from twisted_mesh.redis_call import RedisCall
+from twisted_mesh.redis_pending import PartOfReplies
 
 
 def test_where_all_fails_the_call_does(shards: RedisWorld) -> None:

@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from tests.bodies import Receiver
 from tests.upstream.redis_servers import Upstream, body, failure
 from twisted_mesh.errors import Cancelled, Kind, MeshError
-from twisted_mesh.redis_call import PartOfReplies
+from twisted_mesh.redis_pending import PartOfReplies
 from twisted_mesh.stream import ByteStream
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.bodies import Receiver
 from tests.upstream.redis_world import World, body, command
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.redis_call import PartOfReplies
+from twisted_mesh.redis_pending import PartOfReplies
 
 
 def test_replies_come_in_the_order_of_commands_in_any_pieces() -> None:

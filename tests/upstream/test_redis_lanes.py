@@ -7,7 +7,7 @@ import pytest
 from tests.upstream.redis_servers import Upstream
 from tests.upstream.redis_world import World, body, command
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.redis_call import Pending
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.redis_session import Session
 
 

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from tests.filters.redis_calls import several
 from tests.upstream.redis_servers import Upstream, body, failure
 from twisted_mesh.errors import Kind
-from twisted_mesh.redis_call import PartOfReplies, Pending
+from twisted_mesh.redis_pending import PartOfReplies, Pending
 
 
 def test_what_is_sent_in_one_turn_goes_out_in_one_write_and_comes_back_to_each(upstream: Upstream) -> None:

@@ -13,7 +13,8 @@ from twisted_mesh.codec.resp_kinds import BULK_ERROR, ERROR
 from twisted_mesh.codec.resp_reply_scan import Answer
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.metrics import DURATIONS
-from twisted_mesh.redis_call import PartOfReplies, Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import PartOfReplies, Pending
 from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream, Trailers
 

@@ -17,7 +17,8 @@ from twisted_mesh.call import Call, Completion
 from twisted_mesh.codec.resp import BULK_LIMIT, CRLF, SMALL, number_in
 from twisted_mesh.codec.resp_request_scan import AROUND, DIGITS, NAME_SIZE, NEXT, Found, scan
 from twisted_mesh.interfaces import Proceed
-from twisted_mesh.redis_call import Pending, RedisCall, Rescue, Tally
+from twisted_mesh.redis_call import RedisCall
+from twisted_mesh.redis_pending import Pending, Rescue, Tally
 
 if TYPE_CHECKING:
     from twisted_mesh.adapters.redis import RedisAdapter

@@ -18,7 +18,8 @@ from twisted_mesh.filters.route import Table
 from twisted_mesh.interfaces import Env, Proceed
 from twisted_mesh.park import Parked
 from twisted_mesh.policy.apart import Apart
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.redis_session import CROSSED
 from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream

@@ -19,7 +19,8 @@ from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Explanation, Proceed
 from twisted_mesh.labels import NONE
 from twisted_mesh.policy.share import share
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.stream import ByteStream
 
 # Seconds between two lines in the log about replies that differ.

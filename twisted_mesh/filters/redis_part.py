@@ -7,7 +7,8 @@ from typing import Awaitable, Sequence
 from twisted_mesh.call import Reply
 from twisted_mesh.errors import MeshError
 from twisted_mesh.interfaces import Proceed
-from twisted_mesh.redis_call import PartOfReplies, RedisCall, RedisReply, errors_in
+from twisted_mesh.redis_call import RedisCall, RedisReply, errors_in
+from twisted_mesh.redis_pending import PartOfReplies
 from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream
 

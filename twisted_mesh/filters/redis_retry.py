@@ -15,7 +15,8 @@ from twisted_mesh.filters.again import Again, Outcome, Permit, note_tried
 from twisted_mesh.filters.retry import RetrySettings, side_layers
 from twisted_mesh.interfaces import Env, Explanation, Filter, Proceed
 from twisted_mesh.policy.budget import RetryBudget
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply, Rescue
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import Pending, Rescue
 
 
 class RedisRetry:

@@ -14,7 +14,8 @@ from twisted_mesh.filters.route import Route
 from twisted_mesh.filters.timeout import timeout as timeout_filter
 from twisted_mesh.headers import Headers
 from twisted_mesh.interfaces import Filter, Proceed
-from twisted_mesh.redis_call import PartOfReplies, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import PartOfReplies
 from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream, Trailers
 from twisted_mesh.sweep import SWEEP_INTERVAL, Sweep

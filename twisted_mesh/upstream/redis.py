@@ -8,7 +8,8 @@ from twisted_mesh.call import Call
 from twisted_mesh.errors import MeshError
 from twisted_mesh.interfaces import Env
 from twisted_mesh.model.redis_servers import RedisServers
-from twisted_mesh.redis_call import Pending, RedisCall
+from twisted_mesh.redis_call import RedisCall
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.upstream.redis_group import Zone, no_zone
 from twisted_mesh.upstream.redis_pools import PROTOCOL, Pools
 from twisted_mesh.upstream.redis_scatter import Scatter

@@ -18,7 +18,8 @@ from twisted_mesh.codec.resp import arguments
 from twisted_mesh.codec.resp_kinds import BULK_ERROR, ERROR
 from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.redis_call import PartOfReplies, Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import PartOfReplies, Pending
 from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.redis_collect import Collect, Room

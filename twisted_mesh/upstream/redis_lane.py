@@ -16,7 +16,8 @@ from twisted_mesh.codec.resp_kinds import ARRAY, INTEGER, PUSH, SIMPLE
 from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.policy.redis_errors import verdict
-from twisted_mesh.redis_call import PartOfReplies, Pending, RedisReply
+from twisted_mesh.redis_call import RedisReply
+from twisted_mesh.redis_pending import PartOfReplies, Pending
 from twisted_mesh.redis_session import SORTS, Session
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.redis_link import RedisLink

@@ -8,7 +8,8 @@ from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.resp import pack
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.policy.redis_errors import OK
-from twisted_mesh.redis_call import Pending, RedisCall
+from twisted_mesh.redis_call import RedisCall
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.redis_session import Session
 from twisted_mesh.sweep import Sweep
 from twisted_mesh.upstream.connections import Portion

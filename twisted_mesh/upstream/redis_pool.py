@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from twisted_mesh.codec.commands import Command, find
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.policy.redis_errors import OK
-from twisted_mesh.redis_call import Pending, RedisCall
+from twisted_mesh.redis_call import RedisCall
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.sweep import Sweep
 from twisted_mesh.upstream.redis_connections import SharedConnections
 from twisted_mesh.upstream.redis_greeting import ServerOptions

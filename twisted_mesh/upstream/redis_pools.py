@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Optional, cast
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env
 from twisted_mesh.model.redis_servers import RedisServers
-from twisted_mesh.redis_call import Pending, RedisCall
+from twisted_mesh.redis_call import RedisCall
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.upstream.redis_connections import SESSIONS
 from twisted_mesh.upstream.redis_greeting import ServerOptions, greeting
 from twisted_mesh.upstream.redis_pool import RedisPool

@@ -11,7 +11,8 @@ from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.codec.resp_reply_scan import Answer
 from twisted_mesh.metrics import DURATIONS
 from twisted_mesh.policy.redis_errors import OK, verdict
-from twisted_mesh.redis_call import Pending, RedisReply, Tally
+from twisted_mesh.redis_call import RedisReply
+from twisted_mesh.redis_pending import Pending, Tally
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.redis_flow import Hold
 from twisted_mesh.upstream.redis_link import RedisLink

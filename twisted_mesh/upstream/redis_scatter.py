@@ -12,7 +12,8 @@ from twisted_mesh.codec.gather import gather
 from twisted_mesh.codec.resp import error, pack
 from twisted_mesh.codec.scan_cursor import SERVERS_LIMIT, coded, step
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.redis_errand import Errand, Item, Send
 from twisted_mesh.upstream.redis_group import Group

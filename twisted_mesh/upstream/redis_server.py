@@ -12,7 +12,7 @@ from twisted_mesh.call import out_of_time
 from twisted_mesh.codec.resp_kinds import PUSH
 from twisted_mesh.codec.resp_reply_scan import Answer
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.redis_call import PartOfReplies, Pending
+from twisted_mesh.redis_pending import PartOfReplies, Pending
 from twisted_mesh.upstream.redis_flow import Upload
 from twisted_mesh.upstream.redis_replies import Replies
 

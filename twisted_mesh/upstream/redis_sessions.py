@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Callable, Hashable, Optional, Sequence
 from twisted_mesh.codec.gather import gather
 from twisted_mesh.codec.resp import error, pack
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.redis_call import Pending, RedisCall, RedisReply
+from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_pending import Pending
 from twisted_mesh.redis_session import APART, CLOSING, CROSSED, OPENING, SORTS, WRONG_EXEC, Session
 from twisted_mesh.upstream.redis_greeting import NO_DATABASE
 from twisted_mesh.upstream.redis_lane import RedisLane

@@ -6,7 +6,8 @@ Routes, filters and the upstream see the same fields as of any other call, and b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Collection, Optional, Protocol, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, AbstractSet, Any, Callable, Collection, Optional, Protocol, Sequence
 
 from twisted_mesh.call import Body, Call, Reply
 from twisted_mesh.codec.commands import Command, find
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     from twisted_mesh.redis_pending import Pending
 
 VERSIONS = {2: "2", 3: "3"}
+
+
+class Overtook(Enum):
+    """Whether a command was done before one that its client had sent first."""
+
+    NO = 0
+    #: It was sent, and has no reply yet.
+    PERHAPS = 1
+    DONE = 2
 
 
 class Caller(Protocol):
@@ -49,8 +59,8 @@ class Caller(Protocol):
     def waits_for(self, call: RedisCall) -> None:
         """Have what comes behind a call wait until that is answered."""
 
-    def overtook(self, call: RedisCall, keys: Collection[bytes]) -> bool:
-        """Whether something behind a call is done already that must not come before a command of it with these keys."""
+    def overtook(self, call: RedisCall, keys: Collection[bytes]) -> Overtook:
+        """Whether something behind a call comes before it that must not come before a command of it with these keys."""
 
 
 class RedisCall(Call):
@@ -65,6 +75,7 @@ class RedisCall(Call):
     - `caller` is the connection that it came on; None for calls of the mesh's own.  `id` is the connection's.
     - `waiter` is what fires with the reply to its first try; whoever sends that takes it.
     - `held` is to be called by whoever sends it, where its client's next commands wait for that; else None.
+    - `unsent` are keys of commands of it that wait for a server, although it was sent.
     - `session` is whatever binds the call to an upstream connection of the client's own; None where nothing does.
     """
 
@@ -75,6 +86,7 @@ class RedisCall(Call):
     resp: int = 2
     version = "2"
     session: Any = None
+    unsent: AbstractSet[bytes] = frozenset()
     upgrades = False
     caller: Optional[Caller] = None
     waiter: Optional[Pending] = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import AbstractSet
+
 import pytest
 
 from tests.adapters.redis_listening import Client
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.park import Parked
-from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_call import Overtook, RedisCall, RedisReply
 from twisted_mesh.redis_pending import Pending
 
 
@@ -112,22 +114,33 @@ def test_what_comes_behind_a_call_waits_where_that_is_wanted() -> None:
 @pytest.mark.parametrize(
     ("first", "then", "answer", "overtook"),
     [
-        (("MGET", "a", "b"), ("SET", "b", "1"), b"+OK\r\n", True),
-        (("MGET", "a", "b"), ("MSET", "x", "1", "b", "1"), b"+OK\r\n", True),
-        (("MGET", "a", "b"), ("SET", "c", "1"), b"+OK\r\n", False),
-        (("MGET", "a", "b"), ("GET", "b"), b"$-1\r\n", False),
-        (("MSET", "a", "1", "b", "1"), ("GET", "b"), b"$-1\r\n", True),
-        (("MGET", "a", "b"), ("SET", "b", "1"), b"-CLUSTERDOWN The cluster is down\r\n", False),
-        (("MGET", "a", "b"), ("SET", "b", "1"), b"", False),
-        (("MGET", "a", "b"), ("FLUSHALL",), b"+OK\r\n", True),
+        (("MGET", "a", "b"), ("SET", "b", "1"), b"+OK\r\n", Overtook.DONE),
+        (("MGET", "a", "b"), ("MSET", "x", "1", "b", "1"), b"+OK\r\n", Overtook.DONE),
+        (("MGET", "a", "b"), ("SET", "c", "1"), b"+OK\r\n", Overtook.NO),
+        (("MGET", "a", "b"), ("GET", "b"), b"$-1\r\n", Overtook.NO),
+        (("MSET", "a", "1", "b", "1"), ("GET", "b"), b"$-1\r\n", Overtook.DONE),
+        (("MGET", "a", "b"), ("SET", "b", "1"), b"-CLUSTERDOWN The cluster is down\r\n", Overtook.NO),
+        (("MGET", "a", "b"), ("SET", "b", "1"), b"", Overtook.PERHAPS),
+        (("MGET", "a", "b"), ("SET", "c", "1"), b"", Overtook.NO),
+        (("MGET", "a", "b"), ("FLUSHALL",), b"+OK\r\n", Overtook.DONE),
     ],
 )
 def test_what_is_done_behind_a_call_that_was_refused(
-    first: tuple[str, ...], then: tuple[str, ...], answer: bytes, overtook: bool
+    first: tuple[str, ...], then: tuple[str, ...], answer: bytes, overtook: Overtook
 ) -> None:
     client = Client()
     client.send(("SET", "a", "0"), first, then)
+    for each in client.calls:
+        each.attempts = 1
     client.answer(0, b"+OK\r\n")
     if answer:
         client.answer(2, answer)
     assert client.connection.overtook(client.calls[1], {b"a", b"b"}) is overtook
+
+
+@pytest.mark.parametrize(("attempts", "unsent"), [(0, frozenset()), (1, {b"b"})])
+def test_what_waits_itself_overtakes_nothing(attempts: int, unsent: AbstractSet[bytes]) -> None:
+    client = Client()
+    client.send(("MGET", "a", "b"), ("SET", "b", "1"))
+    client.calls[1].attempts, client.calls[1].unsent = attempts, unsent
+    assert client.connection.overtook(client.calls[0], {b"a", b"b"}) is Overtook.NO

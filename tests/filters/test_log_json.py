@@ -15,7 +15,7 @@ from twisted_mesh.call import Call
 from twisted_mesh.filters.log_format import FIELDS
 from twisted_mesh.filters.log_json import JsonFormat, Record
 from twisted_mesh.headers import Headers
-from twisted_mesh.redis_call import RedisCall
+from twisted_mesh.redis_call import Overtook, RedisCall
 
 
 def said(*calls: Call) -> list[dict[str, Any]]:
@@ -169,5 +169,5 @@ class Asker:
     def waits_for(self, call: RedisCall) -> None:
         pass
 
-    def overtook(self, call: RedisCall, keys: object) -> bool:
-        return False
+    def overtook(self, call: RedisCall, keys: object) -> Overtook:
+        return Overtook.NO

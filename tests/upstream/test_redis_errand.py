@@ -11,7 +11,7 @@ from tests.upstream.redis_told import LOST, OK, REPLICA, RedisWorld, body, slots
 from twisted_mesh.codec.resp import array, bulk, integer
 from twisted_mesh.codec.slots import slot
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.redis_call import RedisCall
+from twisted_mesh.redis_call import Overtook, RedisCall
 from twisted_mesh.redis_pending import PartOfReplies
 
 
@@ -120,13 +120,21 @@ def test_what_cannot_be_followed_is_told(slots: RedisWorld) -> None:
     assert body(pending) == reply
 
 
-def test_it_is_not_followed_for_ever(slots: RedisWorld) -> None:
-    pending = slots.call("SET a 1")
-    for turn in range(40):
-        if pending.done:
-            break
-        slots.take()[0].reply(b"-MOVED %d 10.0.0.%d:6379\r\n" % (slot(b"a"), 1 + turn % 2))
-    assert body(pending).startswith(b"-MOVED")
+def test_servers_that_send_a_command_to_each_other_are_asked_now_and_then(slots: RedisWorld) -> None:
+    client = Order()
+    pending = slots.call("SET a 1", caller=client)
+    sent = 0
+    while not pending.done:
+        for each in slots.take():
+            sent += 1
+            each.reply(b"-MOVED %d 10.0.0.%d:6379\r\n" % (slot(b"a"), 3 - each.number))
+        if not slots.sent:
+            _news(slots)
+    assert body(pending) == b"-TRYAGAIN the key has moved to another server; try again\r\n"
+    assert sent < 100
+    assert 4.8 < slots.env.now() < 5.5
+    # From the third time on others wait for it.
+    assert set(client.waits) == {"SET"}
 
 
 def test_the_parts_of_a_call_have_its_time(shards: RedisWorld) -> None:
@@ -160,13 +168,14 @@ class Order:
         self.call_id = "c-1"
         self.wrote_at = 0.0
         self.done = set(done)
+        self.how = Overtook.DONE
         self.waits: list[str] = []
 
     def waits_for(self, call: RedisCall) -> None:
         self.waits.append(call.operation)
 
-    def overtook(self, call: RedisCall, keys: Collection[bytes]) -> bool:
-        return bool(self.done & set(keys))
+    def overtook(self, call: RedisCall, keys: Collection[bytes]) -> Overtook:
+        return self.how if self.done & set(keys) else Overtook.NO
 
 
 def _news(slots: RedisWorld) -> None:
@@ -209,6 +218,32 @@ def test_what_was_overtaken_while_it_was_refused_is_not_sent_again(
     if not again:
         assert body(pending) == TRYAGAIN
         assert slots.env.count("cluster_redis_followed_total", "redis", "overtaken") == 1
+
+
+def test_what_perhaps_is_overtaken_waits_until_that_is_known(slots: RedisWorld) -> None:
+    client = Order(b"{a}2")
+    client.how = Overtook.PERHAPS
+    pending = slots.call("MGET {a}1 {a}2", caller=client)
+    slots.take()[0].reply(TRYAGAIN)
+    _news(slots)
+    assert slots.take() == []
+    client.done.clear()
+    _news(slots)
+    slots.take()[0].reply(array([bulk(b"1"), bulk(b"2")]))
+    assert body(pending) == array([bulk(b"1"), bulk(b"2")])
+
+
+def test_what_waits_is_not_sent_yet(slots: RedisWorld) -> None:
+    pending = slots.call("MSET {a}1 x {a}2 y b z")
+    (sent,) = slots.take()
+    call = pending.call
+    assert call.unsent == set()
+    sent.reply(TRYAGAIN, OK)
+    assert call.unsent == {b"{a}1", b"{a}2"}
+    _news(slots)
+    assert call.unsent == set()
+    slots.take()[0].reply(OK)
+    assert body(pending) == OK
 
 
 def test_of_a_split_command_what_was_overtaken_is_told_in_its_place(slots: RedisWorld) -> None:

@@ -10,7 +10,7 @@ from twisted_mesh.adapters.redis_exchange import Exchange, Silent
 from twisted_mesh.adapters.redis_rows import WRITE, Row
 from twisted_mesh.codec.command_kinds import Kind
 from twisted_mesh.codec.resp_request_scan import Found
-from twisted_mesh.redis_call import VERSIONS, RedisCall
+from twisted_mesh.redis_call import VERSIONS, Overtook, RedisCall
 from twisted_mesh.redis_session import Session
 from twisted_mesh.stream import ByteStream
 
@@ -109,18 +109,23 @@ class Calling(Answering):
                 self.holds(each)
                 return
 
-    def overtook(self, call: RedisCall, keys: Collection[bytes]) -> bool:
-        """Whether something behind a call is done already that must not come before a command of it with these keys."""
-        found = False
+    def overtook(self, call: RedisCall, keys: Collection[bytes]) -> Overtook:
+        """Whether something behind a call comes before it that must not come before a command of it with these keys."""
+        found = Overtook.NO
         for each in reversed(self.queue):
             if not isinstance(each, Exchange):
                 continue
-            if each.call is call:
+            other = each.call
+            if other is call:
                 return found
-            if each.answer is None or (each.count == 1 and each.answer.startswith(b"-")) or found:
+            if not (call.write or other.write) or not other.attempts or found is Overtook.DONE:
                 continue
-            found = (call.write or each.call.write) and _touches(each.call, keys)
-        return False
+            if each.answer is None:
+                if found is Overtook.NO and _touches(other, {*keys} - other.unsent):
+                    found = Overtook.PERHAPS
+            elif (each.count > 1 or not each.answer.startswith(b"-")) and _touches(other, keys):
+                found = Overtook.DONE
+        return Overtook.NO
 
 
 def _touches(call: RedisCall, keys: Collection[bytes]) -> bool:

@@ -11,28 +11,23 @@ from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Callable, Mapping, Optional, Sequence, Union
 
-from twisted_mesh.call import Body, out_of_time
-from twisted_mesh.codec.commands import find
+from twisted_mesh.call import out_of_time
 from twisted_mesh.codec.redis_facts import redirection
-from twisted_mesh.codec.resp import arguments
 from twisted_mesh.codec.resp_kinds import BULK_ERROR, ERROR
 from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.redis_call import RedisCall, RedisReply
+from twisted_mesh.redis_call import Overtook, RedisCall, RedisReply
 from twisted_mesh.redis_pending import PartOfReplies, Pending
 from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.redis_collect import Collect, Room
+from twisted_mesh.upstream.redis_item import Item, Repeats, in_order
 
 if TYPE_CHECKING:
     from twisted_mesh.upstream.endpoint import Endpoint
     from twisted_mesh.upstream.redis_group import Group
     from twisted_mesh.upstream.redis_topology import Topology
 
-# How often one call's commands are sent on at most because of what servers said.
-SEND_LIMIT = 16
-# Seconds for which they wait at most until servers can do what they cannot now.
-PATIENCE = 5.0
 # How often commands that may be repeated are sent again where others of the call went well.
 _RETRIES = 1
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
@@ -49,25 +44,6 @@ Send = Callable[[RedisCall, "Endpoint"], Pending]
 Answer = Union[bytes, MeshError]
 
 
-class Item:
-    """One command: its bytes, its key (None where it has none), and the server that it is for if that is settled.
-
-    One whose value is passed on as it comes is the only one of its call, and can be sent once.
-    """
-
-    __slots__ = ("data", "endpoint", "key")
-
-    def __init__(self, data: Body, key: Optional[bytes] = None, endpoint: Optional[Endpoint] = None) -> None:
-        self.data = data
-        self.key = key
-        self.endpoint = endpoint
-
-
-def in_order(replies: Sequence[bytes]) -> bytes:
-    """Return the replies one after the other."""
-    return b"".join(replies)
-
-
 class Errand:
     """The commands of one call.
 
@@ -80,15 +56,13 @@ class Errand:
     __slots__ = (
         "_answers",
         "_call",
-        "_ends",
         "_finish",
         "_items",
         "_left",
+        "_repeats",
         "_retries",
         "_room",
-        "_said",
         "_send",
-        "_sent",
         "_topology",
         "_write",
         "pending",
@@ -112,11 +86,9 @@ class Errand:
         self._finish = finish
         self._answers: list[Optional[Answer]] = [None] * len(items)
         self._left = len(items)
-        self._sent = 1
         self._retries = 0
-        # When those that wait have waited for too long, and what servers said to them; both once one does.
-        self._ends: Optional[float] = None
-        self._said: dict[int, bytes] = {}
+        # Once something is to be sent again because of what a server said.
+        self._repeats: Optional[Repeats] = None
         # For large replies, once there is one.
         self._room: Optional[Room] = None
         # Whoever waits may bring along what is to be fired; it must not become that of a part.
@@ -137,15 +109,15 @@ class Errand:
 
     def go_on(self, places: Sequence[int]) -> None:
         """More is known now: send these again."""
-        ends, now = self._call.ends, self._topology.cluster.env.now()
+        ends, now, repeats = self._call.ends, self._topology.cluster.env.now(), self._repeats
         if ends is not None and now >= ends:
             for place in places:
                 self._settle(place, out_of_time(self._call))
             self._end()
-        elif self._ends is not None and now >= self._ends:
-            self.give_up(places, self._said)
+        elif repeats is not None and now >= repeats.ends:
+            self.give_up(places, repeats.said)
         else:
-            self.send([place for place in places if not self._overtaken(place)])
+            self.send([place for place in places if self._may_go_on(place)])
 
     def give_up(self, places: Sequence[int], said: Mapping[int, bytes] = NOTHING) -> None:
         """Nothing more will be known: these fail, if nothing else was `said` to them."""
@@ -158,6 +130,8 @@ class Errand:
     def send(self, places: Sequence[int]) -> None:
         """Send these commands to where they belong: those for one server together."""
         topology, items = self._topology, self._items
+        if self._call.unsent:
+            self._call.unsent = self._call.unsent - self._keys(places)
         groups: dict[Group, list[int]] = {}
         targets: dict[Endpoint, list[int]] = {}
         for place in places:
@@ -169,6 +143,7 @@ class Errand:
             if key is None:
                 group = topology.any_group()
             elif topology.barriers and topology.barred(self, place, key):
+                self._call.unsent = self._call.unsent | items[place].all_keys()
                 continue
             else:
                 group = topology.group(key)
@@ -305,7 +280,6 @@ class Errand:
             elif reply[0] != ERROR or not self._again(place, reply, endpoint, elsewhere):
                 self._settle(place, reply)
         for (target, asking), mine in elsewhere.items():
-            self._sent += 1
             self._send_to(target, mine, asking)
 
     def _again(
@@ -313,21 +287,26 @@ class Errand:
     ) -> bool:
         """See whether an error says that the command is to be sent again, and where."""
         item, topology = self._items[place], self._topology
-        if self._sent >= SEND_LIMIT or (item.endpoint is not None and item.key is None):
+        if item.endpoint is not None and item.key is None:
             return False
         told = redirection(reply)
         if told is not None:
             target = topology.moved(told, endpoint)
             if target is None:
                 return False
-            elsewhere.setdefault((target, told.once), []).append(place)
             topology.followed("asked" if told.once else "moved")
             if told.once and item.key is not None:
                 topology.shifted(item.key)
+            if self._repeat().at_once(place):
+                elsewhere.setdefault((target, told.once), []).append(place)
+            else:
+                # Servers do not agree about it.
+                self._repeat().said[place] = MOVED_AWAY
+                self._later(place)
             return True
         if reply.startswith(_LATER):
             topology.followed("later")
-            self._said[place] = reply
+            self._repeat().said[place] = reply
             if item.key is not None:
                 topology.shifted(item.key)
             self._later(place)
@@ -335,7 +314,7 @@ class Errand:
         if reply.startswith(_NOT_NOW) and not self._write:
             group = topology.any_group() if item.key is None else topology.group(item.key)
             primary = None if group is None else group.primary
-            if primary is not None and primary is not endpoint:
+            if primary is not None and primary is not endpoint and self._repeat().at_once(place):
                 topology.followed("to_primary")
                 topology.doubt(endpoint)
                 elsewhere.setdefault((primary, False), []).append(place)
@@ -357,12 +336,20 @@ class Errand:
         self._topology.followed("too_late")
         return MOVED_AWAY
 
+    def _repeat(self) -> Repeats:
+        if self._repeats is None:
+            self._repeats = Repeats(self._topology.cluster.env.now())
+        return self._repeats
+
     def _later(self, place: int) -> None:
         """Wait until more is known; what its client sends now waits for that, too."""
-        if self._ends is None:
-            self._ends = self._topology.cluster.env.now() + PATIENCE
+        self._repeat()
+        self._call.unsent = self._call.unsent | self._items[place].all_keys()
         self._hold()
         self._topology.later(self, place)
+
+    def _keys(self, places: Sequence[int]) -> set[bytes]:
+        return {key for place in places for key in self._items[place].all_keys()}
 
     def _lead(self) -> None:
         """Send something to where keys are on their way: if it may be refused, nothing of its client goes past it."""
@@ -374,24 +361,25 @@ class Errand:
         if self._call.caller is not None:
             self._call.caller.waits_for(self._call)
 
-    def _overtaken(self, place: int) -> bool:
-        """Whether a command that has waited came too late: what its client sent behind it is done; it has its answer.
+    def _may_go_on(self, place: int) -> bool:
+        """Whether a command that has waited is to be sent again; if not it waits on, or has its answer.
 
-        It may be so that one command is refused while a slot moves, and the next is not.
+        It came too late if something that its client sent behind it is done, as a server refuses one command while a
+        slot moves, and not the next.
         """
-        said, caller = self._said.get(place), self._call.caller
+        repeats, caller = self._repeats, self._call.caller
+        assert repeats is not None, "something is to be sent again"
+        repeats.waited(place)
+        said = repeats.said.get(place)
         if said is None or caller is None:
-            return False
-        data = self._items[place].data
-        assert isinstance(data, bytes), "values on their way are not sent again"
-        words = arguments(data)
-        row = find(words[0], words[1])
-        keys = [words[each] for each in row.keys(words)] if row is not None else []
-        if not caller.overtook(self._call, keys):
-            return False
-        self._topology.followed("overtaken")
-        self._settle(place, said)
-        return True
+            return True
+        overtook = caller.overtook(self._call, self._items[place].all_keys())
+        if overtook is Overtook.DONE:
+            self._topology.followed("overtaken")
+            self._settle(place, said)
+        elif overtook is Overtook.PERHAPS:
+            self._later(place)
+        return overtook is Overtook.NO
 
     def _failed(self, endpoint: Endpoint, places: Sequence[int], error: MeshError, had: bytes, answered: int) -> None:
         """A server did not answer all of its commands."""

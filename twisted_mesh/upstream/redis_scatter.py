@@ -15,8 +15,9 @@ from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import RedisCall, RedisReply
 from twisted_mesh.redis_pending import Pending
 from twisted_mesh.upstream.endpoint import Endpoint
-from twisted_mesh.upstream.redis_errand import Errand, Item, Send
+from twisted_mesh.upstream.redis_errand import Errand, Send
 from twisted_mesh.upstream.redis_group import Group
+from twisted_mesh.upstream.redis_item import Item
 from twisted_mesh.upstream.redis_topology import Topology
 
 CROSSSLOT = error("CROSSSLOT", "Keys in request don't hash to the same slot")

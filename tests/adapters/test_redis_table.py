@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hiredis
 import pytest
 
 from tests.adapters.redis_listening import Client
@@ -37,14 +36,36 @@ def test_the_first_and_last_key_and_the_step_are_those_of_a_server(name: str, nu
 def test_keys_of_commands() -> None:
     client = Client()
     assert said(client, "COMMAND", "GETKEYS", "MSET", "a", "1", "b", "2") == [b"a", b"b"]
-    assert said(client, "COMMAND", "GETKEYSANDFLAGS", "GET", "a") == [[b"a", [b"RO", b"access"]]]
+    assert said(client, "COMMAND", "GETKEYS", "EVAL", "return 1", "0") == []
     assert said(client, "COMMAND", "LIST", "FILTERBY", "PATTERN", "xr*")
 
 
-def test_docs_are_a_map_in_resp3() -> None:
+def test_what_only_servers_know_they_are_asked_for() -> None:
+    client = Client()
+    client.send(("COMMAND", "DOCS", "GET"), ("COMMAND", "GETKEYSANDFLAGS", "SET", "a", "1"))
+    assert [each.operation for each in client.calls] == ["COMMAND|DOCS", "COMMAND|GETKEYSANDFLAGS"]
+
+
+def test_keys_are_told_as_a_server_tells_them() -> None:
+    sort = said(Client(), "COMMAND", "INFO", "sort")[0]
+    specs = [dict(zip(each[::2], each[1::2])) for each in sort[8]]
+    assert [each[b"flags"] for each in specs] == [[b"RO", b"access"], [b"RO", b"access"], [b"OW", b"update"]]
+    assert [each[b"begin_search"][1] for each in specs] == [b"index", b"unknown", b"unknown"]
+    assert specs[1][b"find_keys"] == [b"type", b"unknown", b"spec", []]
+    assert said(Client(), "COMMAND", "INFO", "del")[0][8][0][1] == [b"RM", b"delete"]
+
+
+def test_tips_are_told() -> None:
+    assert said(Client(), "COMMAND", "INFO", "mget")[0][7] == [b"request_policy:multi_shard"]
+    assert said(Client(), "COMMAND", "INFO", "get")[0][7] == []
+    inner = said(Client(), "COMMAND", "INFO", "script")[0][9]
+    assert b"request_policy:all_shards" in next(each[7] for each in inner if each[0] == b"script|exists")
+
+
+def test_sets_are_sets_in_resp3() -> None:
     client = Client()
     client.send(("HELLO", "3"))
     _ = client.heard
-    assert said(client, "COMMAND", "DOCS", "GET") == {b"get": {b"arity": 2}}
-    assert isinstance(said(client, "COMMAND", "DOCS"), dict)
-    assert hiredis.__version__
+    client.send(("COMMAND", "INFO", "mget"))
+    heard = client.heard
+    assert b"~1\r\n$26\r\nrequest_policy:multi_shard\r\n~1\r\n%3\r\n$5\r\nflags\r\n~2\r\n+RO\r\n" in heard

@@ -1,12 +1,17 @@
-"""COMMAND: the table of commands, as a server tells it; of what this proxy passes on or answers."""
+"""COMMAND: the table of commands, as a server tells it; of what this proxy passes on or answers.
+
+Their documentation, and the flags of the keys of a given command, servers are asked for.
+"""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Callable, Iterable, Optional
+from functools import lru_cache
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator, Optional, Sequence
 
 from twisted_mesh.codec.command_keys import KeySpec
 from twisted_mesh.codec.command_kinds import Kind
+from twisted_mesh.codec.command_tips import TIPS, USES
 from twisted_mesh.codec.commands import COMMANDS, Command, find
 from twisted_mesh.codec.resp import array, bulk, error, integer, mapping, null, simple
 
@@ -14,9 +19,25 @@ if TYPE_CHECKING:
     from twisted_mesh.adapters.redis_answering import Answering
 
 Words = list[bytes]
+# What it is, and the pairs that say how it is done.
+_Typed = tuple[bytes, list[tuple[bytes, bytes]]]
 
-# Flags of a key, by how it is used.
-_ACCESS = {"r": ("RO", "access"), "w": ("OW", "update"), "rw": ("RW", "access", "update"), "c": ("not_key",)}
+# The flags of a key by how it is used, for commands of which nothing more is known.
+_USES = {"r": "RO,access", "w": "OW,update", "rw": "RW,access,update", "c": "not_key"}
+
+
+@lru_cache(1)
+def _tips() -> dict[str, list[str]]:
+    """Return the tips that a server gives of commands, by their names."""
+    lines = map(str.split, TIPS.strip().splitlines())
+    return {name: tips.split(",") for name, tips in lines}
+
+
+@lru_cache(1)
+def _uses() -> dict[str, list[str]]:
+    """Return the flags of the key specifications of commands, as they stand in `USES`."""
+    lines = map(str.split, USES.strip().splitlines())
+    return {name: uses for name, *uses in lines}
 
 
 def offered(command: Command) -> bool:
@@ -43,8 +64,8 @@ def describe(command: Command, version: int) -> bytes:
             integer(last),
             integer(step),
             _set([f"@{each}" for each in sorted(command.categories)], version),
-            array([]),
-            array([_spec(each, version) for each in command.specs]),
+            _set(_tips().get(command.name, ()), version, bulk),
+            _set_of(_specs(command, version), version),
             array(inner),
         ]
     )
@@ -62,33 +83,47 @@ def _range(command: Command) -> tuple[int, int, int]:
     return first.index, last, first.step
 
 
-def _set(names: Iterable[str], version: int) -> bytes:
-    made = array(simple(each.encode()) for each in names)
+def _set(names: Iterable[str], version: int, text: Callable[[bytes], bytes] = simple) -> bytes:
+    return _set_of((text(each.encode()) for each in names), version)
+
+
+def _set_of(members: Iterable[bytes], version: int) -> bytes:
+    made = array(members)
     return b"~" + made[1:] if version >= 3 else made
 
 
-def _spec(spec: KeySpec, version: int) -> bytes:
-    if spec.word:
-        begin, where = b"keyword", [(b"keyword", bulk(spec.word)), (b"startfrom", integer(spec.index))]
-    else:
-        begin, where = b"index", [(b"index", integer(spec.index))]
-    if spec.counted is None:
-        search, how = b"range", (("lastkey", spec.last), ("keystep", spec.step), ("limit", spec.limit))
-    else:
-        search, how = b"keynum", (("keynumidx", spec.counted), ("firstkey", spec.last), ("keystep", spec.step))
+def _specs(command: Command, version: int) -> Iterator[bytes]:
+    """Yield the key specifications as a server gives them, without its notes for people."""
+    known = iter(command.specs)
+    for use in _uses().get(command.name) or [_USES[each.access] for each in command.specs]:
+        yield _spec(None if use.startswith("?") else next(known), use.lstrip("?").split(","), version)
+
+
+def _spec(spec: Optional[KeySpec], flags: Sequence[str], version: int) -> bytes:
+    """Return one of them; None for one that does not say where the keys are."""
 
     def typed(kind: bytes, inside: list[tuple[bytes, bytes]]) -> bytes:
         pairs = mapping([(bulk(key), value) for key, value in inside], version)
         return mapping([(bulk(b"type"), bulk(kind)), (bulk(b"spec"), pairs)], version)
 
-    return mapping(
-        [
-            (bulk(b"flags"), _set(_ACCESS[spec.access], version)),
-            (bulk(b"begin_search"), typed(begin, where)),
-            (bulk(b"find_keys"), typed(search, [(name.encode(), integer(value)) for name, value in how])),
-        ],
-        version,
-    )
+    begin, find = (typed(*each) for each in _where(spec))
+    told = [(b"flags", _set(flags, version)), (b"begin_search", begin), (b"find_keys", find)]
+    return mapping([(bulk(key), value) for key, value in told], version)
+
+
+def _where(spec: Optional[KeySpec]) -> tuple[_Typed, _Typed]:
+    """Return how the first key is found, and how the others are."""
+    if spec is None:
+        return (b"unknown", []), (b"unknown", [])
+    if spec.word:
+        begin = b"keyword", [(b"keyword", bulk(spec.word)), (b"startfrom", integer(spec.index))]
+    else:
+        begin = b"index", [(b"index", integer(spec.index))]
+    if spec.counted is None:
+        search, how = b"range", (("lastkey", spec.last), ("keystep", spec.step), ("limit", spec.limit))
+    else:
+        search, how = b"keynum", (("keynumidx", spec.counted), ("firstkey", spec.last), ("keystep", spec.step))
+    return begin, (search, [(name.encode(), integer(value)) for name, value in how])
 
 
 def _all(client: Answering, words: Words) -> bytes:
@@ -114,18 +149,6 @@ def _info(client: Answering, words: Words) -> bytes:
     return array(null(client.resp) if each is None else describe(each, client.resp) for each in found)
 
 
-def _docs(client: Answering, words: Words) -> bytes:
-    """There are no texts: what a client finds is the arity and the group, which is what it can do something with."""
-    asked = list(_known()) if len(words) == 2 else [each for each in map(_named, words[2:]) if each is not None]
-    return mapping(
-        [
-            (bulk(each.name.lower().encode()), mapping([(bulk(b"arity"), integer(each.arity))], client.resp))
-            for each in asked
-        ],
-        client.resp,
-    )
-
-
 def _list(client: Answering, words: Words) -> bytes:
     names = {each.name.lower(): each for each in _known()}
     names.update({inner.name.lower(): inner for each in _known() for inner in each.subcommands.values()})
@@ -149,38 +172,25 @@ def _list(client: Answering, words: Words) -> bytes:
 _SYNTAX = error("ERR", "syntax error")
 
 
-def _keys_of(words: Words) -> tuple[Optional[bytes], list[tuple[bytes, KeySpec]]]:
-    """Return an error, or the keys of a command and what is done with each."""
-    command = find(words[0], words[1] if len(words) > 1 else None)
-    if command is None:
-        return error("ERR", "Invalid command specified"), []
-    if not any(each.access != "c" for each in command.specs):
-        return error("ERR", "The command has no key arguments"), []
-    if not command.fits(len(words)):
-        return error("ERR", "Invalid number of arguments specified for command"), []
-    found = {place: spec for spec in command.specs for place in spec.places(words)}
-    keys = [(words[place], found.get(place, command.specs[0])) for place in command.keys(words)]
-    if keys or "no_mandatory_keys" in command.flags:
-        return None, keys
-    return error("ERR", "Invalid arguments specified for command"), []
-
-
 def _getkeys(client: Answering, words: Words) -> bytes:
-    wrong, keys = _keys_of(words[2:])
-    return wrong or array(bulk(key) for key, _ in keys)
-
-
-def _getkeysandflags(client: Answering, words: Words) -> bytes:
-    wrong, keys = _keys_of(words[2:])
-    return wrong or array(array([bulk(key), _set(_ACCESS[spec.access], client.resp)]) for key, spec in keys)
+    given = words[2:]
+    command = find(given[0], given[1] if len(given) > 1 else None)
+    if command is None:
+        return error("ERR", "Invalid command specified")
+    if not any(each.access != "c" for each in command.specs):
+        return error("ERR", "The command has no key arguments")
+    if not command.fits(len(given)):
+        return error("ERR", "Invalid number of arguments specified for command")
+    keys = [given[place] for place in command.keys(given)]
+    if keys or "no_mandatory_keys" in command.flags:
+        return array(map(bulk, keys))
+    return error("ERR", "Invalid arguments specified for command")
 
 
 COMMAND_ANSWERS: dict[str, Callable[[Answering, Words], bytes]] = {
     "COMMAND": _all,
     "COMMAND|COUNT": _count,
     "COMMAND|INFO": _info,
-    "COMMAND|DOCS": _docs,
     "COMMAND|LIST": _list,
     "COMMAND|GETKEYS": _getkeys,
-    "COMMAND|GETKEYSANDFLAGS": _getkeysandflags,
 }

@@ -55,6 +55,12 @@ def test_reading_and_writing() -> None:
         assert (named(name).read_only, named(name).write) == (False, False), name
 
 
+def test_one_key_is_the_first_argument_and_nothing_behind_it() -> None:
+    ones = {each.name for each in COMMANDS if each.one_key}
+    assert {"GET", "SET", "HSET", "XADD", "EXPIRE", "SORT_RO"} <= ones
+    assert not ones & {"SORT", "MGET", "MSET", "COPY", "EVAL", "LMPOP", "GEORADIUS", "XREAD", "PING", "OBJECT"}
+
+
 def test_what_binds_a_connection() -> None:
     assert named(b"BLPOP").binds([b"BLPOP", b"a", b"0"])
     assert named(b"XREAD").binds([b"XREAD", b"count", b"1", b"block", b"0", b"STREAMS", b"a", b"0"])

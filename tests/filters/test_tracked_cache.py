@@ -154,7 +154,12 @@ def test_a_filter_that_is_gone_lets_go_of_its_connection() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"commands": ["SET"]}, "SET is no read"), ({"commands": ["NOSUCH"]}, "no command"), ({"size": 1}, "1KiB")],
+    [
+        ({"commands": ["SET"]}, "SET is no read"),
+        ({"commands": ["GET", "SORT_RO"]}, "SORT_RO is no read of one key"),
+        ({"commands": ["NOSUCH"]}, "no command"),
+        ({"size": 1}, "1KiB"),
+    ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):

@@ -30,6 +30,18 @@ def test_a_batch_for_one_server_is_sent_as_it_is(shards: RedisWorld) -> None:
 def test_keys_that_are_not_together(shards: RedisWorld) -> None:
     pending = shards.call("SUNION k1 k2 k3 k4 k5")
     assert body(pending) == b"-CROSSSLOT Keys in request don't hash to the same slot\r\n"
+
+
+def test_what_sort_stores_has_to_be_with_what_it_sorts(shards: RedisWorld) -> None:
+    """Servers tell of STORE in no specification of keys, and these ones know nothing of each other."""
+    pending = shards.call("SORT {a}1 LIMIT 0 5 STORE {a}2", write=True)
+    (sent,) = shards.take()
+    sent.reply(integer(3))
+    assert body(pending) == integer(3)
+    calls = [shards.call(f"SORT k1 STORE k{at}", write=True) for at in range(2, 9)]
+    refused = [body(each) for each in calls if each.done]
+    assert refused and set(refused) == {b"-CROSSSLOT Keys in request don't hash to the same slot\r\n"}
+    assert len(shards.take()) == len(calls) - len(refused) > 0
     assert shards.sent == []
     shards.call("SUNION {k}1 {k}2")
     assert [text for _, text in shards.texts()] == ["SUNION {k}1 {k}2"]

@@ -78,14 +78,6 @@ def _code(command: Command) -> int:
         return REFUSED
     if kind is Kind.PRIVATE:
         return BINDS
-    if kind is not Kind.KEYED or not _one_key(command) or command.name in BLOCKING_WORD:
+    if kind is not Kind.KEYED or not command.one_key or command.name in BLOCKING_WORD:
         return ALONE
     return READ if command.read_only else WRITE
-
-
-def _one_key(command: Command) -> bool:
-    """Whether it has exactly one key, right behind its name."""
-    if len(command.specs) != 1:
-        return False
-    spec = command.specs[0]
-    return spec.index == 1 and not spec.word and spec.counted is None and spec.last == 0 and command.name != "SORT"

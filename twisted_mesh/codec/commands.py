@@ -63,6 +63,14 @@ class Command:
         """Whether it may change something: it says so, or is a script and does not say that it only reads."""
         return "write" in self.flags or ("scripting" in self.categories and bool(self.specs) and not self.read_only)
 
+    @cached_property
+    def one_key(self) -> bool:
+        """Whether its first argument is its only key, whatever stands behind that."""
+        if len(self.specs) != 1 or self.name == "SORT":
+            return False
+        (spec,) = self.specs
+        return spec.index == 1 and not spec.word and spec.counted is None and spec.last == 0
+
     def fits(self, words: int) -> bool:
         """Whether it may have so many words."""
         return words == self.arity if self.arity >= 0 else words >= -self.arity

@@ -14,7 +14,6 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from twisted_mesh.call import Reply
-from twisted_mesh.codec.commands import Command
 from twisted_mesh.families import Families
 from twisted_mesh.interfaces import Env, Explanation, IFilterPlugin, Proceed
 from twisted_mesh.park import Parked
@@ -67,7 +66,7 @@ class CoalesceReads:
         if call.write or not command.read_only or call.session is not None:
             self._written(call)
             return proceed(call)
-        if call.count != 1 or not key or type(call.body) is not bytes or not _of_one_key(command):
+        if call.count != 1 or not key or type(call.body) is not bytes or not command.one_key or command.name == _SORT:
             return proceed(call)
         flight = self._flights.get(key)
         question = _question(call)
@@ -132,14 +131,6 @@ class CoalesceReads:
             return await proceed(call)
         made = RedisReply(reply.body, 1, errors=reply.errors)
         return made
-
-
-def _of_one_key(command: Command) -> bool:
-    """Whether its first argument is the only key that it reads: a write to another would not be seen here."""
-    if len(command.specs) != 1 or command.name == _SORT:
-        return False
-    (spec,) = command.specs
-    return spec.index == 1 and spec.last == 0 and spec.counted is None
 
 
 def _question(call: Any) -> Question:

@@ -10,7 +10,6 @@ from typing import Any, Awaitable, Hashable, Optional, Sequence
 from twisted_mesh.call import Completion, Reply
 from twisted_mesh.codec.command_kinds import Kind as Where
 from twisted_mesh.codec.command_split import Part, merge, split
-from twisted_mesh.codec.commands import Command
 from twisted_mesh.codec.resp import error
 from twisted_mesh.errors import Cancelled, Kind, MeshError
 from twisted_mesh.filters.attempt import Attempt
@@ -56,7 +55,7 @@ class Divided:
         :raises MeshError: `Kind.NO_ROUTE`.
         """
         session = call.session
-        if session is None and (_has_one_key(call.command) or type(call.body) is not bytes):
+        if session is None and (call.command.one_key or type(call.body) is not bytes):
             return self._table.proceed(call)
         words = call.words()
         keys = [words[place] for place in call.command.keys(words)]
@@ -110,11 +109,6 @@ class Divided:
         replies = await _Parts(call, [_part(call, each) for each in parts], self._table.proceed, self._env).run()
         body = merge(call.command, parts, replies)
         return RedisReply(body, errors=int(body.startswith(b"-")))
-
-
-def _has_one_key(command: Command) -> bool:
-    specs = command.specs
-    return len(specs) == 1 and specs[0].last == 0 and specs[0].counted is None and command.name != "SORT"
 
 
 def _part(call: RedisCall, part: Part[int]) -> RedisCall:

@@ -71,7 +71,10 @@ class TrackedCacheSettings:
 
 def _keepable(name: str) -> bool:
     command = find(name.encode())
-    return command is not None and command.read_only and len(command.specs) == 1 and command.specs[0].last == 0
+    if command is None or not command.read_only or name == "SORT_RO":
+        # That one may read keys that its patterns name, of which servers tell nothing.
+        return False
+    return len(command.specs) == 1 and command.specs[0].last == 0
 
 
 class TrackedCache:

@@ -75,12 +75,7 @@ class Scatter:
 
     def _one(self, call: RedisCall) -> Pending:
         command, body = call.command, call.body
-        specs = command.specs
-        if not isinstance(body, bytes):
-            if not self._topology.moving:
-                return self._straight(call, self._topology.group(call.key))
-            return self._errand(call, [Item(body, call.key)])
-        if len(specs) == 1 and specs[0].last == 0 and specs[0].counted is None and specs[0].index == 1:
+        if command.one_key or not isinstance(body, bytes):
             if not self._topology.moving:
                 return self._straight(call, self._topology.group(call.key))
             return self._errand(call, [Item(body, call.key)])

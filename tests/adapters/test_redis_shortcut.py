@@ -16,7 +16,7 @@ from tests.control.test_env import make_env
 from tests.support import until
 from twisted_mesh.adapters.redis import RedisAdapter
 from twisted_mesh.adapters.redis_connection import RedisConnection
-from twisted_mesh.adapters.redis_shortcut import Ordinary
+from twisted_mesh.adapters.redis_ordinary import Ordinary
 from twisted_mesh.codec.resp import pack
 from twisted_mesh.control.compile import Chains
 from twisted_mesh.control.found import find_filter
@@ -78,7 +78,10 @@ class World:
             assert self.adapter.shortcut is not None
         self.said: list[tuple[str, bytes]] = []
         self.client, self.transport = self.connect()
-        # The first of each kind go the long way, and are learnt from.
+        self.warm()
+
+    def warm(self) -> None:
+        """The first of each kind go the long way, and are learnt from."""
         for _ in range(2):
             self.ask(GET)
             self.reply(b"$-1\r\n")

@@ -55,6 +55,13 @@ def test_the_default_chain_has_one(routes: str) -> None:
     assert len(found.completions) == 1
 
 
+def test_shards_have_one() -> None:
+    found = ways("routes: [{to: r}]", f"{SERVERS}, redis: {{topology: sharded}}")
+    assert found is not None
+    assert found.spread is not None
+    assert ways("routes: [{to: r}]").spread is None
+
+
 @pytest.mark.parametrize(
     ("listener", "cluster"),
     [
@@ -69,7 +76,8 @@ def test_the_default_chain_has_one(routes: str) -> None:
         ("routes: [{to: r, retry: {attempts: 2, hedge: {percentile: 99}}}]", SERVERS),
         ("routes: [{to: r, filters: [{fault: {abort: {percent: 1, status: 503}}}]}]", SERVERS),
         ("filters: [{ratelimit: {rate: 5/s}}], routes: [{to: r}]", SERVERS),
-        ("routes: [{to: r}]", f"{SERVERS}, redis: {{topology: sharded}}"),
+        ("routes: [{to: r}]", f"{SERVERS}, redis: {{topology: cluster}}"),
+        ("routes: [{to: r}]", f"{SERVERS}, redis: {{topology: replicated}}"),
         ("routes: [{to: r}]", f"{SERVERS}, limits: {{calls: 5}}"),
         ("routes: []", SERVERS),
     ],

@@ -9,8 +9,9 @@ from twisted_mesh.adapters.blame import filter_stuck
 from twisted_mesh.adapters.redis_answering import Answering
 from twisted_mesh.adapters.redis_auth import hand_over
 from twisted_mesh.adapters.redis_connection import RedisConnection
+from twisted_mesh.adapters.redis_ordinary import Ways
 from twisted_mesh.adapters.redis_rows import Rows
-from twisted_mesh.adapters.redis_shortcut import Shortcut, Ways
+from twisted_mesh.adapters.redis_shortcut import Shortcut
 from twisted_mesh.adapters.redis_users import users
 from twisted_mesh.adapters.standing_in import no_chain, refused
 from twisted_mesh.call import Call, Completion

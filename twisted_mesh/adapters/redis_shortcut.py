@@ -8,17 +8,14 @@ about it is unusual: its reply is an error, comes late or not at all, somebody a
 
 from __future__ import annotations
 
-from math import inf
-from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING
 
-from twisted_mesh.adapters.redis_exchange import Exchange
+from twisted_mesh.adapters.redis_ordinary import Ordinary, RowTally, Ways
 from twisted_mesh.adapters.redis_rows import WRITE, Row
-from twisted_mesh.call import Call, Completion
+from twisted_mesh.adapters.redis_several import Several
 from twisted_mesh.codec.resp import BULK_LIMIT, CRLF, SMALL, number_in
 from twisted_mesh.codec.resp_request_scan import AROUND, DIGITS, NAME_SIZE, NEXT, Found, scan
-from twisted_mesh.interfaces import Proceed
 from twisted_mesh.redis_call import RedisCall
-from twisted_mesh.redis_pending import Pending, Rescue, Tally
 
 if TYPE_CHECKING:
     from twisted_mesh.adapters.redis import RedisAdapter
@@ -26,72 +23,6 @@ if TYPE_CHECKING:
 
 # Heads of commands that are known by heart.
 _HEADS_KEPT = 1024
-
-
-class Budget(Protocol):
-    """What is told of every call: `policy.budget.RetryBudget`."""
-
-    calls: int
-    ends: float
-
-    def turn(self, now: float) -> None: ...
-
-
-class CountCalls(Protocol):
-    """Counts ordinary calls like `sample` in a row: how many, by bucket, with their seconds and bytes."""
-
-    def __call__(
-        self, sample: Call, count: int, counts: Sequence[int], seconds: float, received: int, sent: int
-    ) -> None: ...
-
-
-class CountTries(Protocol):
-    """Counts tries that went well in the same way."""
-
-    def __call__(self, count: int, counts: Sequence[int], seconds: float) -> None: ...
-
-
-class Ways:
-    """What the chain of one listener comes to.
-
-    `chain` is that chain and `route` its route with `proceed` as its own: while anybody has put something else in the
-    place of one of them this is not in force.  `send` sends a command if nothing is in the way.  `budget` and `rescue`
-    are of the filter that tries again, None without one.  What takes `slow` seconds is a call, for a log.
-    """
-
-    __slots__ = (
-        "budget",
-        "chain",
-        "completions",
-        "count_calls",
-        "count_tries",
-        "proceed",
-        "rescue",
-        "route",
-        "send",
-        "slow",
-    )
-
-    def __init__(
-        self,
-        chain: Proceed,
-        route: Any,
-        send: Callable[[Pending], bool],
-        completions: list[Completion],
-        count_calls: CountCalls,
-        count_tries: CountTries,
-        slow: float,
-    ) -> None:
-        self.chain = chain
-        self.route = route
-        self.proceed: Proceed = route.proceed
-        self.send = send
-        self.completions = completions
-        self.count_calls = count_calls
-        self.count_tries = count_tries
-        self.slow = slow
-        self.budget: Optional[Budget] = None
-        self.rescue: Optional[Rescue] = None
 
 
 class Shortcut:
@@ -103,11 +34,14 @@ class Shortcut:
         "_chain",
         "_heads",
         "_proceed",
-        "_rescue",
         "_route",
         "_send",
+        "_several",
+        "_spread",
         "_tallies",
         "_unknown",
+        "rescue",
+        "rows",
         "ways",
     )
 
@@ -119,13 +53,21 @@ class Shortcut:
         self._proceed = ways.proceed
         self._send = ways.send
         self._budget = ways.budget
-        self._rescue = ways.rescue
+        self.rescue = ways.rescue
+        self.rows = adapter.rows
+        self._spread = ways.spread
         self._tallies: dict[Row, RowTally] = {}
         # Whether a head was not known since the last was learnt.
         self._unknown = False
         # By what commands of two or three words begin with up to their key: what they count in, how many words they
         # have, and how long the key is.
         self._heads: dict[bytes, tuple[RowTally, int, int]] = {}
+        # What takes commands of many keys; None where there are no shards.
+        self._several = None if ways.spread is None else Several(self, ways.spread)
+
+    def now(self) -> float:
+        """Return the time."""
+        return self._adapter.now()
 
     def take(self, connection: Commands, data: bytes) -> bool:
         """Send `data` if it is one ordinary command; returns whether it was."""
@@ -137,24 +79,32 @@ class Shortcut:
         start = data.find(CRLF, at, at + DIGITS) + 2
         known = self._heads.get(data[:start])
         if known is None:
-            self._unknown = True
-            return False
-        tally, words, end = known
-        end += start
-        if words == 3:
-            stop = data.find(CRLF, end + 3, end + 3 + DIGITS)
-            text = data[end + 3 : stop]
-            length = SMALL.get(text) or number_in(text, 0, BULK_LIMIT)
-            if length is None or stop + 4 + length != size or not data.startswith(NEXT, end):
+            several = None if self._several is None else self._several.send(connection, data)
+            if several is None:
+                self._unknown = True
                 return False
-        elif end + 2 != size:
-            return False
-        if not data.endswith(CRLF):
-            return False
-        now = self._adapter.now()
-        pending = Ordinary(connection, tally, data, now, self._rescue)
-        if not self._send(pending):
-            return False
+            pending, tally = several
+            now = pending.began
+        else:
+            tally, words, end = known
+            end += start
+            if words == 3:
+                stop = data.find(CRLF, end + 3, end + 3 + DIGITS)
+                text = data[end + 3 : stop]
+                length = SMALL.get(text) or number_in(text, 0, BULK_LIMIT)
+                if length is None or stop + 4 + length != size or not data.startswith(NEXT, end):
+                    return False
+            elif end + 2 != size:
+                return False
+            if not data.endswith(CRLF):
+                return False
+            now = self._adapter.now()
+            pending = Ordinary(connection, tally, data, now, self.rescue)
+            if self._spread is None:
+                if not self._send(pending):
+                    return False
+            elif not self._spread.straight(pending, data[start:end]):
+                return False
         budget = self._budget
         if budget is not None:
             # `RetryBudget.call` in line.
@@ -174,12 +124,17 @@ class Shortcut:
         if not self._unknown or key is None or words > 3:
             return
         self._unknown = False
-        tally = self._tallies.get(row)
-        if tally is None:
-            tally = self._tallies[row] = RowTally(self, row)
+        tally = self.tally(row)
         if len(self._heads) >= _HEADS_KEPT:
             self._heads.clear()
         self._heads[b"*%d\r\n$%d\r\n%b\r\n$%d\r\n" % (words, len(name), name, len(key))] = tally, words, len(key)
+
+    def tally(self, row: Row) -> RowTally:
+        """Return what ordinary replies to a command add up to."""
+        tally = self._tallies.get(row)
+        if tally is None:
+            tally = self._tallies[row] = RowTally(self, row)
+        return tally
 
     def call(self, row: Row, data: bytes, started: float) -> RedisCall:
         """Return the call of a command, as its chain leaves it once it is sent."""
@@ -189,96 +144,13 @@ class Shortcut:
         key = found[0][1]
         assert key is not None
         call.key = key
-        if row.code == WRITE:
+        if row.code == WRITE or row.command.write:
             call.write = True
         call.bytes_in = len(data)
-        call.started = call.received = call.connected = started
+        call.started = call.received = started
         call._completions = self.ways.completions.copy()
         route = call.route = self._route
         call.timeout = route.timeout
         route.choose(call)
         call.attempts = 1
         return call
-
-
-class RowTally(Tally):
-    """Ordinary replies to one command of a listener."""
-
-    __slots__ = ("_sample", "calls", "name", "row", "shortcut")
-
-    def __init__(self, shortcut: Shortcut, row: Row) -> None:
-        timeout = shortcut.ways.route.timeout
-        super().__init__(shortcut.ways.slow, inf if timeout is None else timeout)
-        self.shortcut = shortcut
-        self.row = row
-        self.name = row.command.name
-        self.calls = row.calls
-        self._sample = shortcut.call(row, b"*2\r\n$1\r\nx\r\n$1\r\nx\r\n", 0.0)
-
-    def settle(self) -> None:
-        """Count it in the metrics, and begin anew."""
-        ways, counts, seconds = self.shortcut.ways, self.counts, self.seconds
-        histogram = self.row.seconds
-        histogram.total += seconds
-        for at, count in enumerate(counts):
-            if count:
-                histogram.counts[at] += count
-        ways.count_tries(self.count, counts, seconds)
-        ways.count_calls(self._sample, self.count, counts, seconds, self.received, self.sent)
-        for at, count in enumerate(counts):
-            if count:
-                counts[at] = 0
-        self.reset()
-
-
-class Ordinary(Exchange):
-    """An exchange whose call is made when somebody asks for it first."""
-
-    __slots__ = ("_call",)
-
-    def __init__(
-        self, connection: Commands, tally: RowTally, data: bytes, now: float, rescue: Optional[Rescue]
-    ) -> None:
-        # What Exchange has, written out.
-        self.done = self.sent = self.special = self.void = self.again = False
-        self.resume = self.error = self.value = self.stream = None
-        self.answer = self.rows = self.pending = self.driver = self.coming = self.upload = self._call = None
-        self.direct = True
-        self.rescue = rescue
-        self.body = data
-        self.began = now
-        self.left = self.count = 1
-        self.had = []
-        self.connection = connection
-        self.tally = tally
-        self.row = tally.row
-
-    @property
-    def call(self) -> RedisCall:  # type: ignore[override]  # a plain attribute of others
-        """The call, which is as others are from now on."""
-        call: Optional[RedisCall] = self._call
-        if call is None:
-            tally: Any = self.tally
-            self.tally = None
-            call = self._call = tally.shortcut.call(tally.row, self.body, self.began)
-            call.caller = self.connection
-            if self.connection.identity is not None:
-                call.identity = self.connection.identity
-            call.endpoint = self.endpoint
-        return call
-
-    def heard(self, body: bytes) -> None:
-        """Take an ordinary reply, which is counted already."""
-        self.done = True
-        self.answer = body
-        connection = self.connection
-        queue = connection.queue
-        if len(queue) != 1 or connection._out or queue[0] is not self:
-            connection.answered(self)
-            return
-        # `answered` in line.
-        queue.popleft()
-        connection._in_flight -= 1
-        connection._transport.write(body)
-        if connection._still or connection._closing or connection._eof or connection.binding is not None:
-            connection._settle()

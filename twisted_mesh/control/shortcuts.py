@@ -10,7 +10,7 @@ from twisted_mesh.filters.metrics import Metrics
 from twisted_mesh.interfaces import Observer
 
 if TYPE_CHECKING:
-    from twisted_mesh.adapters.redis_shortcut import Ways
+    from twisted_mesh.adapters.redis_ordinary import Ways
     from twisted_mesh.control.compile import Chain
 
 
@@ -20,7 +20,7 @@ def ways_of(chain: Chain) -> Optional[Ways]:
     They need not if it is the default one: an access log of unusual calls alone, metrics, a first route for everything
     that goes to one cluster of servers that are all alike, and retries.
     """
-    from twisted_mesh.adapters.redis_shortcut import Ways
+    from twisted_mesh.adapters.redis_ordinary import Ways
     from twisted_mesh.filters.redis_retry import RedisRetry
     from twisted_mesh.upstream.redis import RedisForward
     from twisted_mesh.upstream.watched import Watched, watched
@@ -36,7 +36,9 @@ def ways_of(chain: Chain) -> Optional[Ways]:
         else:
             return None
     route, forward = chain.table.routes[0], chain.table.routes[0].innermost
-    if metrics is None or not isinstance(forward, RedisForward) or forward.topology is not None:
+    if metrics is None or not isinstance(forward, RedisForward):
+        return None
+    if forward.topology is not None and forward.spread is None:
         return None
     if watched(forward.cluster.config) != Watched():
         # Somebody hears how each call has ended.
@@ -47,7 +49,9 @@ def ways_of(chain: Chain) -> Optional[Ways]:
     if len(filters) > 1 or any(type(each) is not RedisRetry for each in filters):
         return None
     completions = [each.observe for each in chain.observers if isinstance(each, Observer)]
-    ways = Ways(chain.proceed, route, forward.straight, completions, metrics.count, forward.cells.answered, slow)
+    ways = Ways(
+        chain.proceed, route, forward.straight, completions, metrics.count, forward.cells.answered, slow, forward.spread
+    )
     for retry in filters:
         ways.budget, ways.rescue = retry.budget, retry.rescue_of(forward)
         if ways.rescue is None:

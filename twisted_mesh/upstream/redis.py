@@ -13,6 +13,7 @@ from twisted_mesh.redis_pending import Pending
 from twisted_mesh.upstream.redis_group import Zone, no_zone
 from twisted_mesh.upstream.redis_pools import PROTOCOL, Pools
 from twisted_mesh.upstream.redis_scatter import Scatter
+from twisted_mesh.upstream.redis_spread import Spread
 from twisted_mesh.upstream.redis_topology import Sharded, Topology
 from twisted_mesh.weakly import weakly
 
@@ -39,6 +40,10 @@ class RedisForward:
         if self.topology is not None:
             self._scatter = Scatter(self.topology, self._pools.send, env.random.random)
             cluster.details[PROTOCOL] = weakly(self.topology.describe)
+        #: The short way to shards; None where there are none.
+        self.spread: Optional[Spread] = None
+        if isinstance(self.topology, Sharded):
+            self.spread = Spread(self.topology, self._pools.send)
         self._sessions: Optional[Sessions] = None
 
     def __repr__(self) -> str:

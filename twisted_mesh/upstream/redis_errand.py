@@ -21,7 +21,7 @@ from twisted_mesh.redis_pending import PartOfReplies, Pending
 from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.redis_collect import Collect, Room
-from twisted_mesh.upstream.redis_item import Item, Repeats, in_order
+from twisted_mesh.upstream.redis_item import Item, Repeats, in_order, part_of
 
 if TYPE_CHECKING:
     from twisted_mesh.upstream.endpoint import Endpoint
@@ -186,20 +186,25 @@ class Errand:
         else:
             pending.resume = partial(self._came, pending, endpoint, places, asking)
 
+    def adopt(self, place: int, pending: Pending, endpoint: Endpoint, reply: Optional[bytes]) -> None:
+        """Have one command of it sent already, in place of `begin`: by `pending`, which may have this reply.
+
+        `adopted` is to be called behind the last.
+        """
+        if reply is None:
+            pending.resume = partial(self._came, pending, endpoint, (place,), False)
+        else:
+            self._take([reply], endpoint, (place,))
+
+    def adopted(self) -> None:
+        """Everything was sent."""
+        self._end()
+
     def _part(self, places: Sequence[int], asking: bool) -> RedisCall:
-        call = self._call
         pieces: list[bytes] = [self._items[place].data for place in places]  # type: ignore[misc]  # a stream is no part
         if asking:
             pieces = [piece for each in pieces for piece in (_ASKING, each)]
-        data = b"".join(pieces)
-        part = RedisCall(call.listener, call.command, (), data, data)
-        part.count = len(pieces)
-        part.write, part.key, part.id = call.write, call.key, call.id
-        part.db, part.resp, part.version = call.db, call.resp, call.version
-        part.timeout, part.deadline = call.timeout, call.deadline
-        part.started, part.received = call.started, call.received
-        part.caller = call.caller
-        return part
+        return part_of(self._call, b"".join(pieces), len(pieces))
 
     # --- back
 

@@ -28,10 +28,10 @@ class Group:
     :param read: who answers reads: primary, prefer_primary, replica, prefer_replica, any or nearest.
     :param zone: gives the sidecar's own, for nearest; "" where it has none.
 
-    `primary` is None as long as nobody knows it.
+    `primary` is None as long as nobody knows it.  `ready` is the primary while it takes commands without ado.
     """
 
-    __slots__ = ("_cluster", "_pick", "_read", "_ready", "_zone", "name", "primary", "replicas")
+    __slots__ = ("_cluster", "_pick", "_read", "_zone", "name", "primary", "ready", "replicas")
 
     def __init__(self, name: str, cluster: Cluster, read: str = "primary", zone: Zone = no_zone) -> None:
         self.name = name
@@ -40,8 +40,8 @@ class Group:
         self._cluster = cluster
         self._read = read
         self._zone = zone
-        # The primary, while it takes commands without ado; how a reader is picked, likewise.
-        self._ready: Optional[Endpoint] = None
+        self.ready: Optional[Endpoint] = None
+        # How a reader is picked while nothing speaks against it.
         self._pick: Optional[Callable[[], Endpoint]] = None
 
     def __repr__(self) -> str:
@@ -58,7 +58,7 @@ class Group:
         """See which of them can be used; to be called when that has changed."""
         usable, trials = self._cluster.usable, self._cluster.trials
         primary = self.primary
-        self._ready = primary if primary in usable and primary not in trials else None
+        self.ready = primary if primary in usable and primary not in trials else None
         self._pick = None
         for tier in self._tiers():
             if any(each in trials for each in tier):
@@ -74,7 +74,7 @@ class Group:
         :raises MeshError: `Kind.NO_ENDPOINT`: there is none that takes it.
         """
         if write:
-            return self._ready or self._primary(call)
+            return self.ready or self._primary(call)
         pick = self._pick
         if pick is not None and not call.tried:
             return pick()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Optional, Sequence
 from twisted_mesh.call import Body
 from twisted_mesh.codec.commands import find
 from twisted_mesh.codec.resp import arguments
+from twisted_mesh.redis_call import RedisCall
 
 if TYPE_CHECKING:
     from twisted_mesh.upstream.endpoint import Endpoint
@@ -42,6 +43,18 @@ class Item:
 def in_order(replies: Sequence[bytes]) -> bytes:
     """Return the replies one after the other."""
     return b"".join(replies)
+
+
+def part_of(call: RedisCall, data: bytes, count: int) -> RedisCall:
+    """Return the call for one server of what a call comes to: so many commands, these bytes."""
+    part = RedisCall(call.listener, call.command, (), data, data)
+    part.count = count
+    part.write, part.key, part.id = call.write, call.key, call.id
+    part.db, part.resp, part.version = call.db, call.resp, call.version
+    part.timeout, part.deadline = call.timeout, call.deadline
+    part.started, part.received = call.started, call.received
+    part.caller = call.caller
+    return part
 
 
 class Repeats:

@@ -141,6 +141,14 @@ class RedisPool(SharedConnections):
             self.soon(server.flush)
         return True
 
+    def open_for_all(self) -> bool:
+        """Whether `straight` would send something now."""
+        servers = self._servers.get(_USUAL)
+        if not servers or len(servers) != 1 or self._shared != 1 or self.endpoint.conduct is not None:
+            return False
+        server = servers[0]
+        return server.ready and not (server.held or server.taken or server.commands >= self._in_flight)
+
     def settled(self, count: int) -> None:
         """So many ordinary replies are here, which are counted already by who waited for them."""
         endpoint = self.endpoint

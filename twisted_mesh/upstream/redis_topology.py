@@ -158,13 +158,13 @@ class Sharded(Topology):
         # By the name that keys are placed by.
         self._groups: dict[str, Group] = {}
         self._made: tuple[tuple[str, int], ...] = ()
-        self._table: Optional[Ketama[Group] | Modulo[Group] | Maglev[Group]] = None
+        self.table: Optional[Ketama[Group] | Modulo[Group] | Maglev[Group]] = None
         self._changed(cluster)
 
     def group(self, key: bytes) -> Optional[Group]:
         found = self._known.get(key)
-        if found is None and self._table is not None:
-            found = self._table.pick(self._hash(self._tag(key)))
+        if found is None and self.table is not None:
+            found = self.table.pick(self._hash(self._tag(key)))
             if len(key) <= _KNOWN_SIZE:
                 if len(self._known) >= _KNOWN_KEYS:
                     self._known.clear()
@@ -196,7 +196,7 @@ class Sharded(Topology):
         if made != self._made:
             self._made = made
             self._known = {}
-            self._table = self._new_table(made) if made else None
+            self.table = self._new_table(made) if made else None
 
     def _new_table(self, made: Sequence[tuple[str, int]]) -> Ketama[Group] | Modulo[Group] | Maglev[Group]:
         names, weights = zip(*made)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.filters.redis_calls import several
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.redis_call import RedisReply
-from twisted_mesh.redis_pending import PartOfReplies, Pending
+from twisted_mesh.redis_pending import PartOfReplies, Pending, answered
 from twisted_mesh.stream import ByteStream
 
 
@@ -49,3 +49,9 @@ def test_a_reply_on_its_way_for_which_nobody_waits_any_more_waits_for_nobody() -
     other, kept = Pending(several("GET a")), ByteStream()
     other.fire(RedisReply(kept))
     assert not kept.cancelled
+
+
+def test_what_is_answered_here_is_no_servers_and_may_be_an_error() -> None:
+    for reply, errors in ((b"+OK\r\n", 0), (b"-ERR no\r\n", 1)):
+        value = answered(several("GET a"), reply).value
+        assert (value.body, value.errors, value.local) == (reply, errors, True)

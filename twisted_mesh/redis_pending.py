@@ -160,3 +160,10 @@ class Pending(Parked[RedisReply]):
         rescue, self.rescue = self.rescue, None
         if rescue is None or not rescue(self, error):
             super().fail(error)
+
+
+def answered(call: RedisCall, reply: bytes) -> Pending:
+    """Return what has its reply already, of the mesh's own."""
+    pending = Pending(call)
+    pending.fire(RedisReply(reply, errors=int(reply.startswith(b"-")), local=True))
+    return pending

@@ -21,9 +21,6 @@ APART = frozenset(["CONFIG|GET", "FUNCTION|KILL", "FUNCTION|STATS", "SCRIPT|KILL
 # What EXEC with arguments is answered, in a transaction and without one.
 WRONG_EXEC = error("EXECABORT", "Transaction discarded because of: wrong number of arguments for 'exec' command")
 
-# What a command is answered whose keys have no cluster in common, or not that of the session.
-CROSSED = error("CROSSSLOT", "Keys in request belong to different clusters by the routes of this listener")
-
 
 class Lane(Protocol):
     """A connection to a server that one session has for itself."""

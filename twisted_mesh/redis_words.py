@@ -45,6 +45,9 @@ WORDS: dict[Kind, tuple[str, str]] = {
     Kind.DRAINING: ("MESHFAILURE", "the proxy is going away"),
     Kind.INTERNAL: ("ERR", "internal error of the proxy"),
 }
+# Of keys that have to be at one server, and of those that have to be in one cluster.
+CROSSSLOT = error("CROSSSLOT", "Keys in request don't hash to the same slot")
+CROSSED = error("CROSSSLOT", "Keys in request belong to different clusters by the routes of this listener")
 # What is complete without a detail, or whose detail is no client's business.
 _BARE = frozenset((Kind.UNAUTHENTICATED, Kind.FAULT, Kind.INTERNAL))
 

@@ -18,7 +18,8 @@ from twisted_mesh.park import Parked
 from twisted_mesh.policy.apart import Matches
 from twisted_mesh.policy.match import Conditions, compile_match
 from twisted_mesh.redis_call import RedisReply
-from twisted_mesh.redis_session import CROSSED, Session
+from twisted_mesh.redis_session import Session
+from twisted_mesh.redis_words import CROSSED
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.testing import Env
 from twisted_mesh.upstream.hash_key import hashed

@@ -10,7 +10,8 @@ import pytest
 
 from tests.upstream.redis_world import NUMBER, World, body
 from twisted_mesh.errors import Kind, MeshError
-from twisted_mesh.upstream.redis_sessions import CROSSSLOT, Sessions
+from twisted_mesh.redis_words import CROSSSLOT
+from twisted_mesh.upstream.redis_sessions import Sessions
 
 
 def test_a_transaction_begins_with_its_first_command() -> None:

@@ -18,9 +18,8 @@ from twisted_mesh.interfaces import Env, Proceed
 from twisted_mesh.park import Parked
 from twisted_mesh.policy.apart import Apart
 from twisted_mesh.redis_call import RedisCall, RedisReply
-from twisted_mesh.redis_pending import Pending
-from twisted_mesh.redis_session import CROSSED
-from twisted_mesh.redis_words import words_for
+from twisted_mesh.redis_pending import answered
+from twisted_mesh.redis_words import CROSSED, words_for
 from twisted_mesh.stream import ByteStream
 
 # Bytes that the replies to the parts of one call may take.
@@ -70,11 +69,11 @@ class Divided:
         if call.command.kind is not Where.SPLIT or session is not None:
             if session is not None:
                 session.refused(call.operation)
-            return _answered(call, CROSSED)
+            return answered(call, CROSSED)
         try:
             parts = split(call.command, words, lambda keys: [id(each) for each in owners])
         except ValueError as wrong:
-            return _answered(call, error("ERR", str(wrong)))
+            return answered(call, error("ERR", str(wrong)))
         return self._divide(call, parts)
 
     def _owners(self, call: RedisCall, keys: Sequence[bytes]) -> list[object]:
@@ -121,12 +120,6 @@ def _part(call: RedisCall, part: Part[int]) -> RedisCall:
     made.bytes_in = len(data)
     made.key, made._resource = part.key, None
     return made
-
-
-def _answered(call: RedisCall, text: bytes) -> Pending:
-    pending = Pending(call)
-    pending.fire(RedisReply(text, errors=1, local=True))
-    return pending
 
 
 class _Parts:

@@ -11,16 +11,15 @@ from twisted_mesh.codec.command_split import merge, split
 from twisted_mesh.codec.gather import gather
 from twisted_mesh.codec.resp import error, pack
 from twisted_mesh.codec.scan_cursor import SERVERS_LIMIT, coded, step
-from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.redis_call import RedisCall, RedisReply
-from twisted_mesh.redis_pending import Pending
+from twisted_mesh.redis_call import RedisCall
+from twisted_mesh.redis_pending import Pending, answered
+from twisted_mesh.redis_words import CROSSSLOT
 from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.redis_errand import Errand, Send
 from twisted_mesh.upstream.redis_group import Group
 from twisted_mesh.upstream.redis_item import Item
 from twisted_mesh.upstream.redis_topology import Topology
 
-CROSSSLOT = error("CROSSSLOT", "Keys in request don't hash to the same slot")
 # Scripts live in each server by itself; replicas get them from nobody.
 _EVERYWHERE = frozenset(["SCRIPT|LOAD", "SCRIPT|FLUSH", "SCRIPT|EXISTS"])
 
@@ -85,7 +84,7 @@ class Scatter:
             return self._errand(call, [Item(body)])
         keys = [words[place] for place in places]
         if len(keys) > 1 and not self._together(keys):
-            return _answered(call, CROSSSLOT)
+            return answered(call, CROSSSLOT)
         return self._errand(call, [Item(body, keys[0])])
 
     def _together(self, keys: Sequence[bytes]) -> bool:
@@ -95,7 +94,7 @@ class Scatter:
     def _straight(self, call: RedisCall, group: Optional[Group]) -> Pending:
         """Send the call as it is: where nothing moves."""
         if group is None:
-            raise self._unknown()
+            raise self._topology.unknown()
         call.endpoint = endpoint = group.choose(call, self._for_primary(call))
         return self._send(call, endpoint)
 
@@ -106,7 +105,7 @@ class Scatter:
         try:
             parts = split(call.command, words, owners)
         except ValueError as wrong:
-            return _answered(call, error("ERR", str(wrong)))
+            return answered(call, error("ERR", str(wrong)))
         if len(parts) == 1:
             return self._errand(call, [Item(self._whole(call), words[1])])
         items = [Item(part.data, part.key) for part in parts]
@@ -121,7 +120,7 @@ class Scatter:
         if command.name in _EVERYWHERE and self._topology.config.read != "primary":
             targets += [replica for each in groups for replica in each.replicas]
         if not groups or None in targets:
-            raise self._unknown()
+            raise self._topology.unknown()
         data = self._whole(call)
         items = [Item(data, None, each) for each in targets]
         words = call.words()
@@ -133,9 +132,9 @@ class Scatter:
     def _scan(self, call: RedisCall) -> Pending:
         words, groups = call.words(), self._topology.groups()
         if len(groups) > SERVERS_LIMIT:
-            return _answered(call, error("ERR", f"SCAN goes over at most {SERVERS_LIMIT} servers"))
+            return answered(call, error("ERR", f"SCAN goes over at most {SERVERS_LIMIT} servers"))
         if not groups:
-            raise self._unknown()
+            raise self._topology.unknown()
         if len(groups) == 1:
             return self._errand(call, [Item(self._whole(call), None, self._primary(0))])
         # An order that stays while a client goes from one to the next.
@@ -143,7 +142,7 @@ class Scatter:
         try:
             server, cursor = step(words[1], len(groups))
         except ValueError as wrong:
-            return _answered(call, error("ERR", str(wrong)))
+            return answered(call, error("ERR", str(wrong)))
         data = pack([words[0], cursor, *words[2:]])
         item = Item(data, None, self._primary(order[server]))
         return self._errand(call, [item], lambda replies: _scanned(replies[0], server, len(groups)))
@@ -151,7 +150,7 @@ class Scatter:
     def _primary(self, place: int) -> Endpoint:
         primary = self._topology.groups()[place].primary
         if primary is None:
-            raise self._unknown()
+            raise self._topology.unknown()
         return primary
 
     # --- all of them
@@ -191,11 +190,6 @@ class Scatter:
         assert isinstance(body, bytes), "only values of single keys come as they are sent"
         return body
 
-    def _unknown(self) -> MeshError:
-        name = self._topology.cluster.name
-        why = self._topology.trouble or "not every server is known"
-        return MeshError(Kind.NO_ENDPOINT, f"cluster {name}: {why}", origin=Origin.UPSTREAM)
-
 
 def _all_alike(keys: Sequence[bytes]) -> Sequence[int]:
     return [0] * len(keys)
@@ -206,9 +200,3 @@ def _scanned(reply: bytes, server: int, servers: int) -> bytes:
         return coded(reply, server, servers)
     except ValueError as wrong:
         return error("ERR", str(wrong))
-
-
-def _answered(call: RedisCall, reply: bytes) -> Pending:
-    pending = Pending(call)
-    pending.fire(RedisReply(reply, errors=1, local=True))
-    return pending

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Callable, Hashable, Optional, Sequence
 
 from twisted_mesh.codec.gather import gather
 from twisted_mesh.codec.resp import error, pack
-from twisted_mesh.errors import Kind, MeshError, Origin
+from twisted_mesh.errors import MeshError, Origin
 from twisted_mesh.redis_call import RedisCall, RedisReply
-from twisted_mesh.redis_pending import Pending
-from twisted_mesh.redis_session import APART, CLOSING, CROSSED, OPENING, SORTS, WRONG_EXEC, Session
+from twisted_mesh.redis_pending import Pending, answered
+from twisted_mesh.redis_session import APART, CLOSING, SORTS, WRONG_EXEC, Session
+from twisted_mesh.redis_words import CROSSED, CROSSSLOT
 from twisted_mesh.upstream.redis_greeting import NO_DATABASE
 from twisted_mesh.upstream.redis_lane import RedisLane
 from twisted_mesh.upstream.redis_lanes import LanePool
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from twisted_mesh.upstream.endpoint import Endpoint
     from twisted_mesh.upstream.redis_topology import Topology
 
-CROSSSLOT = error("CROSSSLOT", "Keys in request don't hash to the same slot")
 _ABORTED = error("EXECABORT", "Transaction discarded because of previous errors.")
 _DISCARD = pack([b"DISCARD"])
 # What asks whether replicas have something, and what goes to them without changing anything.
@@ -27,13 +27,6 @@ REPLICATION = ("WAIT", "WAITAOF")
 _MARK = pack([b"PUBLISH", b"mesh:wait", b""])
 _NO_KEY = "'{}' command is not supported before the first command with a key: its server is not known yet"
 _SPREAD = "'{}' command is not supported where keys are on several servers"
-
-
-def answered(call: RedisCall, text: bytes) -> Pending:
-    """Return what has its reply already."""
-    pending = Pending(call)
-    pending.fire(RedisReply(text, errors=int(text.startswith(b"-")), local=True))
-    return pending
 
 
 class Sessions:
@@ -83,12 +76,18 @@ class Sessions:
             return None
         group = topology.group(keys[0]) if keys else topology.any_group()
         if group is None:
-            raise self._unknown()
+            raise topology.unknown()
         return group
 
-    def _unknown(self) -> MeshError:
-        trouble = self._topology.trouble if self._topology is not None else ""
-        return MeshError(Kind.NO_ENDPOINT, f"cluster {self._cluster.name}: {trouble or 'no server is known'}")
+    def _groups(self) -> Sequence[Hashable]:
+        """Return every group of servers; None stands for the only one where there is no topology."""
+        topology = self._topology
+        if topology is None:
+            return [None]
+        groups = topology.groups()
+        if not groups:
+            raise topology.unknown()
+        return groups
 
     def _lane(
         self, call: RedisCall, session: Session, group: Hashable, name: Hashable = None, db: Optional[int] = None
@@ -231,9 +230,7 @@ class Sessions:
         A server counts from the last command of the connection that went to its replicas.  So something goes there
         first, when all that the client sent before has been answered.
         """
-        groups: list[Hashable] = [None] if self._topology is None else list(self._topology.groups())
-        if not groups:
-            raise self._unknown()
+        groups = self._groups()
         call.timeout = None
         words = call.words()
         whole = _Together(call, len(groups), lambda replies: gather(call.command, words, replies, float))
@@ -246,9 +243,7 @@ class Sessions:
 
     def _apart(self, call: RedisCall, session: Session) -> Pending:
         """What every server is asked while it may be busy."""
-        groups: list[Hashable] = [None] if self._topology is None else list(self._topology.groups())
-        if not groups:
-            raise self._unknown()
+        groups = self._groups()
         words = call.words()
         whole = _Together(call, len(groups), lambda replies: gather(call.command, words, replies, float))
         for group in groups:
@@ -338,6 +333,3 @@ class _Together:
             return
         text = next(filter(None, self._texts), b"") if self._merge is None else self._merge(self._texts)
         self.pending.fire(RedisReply(text, errors=int(text.startswith(b"-"))))
-
-
-__all__ = ["OPENING", "Sessions", "answered"]

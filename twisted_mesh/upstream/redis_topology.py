@@ -95,13 +95,17 @@ class Topology:
         """
         group = self.group(call.key) if call.key else next(iter(self.groups()), None)
         if group is None:
-            why = self.trouble or "not every server is known"
-            raise MeshError(Kind.NO_ENDPOINT, f"cluster {self.cluster.name}: {why}", origin=Origin.UPSTREAM)
+            raise self.unknown()
         if not call.key and self.spread:
             what = f"a command without a key goes to any server or all, {group.name} among them"
         else:
             what = f"the key belongs to {group.name}" if call.key else f"of {group.name}"
         return group.peek(call.write or not call.command.read_only), what
+
+    def unknown(self) -> MeshError:
+        """Return what it means that no server is known for a command."""
+        why = self.trouble or "not every server is known"
+        return MeshError(Kind.NO_ENDPOINT, f"cluster {self.cluster.name}: {why}", origin=Origin.UPSTREAM)
 
     def followed(self, why: str) -> None:
         """A command is sent again for what a server said: count it."""

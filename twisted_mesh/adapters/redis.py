@@ -23,6 +23,7 @@ from twisted_mesh.interfaces import Env, Filter, Proceed
 from twisted_mesh.sweep import Sweep
 
 if TYPE_CHECKING:
+    from twisted_mesh.adapters.redis_pause import Pause
     from twisted_mesh.model import RedisOptions
     from twisted_mesh.net.accept import Accepted
     from twisted_mesh.net.handshakes import SecureAccepted
@@ -56,6 +57,8 @@ class RedisAdapter:
         self.open: dict[RedisConnection, None] = {}
         self._arriving: set[RedisConnection] = set()
         self.draining = False
+        # While commands of clients wait as one of them has said so.
+        self.pause: Optional[Pause] = None
         families = Families(env.metrics)
         self.cells = families.listener("redis", name)
         self._wrong = families.redis_protocol_errors.labels(name)
@@ -121,6 +124,8 @@ class RedisAdapter:
     def drain(self) -> None:
         """Answer what is in flight, then close; close what is idle."""
         self.draining = True
+        if self.pause is not None:
+            self.pause.end()
         for each in list(self.open):
             each.drain()
 
@@ -147,6 +152,8 @@ class RedisAdapter:
         """A client has connected."""
         self.open[connection] = None
         self._arriving.discard(connection)
+        if self.pause is not None:
+            self.pause.include(connection)
         if self.idle_timeout is not None:
             self._watch.wake()
         self.cells.connections.value += 1
@@ -171,6 +178,9 @@ class RedisAdapter:
             each.look(now)
         if idle is None:
             return bool(self.moving)
+        if self.pause is not None:
+            # Who has to wait is not idle.
+            return True
         for each in [each for each in self.open if now - each.active_at >= idle and not (each.queue or each.listens)]:
             each.expire()
         return bool(self.open)

@@ -45,7 +45,7 @@ class Mute(Enum):
 class Binding:
     """One client's session, and which of its commands belong to it."""
 
-    __slots__ = ("_client", "_ending", "_now", "_row", "barrier", "queued", "session", "waits")
+    __slots__ = ("_client", "_ending", "_now", "_row", "barrier", "queued", "session", "waits", "writes")
 
     def __init__(self, client: Commands) -> None:
         self._client = client
@@ -56,8 +56,9 @@ class Binding:
         self.barrier = False
         # The row of the command that was taken last.
         self._row: Optional[Row] = None
-        # Commands of the transaction that has begun.
+        # Commands of the transaction that has begun, and whether any of them may change something.
         self.queued = 0
+        self.writes = False
         # Whether the command in flight waits for something to happen.
         self.waits = False
         # Whether the command in flight ends a transaction, or what is watched for one.
@@ -74,6 +75,9 @@ class Binding:
         session = self.session
         self._now = (found, data)
         self._row = row
+        pause = self._client.adapter.pause
+        if pause is not None and pause.holds(row, self):
+            return Turn.WAIT
         if self.barrier and self._client.queue:
             # What it is answered depends on what is in flight, such as a subscription that is not confirmed.
             return Turn.WAIT
@@ -130,6 +134,7 @@ class Binding:
         if self._waiting(True):
             return Turn.WAIT
         self.queued += 1
+        self.writes = self.writes or row.command.write
         self._begin(row)
         return Turn.TAKEN
 
@@ -161,6 +166,7 @@ class Binding:
         self.session.multi = True
         self.session.queued = []
         self.queued = 0
+        self.writes = False
         return self._answer(OK)
 
     def _end_of_multi(self, row: Row, words: Words) -> Turn:
@@ -332,7 +338,7 @@ class Binding:
             session.spoilt = ""
         self.barrier = self.waits = False
         session.settle()
-        return session.at_rest and self._client.mute is Mute.NO
+        return session.at_rest and self._client.mute is Mute.NO and self._client.adapter.pause is None
 
     def end(self) -> None:
         """The client is gone."""

@@ -6,6 +6,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Sequence
 
+from twisted_mesh.adapters.redis_pause import Pause
 from twisted_mesh.codec.resp import OK, array, bulk, error, integer, mapping, null, number_in
 from twisted_mesh.errors import MeshError
 from twisted_mesh.park import Parked
@@ -254,6 +255,39 @@ class _Unblocking:
             self._client.given(self._place, self._answer)
 
 
+def _pause(client: Answering, words: Words) -> bytes:
+    adapter = client.adapter
+    writes = len(words) > 3 and words[3].upper() == b"WRITE"
+    if len(words) > 3 and not writes and words[3].upper() != b"ALL":
+        return error("ERR", "CLIENT PAUSE mode must be WRITE or ALL")
+    milliseconds = _long(words[2])
+    if milliseconds is None:
+        return error("ERR", "timeout is not an integer or out of range")
+    if milliseconds < 0:
+        return error("ERR", "timeout is negative")
+    if milliseconds:
+        if adapter.pause is None:
+            adapter.pause = Pause(adapter, writes)
+        adapter.env.log.info(
+            "{user} at {peer} pauses {what} of {listener} for {seconds} s",
+            user=client.user,
+            peer=client.peer,
+            what="writes" if writes else "all commands",
+            listener=adapter.name,
+            seconds=milliseconds / 1000,
+        )
+        adapter.pause.go_on(milliseconds / 1000, writes)
+    return OK
+
+
+def _unpause(client: Answering, words: Words) -> bytes:
+    pause = client.adapter.pause
+    if pause is not None:
+        # Behind this answer.
+        client.soon(pause.end)
+    return OK
+
+
 def _getredir(client: Answering, words: Words) -> bytes:
     return integer(-1)
 
@@ -276,6 +310,8 @@ CLIENT_ANSWERS = {
     "CLIENT|LIST": _list,
     "CLIENT|KILL": _kill,
     "CLIENT|UNBLOCK": _unblock,
+    "CLIENT|PAUSE": _pause,
+    "CLIENT|UNPAUSE": _unpause,
     "CLIENT|GETREDIR": _getredir,
     "CLIENT|TRACKINGINFO": _trackinginfo,
 }

@@ -86,7 +86,7 @@ class Commands(Uploading):
             if row is not None and self._otherwise(row, found, at, data):
                 return
             self._single(row, found[at], data)
-            if self._closing:
+            if self._closing or self._has_paused(found[at + 1 :], data):
                 return
         if rows:
             self._call(rows, found[first:] if first else found, data)
@@ -299,6 +299,18 @@ class Commands(Uploading):
         if self._reader.error is not None:
             self._wrong(self._reader.error)
         self.go_on(ITS_TURN)
+
+    def _has_paused(self, found: Sequence[Found], data: bytes) -> bool:
+        """Take what is behind a command that had everybody wait; returns whether it did."""
+        if self.binding is not None:
+            self._one_by_one(found, data)
+        return self.binding is not None
+
+    def unpaused(self) -> None:
+        """What had to wait goes on."""
+        self._rest()
+        if not self._backlog:
+            self.go_on(ITS_TURN)
 
     def lose(self, why: str) -> None:
         """What the session held is lost: say so, and close, as the client has to begin anew."""

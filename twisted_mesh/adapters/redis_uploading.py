@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
-from twisted_mesh.adapters.redis_answering import ITS_VALUE, Value
+from twisted_mesh.adapters.redis_answering import ITS_TURN, ITS_VALUE, Value
 from twisted_mesh.adapters.redis_calling import Calling
 from twisted_mesh.adapters.redis_rows import BATCHED
 from twisted_mesh.codec.resp_request import RequestReader, UnfinishedRequest
@@ -36,6 +36,10 @@ class Uploading(Calling):
         unfinished = self._reader.unfinished
         assert unfinished is not None
         name, key = unfinished.name, unfinished.key
+        if self.adapter.pause is not None:
+            # It can be passed on later, if no more of it has to be kept.
+            self._stand(ITS_TURN)
+            return
         if name is None or key is None or self.binding is not None:
             return
         row = self.adapter.rows.find(name)

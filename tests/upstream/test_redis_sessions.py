@@ -172,3 +172,22 @@ def test_what_waits_while_something_is_watched_can_be_ended() -> None:
     assert len(session.unblock(b"TIMEOUT")) == 1
     world.say(b"*-1\r\n")
     assert body(waiting) == b"*-1\r\n"
+
+
+def test_what_a_server_refuses_does_not_bind_a_client() -> None:
+    world = World()
+    session = world.session()
+    session.tracking = True
+    refused = world.send(session, "CLIENT TRACKING ON PREFIX a")
+    world.say(b"-ERR PREFIX option requires BCAST mode to be enabled\r\n")
+    assert body(refused).startswith(b"-ERR PREFIX")
+    assert not session.bound
+    session.settle()
+    assert len(world.pool.idle) == 1
+    session.tracking = True
+    world.send(session, "CLIENT TRACKING ON")
+    world.say(b"+OK\r\n")
+    session.tracking = False
+    world.send(session, "CLIENT TRACKING OFF x")
+    world.say(b"-ERR syntax error\r\n")
+    assert session.tracking

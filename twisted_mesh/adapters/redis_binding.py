@@ -24,6 +24,8 @@ _QUEUED = frozenset(["PING", "ECHO", "TIME"])
 # What a client of RESP2 that listens may send.
 _WHILE_LISTENING = frozenset([*SORTS, "PING", "QUIT", "RESET"])
 _ENDS = frozenset(["EXEC", "DISCARD"])
+# What may stand behind CLIENT TRACKING OFF, and means nothing there.
+_TRACKING_OPTIONS = frozenset([b"BCAST", b"NOLOOP", b"OPTIN", b"OPTOUT"])
 
 
 class Turn(Enum):
@@ -259,7 +261,8 @@ class Binding:
             return self._answer(error("ERR", "CLIENT TRACKING with REDIRECT is not supported by this proxy"))
         on = words[2].upper() == b"ON"
         if not on and not self.session.tracking:
-            return self._answer(OK if words[2].upper() == b"OFF" and not options else error("ERR", "syntax error"))
+            known = words[2].upper() == b"OFF" and not set(options) - _TRACKING_OPTIONS
+            return self._answer(OK if known else error("ERR", "syntax error"))
         if self._client.queue:
             return Turn.WAIT
         self.session.tracking = on

@@ -78,6 +78,9 @@ class RedisLane(RedisLink):
         self.fresh = True
         # The reply behind which everything is what MONITOR shows.
         self._monitor: Optional[Pending] = None
+        # Whether the server has said that it tracks, and the reply that says so next.
+        self.tracking = False
+        self._switch: Optional[Pending] = None
         # What the server calls this connection, and where it says so.
         self._number = 0
         self._asked: Optional[_Awaited] = None
@@ -157,6 +160,11 @@ class RedisLane(RedisLink):
     def monitors_after(self, pending: Pending) -> None:
         """What comes behind this reply, if it is no error, is what MONITOR shows."""
         self._monitor = pending
+
+    def tracks_after(self, pending: Pending) -> None:
+        """With this reply, if it is no error, tracking is what its session takes it for; else what it was."""
+        self.sticky = True
+        self._switch = pending
 
     def give_back(self) -> None:
         """The session needs it no more, and it is clean."""
@@ -314,6 +322,12 @@ class RedisLane(RedisLink):
         self.pool.ended(pending, None, verdict(text))
         if pending is self._monitor:
             self.monitoring = text.startswith(b"+")
+        if pending is self._switch and self.session is not None:
+            if text.startswith(b"+"):
+                self.tracking = self.session.tracking
+            else:
+                self.session.tracking = self.tracking
+                self.sticky = self.tracking or self.monitoring
         pending.fire(RedisReply(text, errors=int(text[:1] in (b"-", b"!"))))
 
     # --- the end

@@ -150,9 +150,10 @@ class Sessions:
             lane.identify()
         if name == "WATCH":
             lane.watching = True
-        elif name == "CLIENT|TRACKING":
-            lane.sticky = True
-        return self._send(call, lane)
+        pending = self._send(call, lane)
+        if name == "CLIENT|TRACKING":
+            lane.tracks_after(pending)
+        return pending
 
     def _misplaced(self, call: RedisCall, session: Session, keys: Sequence[bytes]) -> Optional[bytes]:
         """Return why a command cannot go where the others of its session went."""

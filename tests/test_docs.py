@@ -138,6 +138,8 @@ def written(tmp_path: Path) -> Path:
         "test_patient.py",
         "filters/twisted_mesh/filters/frozen.py",
         "test_frozen.py",
+        "filters/twisted_mesh/filters/shelf.py",
+        "test_shelf.py",
     ]
     return tmp_path
 
@@ -145,7 +147,7 @@ def written(tmp_path: Path) -> Path:
 def test_the_commands_of_the_page_about_filters(written: Path) -> None:
     commands = [each.text.strip() for each in blocks(FILTERS) if each.language == "sh"]
     run_here = [each for each in commands if "twistd" not in each]
-    assert len(run_here) == 4
+    assert len(run_here) == 5
     for each in run_here:
         run(each, written)
 

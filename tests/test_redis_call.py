@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.filters.redis_calls import several
@@ -47,6 +49,44 @@ def test_some_commands_of_a_call_stand_as_if_they_were_all() -> None:
     assert commands == [(b"GET", b"bb", 2, 0, 21), (b"DBSIZE", None, 1, 21, 37)]
 
 
+def test_the_key_follows_what_a_call_is_made_of() -> None:
+    call = several("GET a", "GET b")
+    assert call.resource == "a"
+    call.rewrite([[b"GET", b"c"], [b"GET", b"b"]])
+    assert (call.key, call.resource) == (b"c", "c")
+
+
+def test_a_command_may_become_one_that_goes_the_same_way() -> None:
+    call = several("DEL a b")
+    call.rewrite([[b"unlink", b"a", b"b"]])
+    assert (call.operation, call.row(0).name, call.words()) == ("UNLINK", "UNLINK", [b"unlink", b"a", b"b"])
+    read = several("GET a", "GET b")
+    read.rewrite([[b"GET", b"a"], [b"GETDEL", b"b"]])
+    assert read.write
+    assert [read.row(at).name for at in range(2)] == ["GET", "GETDEL"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        ("GET a", ["MGET", "a"], "MGET cannot be sent in the place of GET"),
+        ("GET a", ["PING"], "PING cannot be sent in the place of GET"),
+        ("GET a", ["NOSUCH", "a"], "NOSUCH cannot be sent in the place of GET"),
+        ("OBJECT ENCODING a", ["OBJECT", "HELP"], "OBJECT cannot be sent in the place of OBJECT|ENCODING"),
+    ],
+)
+def test_what_goes_another_way_cannot_take_its_place(text: str, words: list[str], said: str) -> None:
+    call = several(text)
+    with pytest.raises(ValueError) as caught:
+        call.rewrite([[each.encode() for each in words]])
+    assert str(caught.value) == said
+
+
+def test_a_call_stays_as_many_commands_as_it_was() -> None:
+    with pytest.raises(ValueError, match="1 commands in the place of 2"):
+        several("GET a", "GET b").rewrite([[b"GET", b"a"]])
+
+
 def test_a_call_of_a_value_on_its_way_knows_its_first_words() -> None:
     command = find(b"SET")
     assert command is not None
@@ -64,3 +104,22 @@ def test_replies_are_found_in_their_body() -> None:
     assert shifted.answers == [(45, 0, 8)]
     with pytest.raises(ValueError, match="on their way"):
         _ = RedisReply(ByteStream()).answers
+
+
+def test_a_body_that_is_replaced_has_replies_of_its_own() -> None:
+    reply = RedisReply(b"+OK\r\n")
+    reply.found([(43, 7, 12)], 7)
+    reply.body = b"-ERR longer\r\n"
+    assert reply.answers == [(45, 0, 13)]
+    reply.check(1)
+    assert reply.errors == 1
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"+OK\r\n", b"+OK\r\n" * 3, b"+OK\r\n$5\r\n", b"hello", b"+OK\r\n+OK\r\nx", "+OK"]
+)
+def test_other_replies_than_there_are_commands_are_found(body: Any) -> None:
+    with pytest.raises(ValueError, match="a filter returned"):
+        RedisReply(body, 2).check(2)
+    RedisReply(b"+OK\r\n+OK\r\n", 2).check(2)
+    RedisReply(body, 2, sound=True).check(2)

@@ -208,7 +208,25 @@ class RedisCall(Call):
         return commands, b"".join(pieces)
 
     def rewrite(self, commands: Sequence[Sequence[bytes]]) -> None:
-        """Have other words sent in the place of these; the commands and the order of their keys stay what they are."""
+        """Have other words sent in the place of these: as many commands, each with its name first.
+
+        `command` and `key` follow.  A command may be another one that goes the same way, as UNLINK for DEL.
+
+        :raises ValueError: they are too few or too many, or one of them goes another way than the one that it is for.
+        """
+        if len(commands) != self.count:
+            raise ValueError(f"{len(commands)} commands in the place of {self.count}")
+        rows = [self._row_for(number, words) for number, words in enumerate(commands)]
+        self.carry(commands)
+        self.command = rows[0]
+        self.write = self.write or any(each.write for each in rows)
+        places = rows[0].keys(commands[0])
+        if places:
+            self.key = commands[0][places[0]]
+            self._resource = None
+
+    def carry(self, commands: Sequence[Sequence[bytes]]) -> None:
+        """Have these words sent, whatever they are."""
         packed = [pack(words) for words in commands]
         found, at = [], 0
         for words, data in zip(commands, packed):
@@ -217,22 +235,38 @@ class RedisCall(Call):
         self.commands = found
         self.data = self.body = b"".join(packed)
 
+    def _row_for(self, number: int, words: Sequence[bytes]) -> Command:
+        before = self.row(number)
+        if words[0] == self.commands[number][0] and "|" not in before.name:
+            return before
+        row = find(words[0].upper(), words[1] if len(words) > 1 else None)
+        if row is None or row.kind is not before.kind or (self.count > 1 and len(row.keys(words)) != 1):
+            raise ValueError(f"{words[0].decode('utf-8', 'replace')} cannot be sent in the place of {before.name}")
+        return row
+
 
 class RedisReply(Reply):
     """The replies to all commands of a call, in their order.
 
     `body` are their bytes (a stream where they are large), `errors` how many of them are errors; `count` how many there
     are.
+
+    :param sound: whether the caller knows that all of this is so; else it is looked at when a client is to have it.
     """
 
     errors: int = 0
     count: int = 1
     _answers: Optional[Sequence[Answer]] = None
     _base: int = 0
+    # The body of which `_answers` tell, and that of which `count` and `errors` are known to be so.
+    _known: Any = None
+    sound_as: Any = None
     _headers: Optional[Headers] = None
     status = 0
 
-    def __init__(self, body: Body, count: int = 1, *, errors: int = 0, local: bool = False) -> None:
+    def __init__(
+        self, body: Body, count: int = 1, *, errors: int = 0, local: bool = False, sound: bool = False
+    ) -> None:
         self.body = body
         if count != 1:
             self.count = count
@@ -240,6 +274,8 @@ class RedisReply(Reply):
             self.errors = errors
         if local:
             self.local = True
+        if sound:
+            self.sound_as = body
 
     @property
     def headers(self) -> Headers:  # type: ignore[override]  # a plain attribute of other replies
@@ -256,19 +292,39 @@ class RedisReply(Reply):
         """Say where the replies stand, so that nobody has to look again: in `body`, if `base` is taken away."""
         self._answers = answers
         self._base = base
+        self._known = self.sound_as = self.body
 
     @property
     def answers(self) -> list[Answer]:
         """For each reply its type, and where it stands in the body.
 
-        :raises ValueError: the body is a stream.
+        :raises ValueError: the body is a stream, or no replies of Redis.
         """
-        if not isinstance(self.body, bytes):
+        body = self.body
+        if not isinstance(body, bytes):
             raise ValueError("the replies are still on their way")
-        if self._answers is None:
-            self._answers = ReplyReader(limit=len(self.body) + 1).feed(self.body)
+        if self._answers is None or self._known is not body:
+            self._answers = ReplyReader(limit=len(body) + 1).feed(body)
+            self._base = 0
+            self._known = body
         base = self._base
         return [(kind, start - base, end - base) for kind, start, end in self._answers]
+
+    def check(self, count: int) -> None:
+        """Have `errors` tell of the body, where nobody knows yet whether it has a reply to each of `count` commands.
+
+        :raises ValueError: it has not: what clients get would not be theirs.
+        """
+        body = self.body
+        if self.sound_as is body:
+            return
+        if not isinstance(body, bytes):
+            raise ValueError(f"a filter returned replies of {type(body).__name__}, and not bytes")
+        answers = self.answers
+        if len(answers) != count or answers[-1][2] != len(body):
+            raise ValueError(f"a filter returned {len(answers)} replies to {count} commands in {len(body)} bytes")
+        self.errors = errors_in(answers)
+        self.sound_as = body
 
 
 def errors_in(answers: Sequence[Answer]) -> int:

@@ -149,7 +149,7 @@ class Pending(Parked[RedisReply]):
 
         :param answers: where they stand, in `body` if `base` is taken away; None if none of them is an error.
         """
-        reply = RedisReply(body, self.call.count)
+        reply = RedisReply(body, self.call.count, sound=True)
         if answers is not None:
             reply.errors = errors_in(answers)
             reply.found(answers, base)

@@ -105,6 +105,29 @@ def test_what_is_no_reply_is_an_error_of_the_filter(answer: Any) -> None:
     assert client.heard == b"-ERR internal error of the proxy\r\n"
 
 
+@pytest.mark.parametrize("body", [b"+OK\r\n", b"+OK\r\n" * 3, b"hello", "+OK"])
+def test_a_filter_that_answers_another_number_of_commands_fails_all_of_them(body: Any) -> None:
+    """And what follows gets its own replies."""
+
+    async def then(call: RedisCall) -> RedisReply:
+        return RedisReply(body)
+
+    client = Client(then)
+    client.send(("GET", "a"), ("GET", "b"))
+    client.send(("PING",))
+    assert client.heard == b"-ERR internal error of the proxy\r\n" * 2 + b"+PONG\r\n"
+
+
+def test_errors_that_a_filter_answers_are_counted() -> None:
+    async def then(call: RedisCall) -> RedisReply:
+        return RedisReply(b"-ERR no\r\n:1\r\n")
+
+    client = Client(then)
+    client.send(("GET", "a"), ("GET", "b"))
+    assert client.heard == b"-ERR no\r\n:1\r\n"
+    assert client.env.count("twisted_mesh_redis_errors_total", "cache", "get") == 1
+
+
 def test_errors_are_counted_by_command() -> None:
     client = Client()
     client.send(("GET", "a"), ("STRLEN", "b"), ("GET", "c"))

@@ -10,7 +10,7 @@ from tests.filters.drive import Run
 from tests.filters.redis_calls import Echo, lines, several
 from twisted_mesh.call import Call, Reply
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.filters.redis_part import proceed_with
+from twisted_mesh.filters.redis_part import proceed_beside, proceed_with
 from twisted_mesh.redis_call import RedisCall, RedisReply
 from twisted_mesh.redis_pending import PartOfReplies
 from twisted_mesh.stream import ByteStream
@@ -92,3 +92,26 @@ def test_what_a_filter_breaks_is_not_hidden() -> None:
     world = World("GET a", "GET b", fail=lambda call: ZeroDivisionError())
     assert isinstance(world.run([False, True]), ZeroDivisionError)
     assert world.call.count == 2
+
+
+@pytest.mark.parametrize(
+    ("here", "seen", "local"),
+    [
+        ({}, 3, False),
+        ({1: b"+here\r\n"}, 2, False),
+        ({0: b"-no\r\n", 2: b"+here\r\n"}, 1, False),
+        ({0: b"+0\r\n", 1: b"+1\r\n", 2: b"+2\r\n"}, 0, True),
+    ],
+)
+def test_some_are_answered_here_and_the_others_sent_on(here: dict[int, bytes], seen: int, local: bool) -> None:
+    upstream, call = Echo(), several("GET a", "GET b", "GET c")
+
+    async def whole(call: Call) -> Reply:
+        assert isinstance(call, RedisCall)
+        return await proceed_beside(call, upstream, here)
+
+    reply = Run(whole, call).result
+    expected = [b"+GET a\r\n", b"+GET b\r\n", b"+GET c\r\n"]
+    assert reply.body == b"".join(here.get(at, each) for at, each in enumerate(expected))
+    assert sum(map(len, upstream.seen)) == seen
+    assert (reply.local, reply.errors, call.flags) == (local, int(b"-no\r\n" in here.values()), ())

@@ -207,6 +207,12 @@ class Exchange(Pending):
             self.coming = body
             self.connection.streams(self)
             return
+        if reply.sound_as is not body and call.session is None:
+            try:
+                reply.check(call.count)
+            except ValueError as error:
+                self._broken(error)
+                return
         if reply.errors:
             self._count_errors(reply.answers, body, 0)
         self.answer = body

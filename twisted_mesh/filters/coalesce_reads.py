@@ -129,7 +129,7 @@ class CoalesceReads:
         if reply is None:
             # It failed, or was too large to be kept: everybody asks for himself.
             return await proceed(call)
-        made = RedisReply(reply.body, 1, errors=reply.errors)
+        made = RedisReply(reply.body, 1, errors=reply.errors, sound=True)
         return made
 
 

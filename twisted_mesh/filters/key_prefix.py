@@ -18,7 +18,6 @@ from twisted_mesh.codec.key_prefix import (
     QUOTING,
     NotConfined,
     is_notification,
-    names_channels,
     prefixed,
     prefixed_head,
     stripped,
@@ -98,9 +97,6 @@ class KeyPrefix:
             raise MeshError(Kind.DENIED, str(error), origin=Origin.CLIENT) from None
         if made != words:
             call.rewrite(made)
-        if call.key and not names_channels(call.command):
-            call.key = prefix + call.key
-            call._resource = None
         return made
 
     def _prefix_of(self, call: Call) -> bytes:

@@ -159,7 +159,7 @@ class RedisMirror:
 
     def _become(self, copy: RedisCall, commands: Sequence[Sequence[bytes]]) -> None:
         """Have a copy be these commands."""
-        copy.rewrite(commands)
+        copy.carry(commands)
         copy.count = len(commands)
         if commands:
             first = find(commands[0][0])

@@ -1,8 +1,8 @@
-"""Some commands of a call that holds several go on, and the others are refused: each as if it came alone."""
+"""Some commands of a call that holds several go on, and the others are answered here: each as if it came alone."""
 
 from __future__ import annotations
 
-from typing import Awaitable, Sequence
+from typing import Awaitable, Mapping, Optional, Sequence
 
 from twisted_mesh.call import Reply
 from twisted_mesh.errors import MeshError
@@ -25,25 +25,44 @@ def proceed_with(call: RedisCall, proceed: Proceed, admitted: Sequence[bool], re
         return proceed(call)
     if not any(admitted):
         raise refusal
-    return _part(call, proceed, admitted, refusal)
+    refused = words_for(refusal)
+    here = {at: refused for at, each in enumerate(admitted) if not each}
+    return _part(call, proceed, here, refusal)
 
 
-async def _part(call: RedisCall, proceed: Proceed, admitted: Sequence[bool], refusal: MeshError) -> Reply:
+def proceed_beside(call: RedisCall, proceed: Proceed, here: Mapping[int, bytes]) -> Awaitable[Reply]:
+    """Send on those commands of a call that have no reply in `here`; returns what gives the replies to all, in order.
+
+    :param here: replies as a server sends them, by the number of their command.
+    """
+    return _part(call, proceed, here) if here else proceed(call)
+
+
+async def _part(
+    call: RedisCall, proceed: Proceed, here: Mapping[int, bytes], refusal: Optional[MeshError] = None
+) -> Reply:
+    places = [at for at in range(call.count) if at not in here]
+    given = iter(await _narrowed(call, proceed, places) if places else ())
+    if refusal is not None:
+        call.flag(refusal.kind)
+        call.details = call.details or refusal.detail
+    body = b"".join([here[at] if at in here else next(given) for at in range(call.count)])
+    reply = RedisReply(body, call.count, local=not places)
+    reply.errors = errors_in(reply.answers)
+    return reply
+
+
+async def _narrowed(call: RedisCall, proceed: Proceed, places: Sequence[int]) -> list[bytes]:
+    """Return the replies to these commands of a call."""
     whole = call.command, call.commands, call.data, call.body, call.key, call.count
     # What was made for the replies to all of them is not for those to some.
     call.waiter = None
-    _narrow(call, [at for at, each in enumerate(admitted) if each])
+    _narrow(call, places)
     try:
-        replies = await _replies(call, proceed)
+        return await _replies(call, proceed)
     finally:
         call.command, call.commands, call.data, call.body, call.key, call.count = whole
         call._resource = None
-    call.flag(refusal.kind)
-    call.details = call.details or refusal.detail
-    refused, given = words_for(refusal), iter(replies)
-    reply = RedisReply(b"".join([next(given) if each else refused for each in admitted]), call.count)
-    reply.errors = errors_in(reply.answers)
-    return reply
 
 
 def _narrow(call: RedisCall, places: Sequence[int]) -> None:

@@ -297,7 +297,7 @@ def _obstacle(call: RedisCall) -> str:
 
 
 async def _given(body: bytes) -> Reply:
-    return RedisReply(body, 1, local=True)
+    return RedisReply(body, 1, local=True, sound=True)
 
 
 @implementer(IPlugin, IFilterPlugin)

@@ -78,7 +78,7 @@ def redis_call(
         if {row.kind, rows[0].kind} != {Kind.KEYED} or row.write != rows[0].write:
             raise ValueError(f"{rows[0].name} and {row.name} do not travel together: each is a call of its own")
     call = RedisCall(listener, rows[0], (), b"", b"")
-    call.rewrite(commands)
+    call.carry(commands)
     keys = [at for at in rows[0].keys(commands[0]) if at < len(commands[0])]
     call.key = commands[0][keys[0]] if keys else b""
     call.count, call.write, call.bytes_in = len(commands), rows[0].write, len(call.data)

@@ -197,6 +197,11 @@ class Outcome:
         self.error = error
         if error is None and not isinstance(reply, Reply):
             error = self.error = TypeError(f"a filter returned {reply!r} in the place of a reply")
+        elif isinstance(reply, RedisReply) and isinstance(call, RedisCall) and not isinstance(reply.body, ByteStream):
+            try:
+                reply.check(call.count)
+            except ValueError as wrong:
+                error = self.error = wrong
         if error is not None:
             reply = self._refused(error)
         assert reply is not None

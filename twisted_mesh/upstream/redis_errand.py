@@ -451,4 +451,4 @@ class Errand:
             errors = sum([each[0] == ERROR or each[0] == BULK_ERROR for each in replies])
         else:
             errors = int(body[0] in (ERROR, BULK_ERROR))
-        self.pending.fire(RedisReply(body, self._call.count, errors=errors))
+        self.pending.fire(RedisReply(body, self._call.count, errors=errors, sound=True))

@@ -99,3 +99,41 @@ def test_a_large_command_whose_connection_has_just_broken_fails_as_others_there_
     assert not pending.done
     server.connectionLost(Failure(ConnectionLost()))
     assert failure(pending).kind is Kind.RESET
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_a_server_has_not_taken_of_a_value_keeps_others_off_its_connection(
+    upstream: Upstream, whole: bool
+) -> None:
+    """They would become part of the value."""
+    stream = ByteStream()
+    stream.write(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nab")
+    call = upstream.send("SET k", write=True, body=stream).call
+    upstream.introduced(1)
+    upstream.server(1)._transport.producer.pauseProducing()
+    stream.write(b"cde\r\n" if whole else b"c")
+    if whole:
+        stream.end()
+    else:
+        stream.fail(MeshError(Kind.CLIENT_GONE))
+    # Its client has gone, or its time is over.
+    call.complete(upstream.env.now(), lambda completion: pytest.fail(f"{completion} failed"))
+    assert upstream.server(1).lost
+    assert not upstream.server(0).lost
+
+
+def test_a_connection_that_a_value_went_over_is_used_again(upstream: Upstream) -> None:
+    for _ in range(2):
+        stream = ByteStream()
+        stream.write(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nab")
+        pending = upstream.send("SET k", write=True, body=stream)
+        if not upstream.server(1).ready:
+            upstream.introduced(1)
+        stream.write(b"cde\r\n")
+        stream.end()
+        upstream.say(b"+OK\r\n", 1)
+        assert body(pending) == b"+OK\r\n"
+        assert upstream.server(1).taken
+        pending.call.complete(upstream.env.now(), lambda completion: pytest.fail(f"{completion} failed"))
+        assert not upstream.server(1).taken
+    assert upstream.pool.open == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.upstream.redis_servers import Upstream, body, failure
+from tests.upstream.redis_servers import ADDRESS, Upstream, body, failure
 from twisted_mesh.errors import Kind
 
 
@@ -25,3 +25,14 @@ def test_a_server_without_client_setname_will_do() -> None:
     upstream.say(b"-ERR unknown command\r\n")
     upstream.say(b"+1\r\n")
     assert body(call) == b"+1\r\n"
+
+
+def test_what_is_given_up_while_it_connects_is_not_connected_any_more() -> None:
+    """The connector closes what nobody waits for."""
+    upstream = Upstream()
+    upstream.connector.answer[ADDRESS] = "later"
+    call = upstream.send("GET a")
+    upstream.pool.servers[0].close()
+    assert failure(call).kind is Kind.CLOSED
+    upstream.connector.let()
+    assert upstream.connector.protocols == []

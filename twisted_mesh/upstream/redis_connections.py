@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
-from twisted_mesh.call import Call
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import RedisCall
 from twisted_mesh.sweep import Sweep
@@ -149,12 +148,8 @@ class SharedConnections:
                 taken = f"{portion.limit} connections of the cluster"
             raise MeshError(Kind.OVERFLOW, f"{self.endpoint.address}: all of {taken} are taken")
         if alone:
-
-            def give_back(ended: Call) -> None:
-                server.taken = False
-
             server.taken = True
-            call.on_complete(give_back)
+            call.on_complete(lambda ended: server.give_back())
         elif caller is not None:
             caller.placed = server
         return server

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 class Upload:
     """Sends a large command while it comes; nothing else is sent on that connection before it has ended."""
 
-    __slots__ = ("_body", "_server", "_stopped", "_transport")
+    __slots__ = ("_body", "_server", "_stopped", "_transport", "done")
 
     def __init__(self, server: Replies, transport: Any, body: ByteStream) -> None:
         self._server = server
         self._transport = transport
         self._body = body
         self._stopped = False
+        # Whether all of it is sent.
+        self.done = False
 
     def begin(self) -> None:
         """Send what there is, and the rest as it comes."""
@@ -35,6 +37,7 @@ class Upload:
 
     def body_ended(self, trailers: Trailers) -> None:
         """All of it is sent."""
+        self.done = True
         self._transport.unregisterProducer()
 
     def body_failed(self, error: BaseException) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from twisted.internet.error import ConnectionDone
 
@@ -43,7 +43,7 @@ class RedisLink:
     :param resp: the version of the protocol that it is for.
     """
 
-    __slots__ = ("_reader", "_setup", "_transport", "db", "lost", "pool", "resp")
+    __slots__ = ("_connecting", "_reader", "_setup", "_transport", "db", "lost", "pool", "resp")
 
     def __init__(self, pool: LinkPool, db: int, resp: int, reader: ReplyReader) -> None:
         self.pool = pool
@@ -53,6 +53,7 @@ class RedisLink:
         # What the replies to come answer, before anything else: (whether an error is fatal, what it was).
         self._setup: deque[tuple[bool, str]] = deque()
         self._transport: Any = None
+        self._connecting: Optional[Parked[None]] = None
         self._reader = reader
 
     def connect(self) -> None:
@@ -62,9 +63,11 @@ class RedisLink:
         if parked.done:
             self._connected(parked)
         else:
+            self._connecting = parked
             parked.resume = lambda: self._connected(parked)
 
     def _connected(self, parked: Parked[None]) -> None:
+        self._connecting = None
         if parked.error is not None:
             error, parked.error = parked.error, None
             assert isinstance(error, MeshError)
@@ -111,8 +114,12 @@ class RedisLink:
         if not self.lost:
             # Known to be lost before the transport says so.
             self._give_up(error)
+            connecting, self._connecting = self._connecting, None
             if self._transport is not None:
                 self._transport.abortConnection()
+            elif connecting is not None:
+                # It is closed if it is made after all.
+                connecting.forget()
 
     # --- what becomes of what waits
 

@@ -35,15 +35,16 @@ class RedisServer(Replies):
     :param portion: what its place is of, where connections are limited.
     """
 
-    __slots__ = ("error", "idle_since", "portion", "ready", "scheduled", "taken", "unsent")
+    __slots__ = ("_upload", "error", "idle_since", "portion", "ready", "scheduled", "taken", "unsent")
 
     def __init__(self, pool: RedisPool, db: int, resp: int, portion: Portion) -> None:
         super().__init__(pool, db, resp)
         self.portion = portion
         # Why it ended.
         self.error: Optional[MeshError] = None
-        # Whether one call has it for itself.
+        # Whether one call has it for itself, and what sends that call's large command.
         self.taken = False
+        self._upload: Optional[Upload] = None
         # Since when nobody waits for a reply; 0 before it is connected.
         self.idle_since = 0.0
         self.unsent: list[Pending] = []
@@ -66,6 +67,17 @@ class RedisServer(Replies):
         if not self.scheduled and self.ready:
             self.scheduled = True
             self.pool.soon(self.flush)
+
+    def give_back(self) -> None:
+        """The call that has it for itself has ended.
+
+        If its command has not gone out to the last byte, what others send would become part of that.
+        """
+        upload, self._upload = self._upload, None
+        self.taken = False
+        if upload is None or not upload.done:
+            detail = f"{self.pool.endpoint.address}: a command was not sent to its end"
+            self.fail(MeshError(Kind.CLOSED, detail))
 
     def close(self) -> None:
         """End the connection; calls in flight fail."""
@@ -106,7 +118,8 @@ class RedisServer(Replies):
         if isinstance(body, bytes):
             self._transport.write(body)
         else:
-            Upload(self, self._transport, body).begin()
+            upload = self._upload = Upload(self, self._transport, body)
+            upload.begin()
 
     # --- what comes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twisted_mesh.upstream.redis_greeting import ServerOptions, greeting
+from twisted_mesh.upstream.redis_greeting import OF_REPLICAS, ServerOptions, greeting
 
 NAME = ["CLIENT", "SETNAME", "twisted-mesh"]
 
@@ -19,7 +19,7 @@ NAME = ["CLIENT", "SETNAME", "twisted-mesh"]
         (ServerOptions(db=5), 2, 2, [["SELECT", "2"]]),
         (ServerOptions(), 0, 3, [["HELLO", "3"]]),
         (ServerOptions(password="pw"), 0, 3, [["HELLO", "3", "AUTH", "default", "pw"]]),
-        (ServerOptions(read_only=True), 0, 2, [["READONLY"]]),
+        (ServerOptions(db=5), OF_REPLICAS, 2, [["READONLY"]]),
     ],
 )
 def test_what_is_said(options: ServerOptions, db: int, resp: int, said: list[list[str]]) -> None:

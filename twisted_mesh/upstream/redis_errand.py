@@ -21,6 +21,7 @@ from twisted_mesh.redis_pending import PartOfReplies, Pending
 from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.redis_collect import Collect, Room
+from twisted_mesh.upstream.redis_greeting import OF_REPLICAS
 from twisted_mesh.upstream.redis_item import Item, Repeats, in_order, part_of
 
 if TYPE_CHECKING:
@@ -171,7 +172,10 @@ class Errand:
 
     def _send_to(self, endpoint: Endpoint, places: Sequence[int], asking: bool = False) -> None:
         whole = len(places) == self._call.count == len(self._items) and not asking and self._finish is in_order
-        part = self._call if whole else self._part(places, asking)
+        replica = self._topology.read_only and not self._topology.leads(endpoint)
+        part = self._call if whole and not replica else self._part(places, asking)
+        if replica:
+            part.db = OF_REPLICAS
         self._call.endpoint = endpoint
         conduct = endpoint.conduct
         if conduct is not None and conduct.probe is self._call:

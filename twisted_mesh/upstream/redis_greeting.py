@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 # The database of connections for commands that have no key and concern none.
 NO_DATABASE = -1
+# That of connections for reads of replicas of a Redis Cluster, which has one database only: a server that has become
+# a replica answers reads there and nowhere else, so that those which come behind writes are sent on with them.
+OF_REPLICAS = -2
 # How the mesh calls itself: what CLIENT LIST of a server shows.
 CLIENT_NAME = "twisted-mesh"
 
@@ -25,15 +28,14 @@ class ServerOptions:
     password: str = ""
     #: The database of clients that have selected none.
     db: int = 0
-    #: Whether replicas of a Redis Cluster are to answer reads.
-    read_only: bool = False
 
 
 def greeting(options: ServerOptions, db: int, resp: int) -> list[tuple[list[str], bool]]:
     """Return the commands, and whether the connection is of no use if one is refused.
 
     :param db: the database that the client has selected; 0 is that of `options`.  With `NO_DATABASE` nothing is said
-        without which it would be of no use and that a server refuses while it is busy with a script.
+        without which it would be of no use and that a server refuses while it is busy with a script; `OF_REPLICAS` is
+        for reads.
     :param resp: the version of the protocol.
     """
     login = [options.username or "default", options.password] if options.password else []
@@ -45,8 +47,8 @@ def greeting(options: ServerOptions, db: int, resp: int) -> list[tuple[list[str]
         commands.append((["AUTH", *(login if options.username else login[1:])], True))
     if db == NO_DATABASE:
         return [*commands, naming]
-    if db or options.db:
-        commands.append((["SELECT", str(db or options.db)], True))
-    if options.read_only:
+    if db == OF_REPLICAS:
         commands.append((["READONLY"], True))
+    elif db or options.db:
+        commands.append((["SELECT", str(db or options.db)], True))
     return [*commands, naming]

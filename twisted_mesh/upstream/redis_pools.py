@@ -91,7 +91,6 @@ class Pools:
             username=config.username,
             password=config.password,
             db=config.db,
-            read_only=self._topology is not None and self._topology.read_only,
         )
 
     def take_over(self) -> None:

@@ -18,6 +18,7 @@ from twisted_mesh.upstream.endpoint import Endpoint
 from twisted_mesh.upstream.redis_errand import Errand, Send
 from twisted_mesh.upstream.redis_group import Group
 from twisted_mesh.upstream.redis_item import Item
+from twisted_mesh.upstream.redis_scripts import EVALS, Scripts
 from twisted_mesh.upstream.redis_topology import Topology
 
 # Scripts live in each server by itself; replicas get them from nobody.
@@ -39,6 +40,7 @@ class Scatter:
         # Seconds for which a client's reads follow its writes to the primary.
         self._pinned: float = topology.config.read_your_writes
         self._replicated = topology.config.topology != "sharded"
+        self.scripts = Scripts()
 
     def __call__(self, call: RedisCall) -> Pending:
         """Begin a call.
@@ -80,12 +82,24 @@ class Scatter:
             return self._errand(call, [Item(body, call.key)])
         words = call.words()
         places = command.keys(words)
-        if not places:
-            return self._errand(call, [Item(body)])
         keys = [words[place] for place in places]
         if len(keys) > 1 and not self._together(keys):
             return answered(call, CROSSSLOT)
-        return self._errand(call, [Item(body, keys[0])])
+        key = keys[0] if keys else None
+        if command.name in EVALS:
+            fitted = self.scripts.fitted(command.name, words, self._servers(call, key), noted=True)
+            if fitted is not None:
+                call.body = body = fitted
+        return self._errand(call, [Item(body, key)])
+
+    def _servers(self, call: RedisCall, key: Optional[bytes]) -> list[str]:
+        """Return the addresses of those that a call with this key may go to; none where that is not known."""
+        topology = self._topology
+        groups = topology.groups() if key is None else [topology.group(key)]
+        found = [None if group is None else group.primary for group in groups]
+        if call.command.read_only and topology.config.read != "primary":
+            found += [each for group in groups if group is not None for each in group.replicas]
+        return [] if None in found else [each.address for each in found if each is not None]
 
     def _together(self, keys: Sequence[bytes]) -> bool:
         topology = self._topology
@@ -124,6 +138,10 @@ class Scatter:
         data = self._whole(call)
         items = [Item(data, None, each) for each in targets]
         words = call.words()
+        if command.name == "SCRIPT|LOAD":
+            self.scripts.loaded(words[2], [each.address for each in targets if each is not None])
+        elif command.name == "SCRIPT|FLUSH":
+            self.scripts.forget()
         if len(items) == 1 and command.name != "INFO":
             return self._errand(call, items)
         everywhere = self._topology.spread and not self._topology.moving
@@ -158,7 +176,8 @@ class Scatter:
     def _errand(
         self, call: RedisCall, items: Sequence[Item], finish: Optional[Callable[[Sequence[bytes]], bytes]] = None
     ) -> Pending:
-        write = self._for_primary(call)
+        # A value that is on its way is no part of anything, as what replicas read is.
+        write = self._for_primary(call) or not isinstance(call.body, bytes)
         if finish is None:
             return Errand(call, self._topology, self._send, items, write=write).begin()
         return Errand(call, self._topology, self._send, items, write=write, finish=finish).begin()

@@ -51,6 +51,9 @@ class Slots(Following):
     def groups(self) -> Sequence[Group]:
         return list(self._groups.values())
 
+    def leads(self, endpoint: Endpoint) -> bool:
+        return endpoint.address in self._groups
+
     # --- asking
 
     def ask(self) -> None:
@@ -115,7 +118,7 @@ class Slots(Following):
 
         One that still has slots may only be busy.  What it says of those that it had comes too late, as `passed` says.
         """
-        if old.address not in self._groups:
+        if not self.leads(old):
             abandon(old)
 
     # --- what servers say

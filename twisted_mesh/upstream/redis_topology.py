@@ -34,7 +34,7 @@ class Topology:
     """The groups of servers of one cluster.
 
     `spread`: keys are on several of them.  `moving`: what servers say may change who has what, so replies are looked
-    at.  `read_only`: connections must say that they only read, or replicas refuse.
+    at.  `read_only`: replicas only answer reads on connections that say that they only read.
     """
 
     spread = False
@@ -106,6 +106,10 @@ class Topology:
         """Return what it means that no server is known for a command."""
         why = self.trouble or "not every server is known"
         return MeshError(Kind.NO_ENDPOINT, f"cluster {self.cluster.name}: {why}", origin=Origin.UPSTREAM)
+
+    def leads(self, endpoint: Endpoint) -> bool:
+        """Whether a server is the primary of a group, as far as is known."""
+        return any(each.primary is endpoint for each in self.groups())
 
     def followed(self, why: str) -> None:
         """A command is sent again for what a server said: count it."""

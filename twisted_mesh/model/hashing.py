@@ -32,7 +32,8 @@ class HashKey(Model):
     part: Optional[Part] = Field(
         default=None,
         description="source, the client's address by the trusted hops; host; path; key, the first key of a Redis "
-        "command (path says the same there); or identity, where a filter has found out who calls.",
+        "command (path says the same there); or identity, who calls by certificate, as a user of Redis, or as a "
+        "filter has found out.",
     )
     header: Optional[HeaderName] = Field(default=None, description="The value of a header.")
     cookie: Optional[HeaderName] = Field(default=None, description="The value of a cookie.")

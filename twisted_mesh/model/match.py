@@ -208,7 +208,9 @@ class Match(Model):
         description="Networks or addresses that the client is in one of, by the trusted hops; unix for unix sockets.",
     )
     identity: Annotated[tuple[str, ...], ONE_OR_LIST] = Field(
-        default=(), description="Who the caller is, where a filter of the listener has found out: one of these."
+        default=(),
+        description="Who the caller is, by certificate, as a user of Redis, or as a filter has found out: "
+        "one of these.",
     )
     listener: Annotated[tuple[Name, ...], ONE_OR_LIST] = Field(
         default=(), description="The listeners that the route is for, of those that use its table; all if not given."

@@ -92,6 +92,17 @@ class Client:
             self._soon.pop(0)()
 
     @property
+    def waiting(self) -> bool:
+        """Whether anything is to be done in another turn of the loop."""
+        return bool(self._soon)
+
+    def turn_once(self) -> None:
+        """Let one turn of the loop go by, and not those that are wanted in it."""
+        soon, self._soon[:] = [*self._soon], []
+        for each in soon:
+            each()
+
+    @property
     def heard(self) -> bytes:
         """What was written to the client since this was asked last."""
         return self.transport.taken()

@@ -113,3 +113,58 @@ def test_more_than_so_many_at_once_wait_also_within_one_read() -> None:
         client.answer(at, b"+%d\r\n" % at)
     assert client.heard == b"".join(b"+%d\r\n" % at for at in range(10))
     assert client.transport.producerState == "producing"
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_what_takes_long_to_answer_is_answered_once_in_a_turn_of_the_loop(bound: bool) -> None:
+    """252 KB of COMMAND stopped everybody for a minute, and their answers were 3 GB."""
+    client = Client()
+    if bound:
+        client.send(("WATCH", "a"))
+        client.answer(0, b"+OK\r\n")
+    assert client.heard in (b"", b"+OK\r\n")
+    client.connection.dataReceived(b"COMMAND LIST FILTERBY PATTERN get\r\n" * 3 + b"PING\r\n")
+    answer = b"*1\r\n$3\r\nget\r\n"
+    turns = 0
+    heard = b""
+    while client.waiting:
+        client.turn_once()
+        turns += 1
+        heard += client.heard
+    assert heard == 3 * answer + b"+PONG\r\n"
+    assert turns >= 3
+    assert client.transport.producerState == "producing"
+
+
+def test_what_takes_long_is_not_answered_while_the_client_takes_nothing() -> None:
+    client = Client()
+    client.connection.dataReceived(b"COMMAND LIST\r\nPING\r\n")
+    client.transport.producer.pauseProducing()
+    client.turn()
+    assert b"PONG" not in client.heard
+    client.transport.producer.resumeProducing()
+    client.turn()
+    assert client.heard == b"+PONG\r\n"
+
+
+def test_large_answers_that_wait_are_few() -> None:
+    client = Client()
+    client.send(("GET", "a"), *[("ECHO", "x" * 1_000_000)] * 3)
+    assert client.transport.producerState == "producing"
+    client.send(("ECHO", "x" * 1_000_000), ("ECHO", "x" * 1_000_000))
+    assert client.transport.producerState == "paused"
+    client.answer(0, b"$-1\r\n")
+    assert len(client.heard) > 5_000_000
+    assert client.transport.producerState == "producing"
+    assert client.connection._in_flight == 0
+
+
+@pytest.mark.parametrize("behind", [(), (("CLIENT", "UNPAUSE"),)])
+def test_what_is_behind_a_pause_is_taken_once(behind: tuple[tuple[str, ...], ...]) -> None:
+    client = Client()
+    client.send(("CLIENT", "PAUSE", "1000"), *behind, ("PING",), ("GET", "a"))
+    client.env.time.advance(2)
+    client.turn()
+    client.answer(0, b"$-1\r\n")
+    assert client.heard == b"+OK\r\n" * (1 + len(behind)) + b"+PONG\r\n$-1\r\n"
+    assert len(client.calls) == 1

@@ -69,3 +69,10 @@ def test_sets_are_sets_in_resp3() -> None:
     client.send(("COMMAND", "INFO", "mget"))
     heard = client.heard
     assert b"~1\r\n$26\r\nrequest_policy:multi_shard\r\n~1\r\n%3\r\n$5\r\nflags\r\n~2\r\n+RO\r\n" in heard
+
+
+def test_one_command_does_not_ask_for_any_number_of_others() -> None:
+    client = Client()
+    assert len(said(client, "COMMAND", "INFO", *["get"] * 1024)) == 1024
+    client.send(("COMMAND", "INFO", *["get"] * 1025))
+    assert client.heard == b"-ERR COMMAND INFO tells of at most 1024 commands\r\n"

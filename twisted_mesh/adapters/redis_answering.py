@@ -91,8 +91,9 @@ class Answering(Client):
         if not self.queue:
             self.write(answer, later=True)
             return
-        self.queue.append(Ready(answer))
-        self._in_flight += 1
+        ready = Ready(answer)
+        self.queue.append(ready)
+        self._in_flight += ready.count
 
     def expect(self) -> Ready:
         """Return the place of an answer that comes later; `given` says that it is there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional, Sequence
 
-from twisted_mesh.adapters.redis_answering import ITS_TURN
+from twisted_mesh.adapters.redis_answering import ITS_ANSWERS, ITS_TURN
 from twisted_mesh.adapters.redis_binding import Binding, Turn
 from twisted_mesh.adapters.redis_local import answer_locally
 from twisted_mesh.adapters.redis_refusals import (
@@ -86,7 +86,7 @@ class Commands(Uploading):
             if row is not None and self._otherwise(row, found, at, data):
                 return
             self._single(row, found[at], data)
-            if self._closing or self._has_paused(found[at + 1 :], data):
+            if self._closing or self._stops_at(row, found, at, data):
                 return
         if rows:
             self._call(rows, found[first:] if first else found, data)
@@ -249,8 +249,22 @@ class Commands(Uploading):
                     row.calls.value -= 1
                 self._defer(found[at:], data)
                 return
-            if self._closing:
+            if self._closing or (row is not None and row.heavy and self._put_off(found[at + 1 :], data)):
                 return
+
+    def _put_off(self, rest: Sequence[Found], data: bytes) -> bool:
+        """Let others have their turn before the rest is taken; returns whether there is any."""
+        if not rest:
+            return False
+        self._defer(rest, data)
+        self.soon(self._on_its_turn)
+        return True
+
+    def _on_its_turn(self) -> None:
+        """Take what was put off, unless it has to wait for answers now: then it goes on with them."""
+        if self._backlog and not self.gone and not self._still & ITS_ANSWERS:
+            if self._in_flight <= self.adapter.pipelined // 2:
+                self._rest()
 
     def _bind(self, row: Optional[Row], found: Found, data: bytes) -> bool:
         """Take a command of a client that has a session, or begins one; returns False if it has to wait."""
@@ -300,11 +314,13 @@ class Commands(Uploading):
             self._wrong(self._reader.error)
         self.go_on(ITS_TURN)
 
-    def _has_paused(self, found: Sequence[Found], data: bytes) -> bool:
-        """Take what is behind a command that had everybody wait; returns whether it did."""
+    def _stops_at(self, row: Optional[Row], found: Sequence[Found], at: int, data: bytes) -> bool:
+        """Take what is behind the command at a place otherwise, or later, if that is for it; returns whether it is."""
         if self.binding is not None:
-            self._one_by_one(found, data)
-        return self.binding is not None
+            # It had everybody wait.
+            self._one_by_one(found[at + 1 :], data)
+            return True
+        return row is not None and row.heavy and self._put_off(found[at + 1 :], data)
 
     def unpaused(self) -> None:
         """What had to wait goes on."""

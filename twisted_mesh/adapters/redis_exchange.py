@@ -22,16 +22,23 @@ if TYPE_CHECKING:
     from twisted_mesh.adapters.redis_answering import Answering
 
 
-class Ready:
-    """An answer that waits for those before it; None as long as it is not known yet itself."""
+# Bytes of an answer that waits for others which count as one command more that waits.
+_WORTH_A_COMMAND = 4096
 
-    __slots__ = ("answer",)
+
+class Ready:
+    """An answer that waits for those before it; None as long as it is not known yet itself.
+
+    `count` is what it counts for among the commands that wait: a client may not have any number of large ones wait.
+    """
+
+    __slots__ = ("answer", "count")
 
     coming: Optional[ByteStream] = None
-    count = 1
 
     def __init__(self, answer: Optional[bytes]) -> None:
         self.answer = answer
+        self.count = 1 if answer is None else 1 + len(answer) // _WORTH_A_COMMAND
 
     def leave(self, kind: Kind) -> None:
         """Nobody wants it any more."""

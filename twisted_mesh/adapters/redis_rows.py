@@ -9,6 +9,8 @@ from twisted_mesh.codec.commands import Command, find
 from twisted_mesh.families import Families
 from twisted_mesh.metrics import Cell, HistogramCell
 
+# What is answered here and takes long, or says much.
+_HEAVY = frozenset(["COMMAND", "COMMAND|INFO", "COMMAND|LIST", "CLIENT|LIST", "CLIENT|KILL", "ACL|CAT"])
 # What becomes of a command.  Those of the first two may travel together.
 READ, WRITE, ALONE, LOCAL, REFUSED, BINDS = range(6)
 BATCHED = (READ, WRITE)
@@ -17,10 +19,12 @@ BATCHED = (READ, WRITE)
 class Row:
     """One command, or a container whose subcommands have rows of their own.
 
-    `code` says what becomes of it.  `calls` counts it, `errors` its replies that are errors, `seconds` is its time.
+    `code` says what becomes of it; `heavy`, whether what is behind it has to wait for another turn of the loop, so that
+    nobody holds up others with many of them.  `calls` counts it, `errors` its replies that are errors, `seconds` is its
+    time.
     """
 
-    __slots__ = ("arity", "calls", "code", "command", "container", "errors", "may_bind", "seconds")
+    __slots__ = ("arity", "calls", "code", "command", "container", "errors", "heavy", "may_bind", "seconds")
 
     def __init__(self, command: Command, families: Families, listener: str) -> None:
         self.command = command
@@ -28,6 +32,7 @@ class Row:
         self.container = bool(command.subcommands)
         self.code = _code(command)
         self.may_bind = self.code == BINDS or command.name in BLOCKING_WORD
+        self.heavy = command.name in _HEAVY
         name = command.name.lower()
         self.calls: Cell = families.redis_commands.labels(listener, name)
         self.errors: Cell = families.redis_errors.labels(listener, name)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from twisted_mesh.adapters.redis_answering import Answering
 
 Words = list[bytes]
+# Commands that COMMAND INFO tells of; there are not half as many.
+_NAMES_LIMIT = 1024
 # What it is, and the pairs that say how it is done.
 _Typed = tuple[bytes, list[tuple[bytes, bytes]]]
 
@@ -51,6 +53,7 @@ def _known() -> Iterable[Command]:
     return (each for each in COMMANDS if offered(each))
 
 
+@lru_cache(1024)
 def describe(command: Command, version: int) -> bytes:
     """Return the entry of one command, with its subcommands."""
     first, last, step = _range(command)
@@ -126,8 +129,13 @@ def _where(spec: Optional[KeySpec]) -> tuple[_Typed, _Typed]:
     return begin, (search, [(name.encode(), integer(value)) for name, value in how])
 
 
+@lru_cache(2)
+def _everything(version: int) -> bytes:
+    return array(describe(each, version) for each in _known())
+
+
 def _all(client: Answering, words: Words) -> bytes:
-    return array(describe(each, client.resp) for each in _known())
+    return _everything(client.resp)
 
 
 def _count(client: Answering, words: Words) -> bytes:
@@ -145,6 +153,8 @@ def _named(name: bytes) -> Optional[Command]:
 def _info(client: Answering, words: Words) -> bytes:
     if len(words) == 2:
         return _all(client, words)
+    if len(words) - 2 > _NAMES_LIMIT:
+        return error("ERR", f"COMMAND INFO tells of at most {_NAMES_LIMIT} commands")
     found = map(_named, words[2:])
     return array(null(client.resp) if each is None else describe(each, client.resp) for each in found)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from hashlib import sha256
+from hashlib import sha1, sha256
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -484,3 +484,21 @@ def test_passwords_of_servers_are_not_shown(proxy: Proxy) -> None:
     finally:
         for each in proxy.servers:
             each("CONFIG", "SET", "masterauth", "")
+
+
+def test_a_script_that_was_run_once_is_known_wherever_its_keys_are(proxy: Proxy) -> None:
+    """As a library takes it that has sent it to what it takes for one server, such as ioredis in a pipeline."""
+    client = proxy.client()
+    here, there = proxy.apart(client)
+    client.script_flush()
+    text = "return redis.call('SET', KEYS[1], ARGV[1])"
+    sha = sha1(text.encode()).hexdigest()
+    assert client.eval(text, 1, here, "a") == b"OK"
+    with client.pipeline(transaction=False) as pipe:
+        assert pipe.evalsha(sha, 1, there, "b").get(there).evalsha(sha, 1, here, "c").execute() == [b"OK", b"b", b"OK"]
+    client.script_flush()
+    with pytest.raises(redis.exceptions.NoScriptError):
+        client.evalsha(sha, 1, here, "d")
+    client.eval(text, 1, here, "a")
+    with client.pipeline(transaction=True) as pipe:
+        assert pipe.evalsha(sha, 1, there, "b").get(there).execute() == [b"OK", b"b"]

@@ -95,7 +95,8 @@ class RedisForward:
             # Imported when the first client has a transaction, a subscription or the like.
             from twisted_mesh.upstream.redis_sessions import Sessions
 
-            self._sessions = Sessions(self.cluster, self.topology, self._pools.lanes_of)
+            scripts = None if self._scatter is None else self._scatter.scripts
+            self._sessions = Sessions(self.cluster, self.topology, self._pools.lanes_of, scripts)
         if self._scatter is not None:
             # Transactions and what waits for elements may write.
             self._scatter.writes(call)

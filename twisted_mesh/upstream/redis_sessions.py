@@ -14,6 +14,7 @@ from twisted_mesh.redis_words import CROSSED, CROSSSLOT
 from twisted_mesh.upstream.redis_greeting import NO_DATABASE
 from twisted_mesh.upstream.redis_lane import RedisLane
 from twisted_mesh.upstream.redis_lanes import LanePool
+from twisted_mesh.upstream.redis_scripts import EVALS, Scripts
 
 if TYPE_CHECKING:
     from twisted_mesh.upstream.cluster import Cluster
@@ -33,11 +34,17 @@ class Sessions:
     """Sends the commands of sessions.
 
     :param pool: gives the connections of an endpoint that can be lent to calls of a priority.
+    :param scripts: those that clients have sent, where servers do not have the same.
     """
 
     def __init__(
-        self, cluster: Cluster, topology: Optional[Topology], pool: Callable[[Endpoint, int], LanePool]
+        self,
+        cluster: Cluster,
+        topology: Optional[Topology],
+        pool: Callable[[Endpoint, int], LanePool],
+        scripts: Optional[Scripts] = None,
     ) -> None:
+        self._scripts = scripts
         self._cluster = cluster
         self._topology = topology
         self._pool = pool
@@ -150,7 +157,10 @@ class Sessions:
             lane.identify()
         if name == "WATCH":
             lane.watching = True
-        pending = self._send(call, lane)
+        data = None
+        if self._scripts is not None and name in EVALS:
+            data = self._scripts.fitted(name, words, [lane.pool.endpoint.address], noted=not session.multi)
+        pending = self._send(call, lane, data)
         if name == "CLIENT|TRACKING":
             lane.tracks_after(pending)
         return pending

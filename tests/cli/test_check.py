@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.tls_front import Authority
 from twisted_mesh.cli.main import main
 
 
@@ -62,3 +63,22 @@ def test_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["check", str(path), "-o", "json"]) == 1
     said = json.loads(capsys.readouterr().out)
     assert (said["good"], said["problems"][0]["line"], said["problems"][0]["path"]) == (False, 1, "nod")
+
+
+def test_certificates_are_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each listener's, with the place; what is good is said to be."""
+    authority = Authority(tmp_path)
+    one, two = authority.issue("one"), authority.issue("two")
+    path = tmp_path / "mesh.yaml"
+    text = "listeners:\n  {name}:\n    bind: 127.0.0.1:0\n    tls:\n      certificates:\n"
+    text += f"        - {{{{certificate: {one}, key: {{key}}}}}}\n    routes: []\n"
+    path.write_text(text.format(name="web", key=two))
+    assert main(["check", str(path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    said = "listeners.web.tls.certificates[0].key: the key does not belong to the certificate"
+    assert line.startswith(f"{path}:6:") and said in line
+    path.write_text(text.format(name="web", key="/no/such"))
+    assert main(["check", str(path)]) == 1
+    assert "/no/such cannot be read: No such file" in capsys.readouterr().err
+    path.write_text(text.format(name="web", key=one))
+    assert main(["check", str(path)]) == 0

@@ -10,7 +10,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
@@ -21,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.servers import Server
-from tests.support import PATIENCE, Mesh, environment, free_ports, start_mesh, until
+from tests.support import PATIENCE, Mesh, free_ports, start_mesh, until
 from tests.tls_front import Authority
 from twisted_mesh.policy.acl import digest
 
@@ -238,29 +237,6 @@ def test_certificates_are_exchanged_under_open_connections(secure: Secure) -> No
         assert before.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
     expiry = "twisted_mesh_downstream_tls_certificate_expiry_timestamp_seconds"
     assert secure.mesh.metric(expiry, listener="web", certificate="0") == 4102444800
-
-
-def test_what_cannot_be_used_is_one_line(tmp_path: Path) -> None:
-    """At the start, and for who only checks."""
-    authority = Authority(tmp_path)
-    one, two = authority.issue("one"), authority.issue("two")
-    both = {"certificate": str(two), "key": str(one)}
-    path = tmp_path / "mesh.yaml"
-    web = {"bind": "127.0.0.1:0", "tls": {"certificates": [str(one), both]}, "routes": [{"reply": {}}]}
-    path.write_text(json.dumps({"listeners": {"web": web}}))
-    said = "listeners.web.tls.certificates[1].key: the key does not belong to the certificate"
-    for command in (["twisted_mesh", "-c"], ["twisted_mesh.cli.main", "check"]):
-        done = subprocess.run(
-            [sys.executable, "-m", *command, str(path)],
-            capture_output=True,
-            text=True,
-            timeout=2 * PATIENCE,
-            env=environment(),
-            check=False,
-        )
-        assert done.returncode == 1
-        (line,) = done.stderr.splitlines()
-        assert said in line
 
 
 def test_a_drain_ends_clients_of_tls_in_order(tmp_path: Path) -> None:

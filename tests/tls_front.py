@@ -17,6 +17,17 @@ from cryptography.x509.oid import NameOID
 
 Key = Union[ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey]
 
+_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 _NOT_BEFORE = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
 _NOT_AFTER = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -31,7 +42,11 @@ class Authority:
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        # All of it is wanted by Python 3.13, which is strict.
         builder = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(True, None), critical=True)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), False)
+        usage = dict.fromkeys(_USAGES, False) | {"key_cert_sign": True, "crl_sign": True}
+        builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
         self.certificate = builder.sign(self._key, hashes.SHA256())
         self.ca = directory / f"{name}.pem"
         self.ca.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
@@ -55,6 +70,8 @@ class Authority:
         key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else [])
         builder = self._builder(subject, key, ends)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer, False)
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general(each) for each in hosts]), False)
         made = builder.sign(self._key, hashes.SHA256())

@@ -11,8 +11,9 @@ from tests.upstream.redis_told import LOST, OK, REPLICA, RedisWorld, body, slots
 from twisted_mesh.codec.resp import array, bulk, integer
 from twisted_mesh.codec.slots import slot
 from twisted_mesh.errors import Kind, MeshError, Origin
-from twisted_mesh.redis_call import Overtook, RedisCall
+from twisted_mesh.redis_call import Overtook, RedisCall, RedisReply
 from twisted_mesh.redis_pending import PartOfReplies
+from twisted_mesh.stream import ByteStream
 
 
 def test_where_all_fails_the_call_does(shards: RedisWorld) -> None:
@@ -281,3 +282,28 @@ def test_who_is_refused_for_long_is_told_so(slots: RedisWorld) -> None:
         _news(slots)
     assert 4.8 < slots.env.now() < 5.5
     assert body(pending) == TRYAGAIN
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_behind_a_large_reply_may_stand_that_a_key_has_moved(slots: RedisWorld, moved: bool) -> None:
+    pending = slots.call("GET a", "GET b")
+    (sent,) = slots.take()
+    stream = ByteStream()
+    sent.pending.fire(RedisReply(stream, 2))
+    last = b"-ASK %d 10.0.0.2:6379\r\n" % slot(b"b") if moved else bulk(b"B")
+    stream.write(bulk(b"A" * 1000))
+    stream.write(last)
+    stream.end()
+    if moved:
+        (again,) = slots.take()
+        assert (again.number, again.text) == (2, "ASKING; GET b")
+        again.reply(OK, bulk(b"B"))
+    assert body(pending) == bulk(b"A" * 1000) + bulk(b"B")
+    assert pending.value.count == 2
+
+
+def test_a_large_reply_alone_is_passed_on(slots: RedisWorld) -> None:
+    pending = slots.call("GET a")
+    stream = ByteStream()
+    slots.take()[0].pending.fire(RedisReply(stream))
+    assert pending.value.body is stream

@@ -20,7 +20,7 @@ from twisted_mesh.redis_call import Overtook, RedisCall, RedisReply
 from twisted_mesh.redis_pending import PartOfReplies, Pending
 from twisted_mesh.redis_words import words_for
 from twisted_mesh.stream import ByteStream
-from twisted_mesh.upstream.redis_collect import Collect, Room
+from twisted_mesh.upstream.redis_collect import Collect, Look, Room
 from twisted_mesh.upstream.redis_greeting import OF_REPLICAS
 from twisted_mesh.upstream.redis_item import Item, Repeats, in_order, part_of
 
@@ -232,8 +232,12 @@ class Errand:
         body = reply.body
         if isinstance(body, ByteStream):
             if len(places) == len(self._items) and self._finish is in_order and not asking:
-                self._left = -1
-                self.pending.fire(reply)
+                if len(places) == 1 or not self._topology.moving:
+                    self._pass_on(body)
+                else:
+                    # What comes behind a large reply may say that a key has moved.
+                    whole = partial(self._collected, endpoint=endpoint, places=places, asking=asking)
+                    Look(body, whole, partial(self._cut, places), self._pass_on)
             else:
                 if self._room is None:
                     self._room = Room()
@@ -254,6 +258,11 @@ class Errand:
         answers = reply.answers[1::2] if asking else reply.answers
         replies = [body[start:end] for _, start, end in answers]
         self._take(replies, endpoint, places, not reply.errors, pending.began)
+
+    def _pass_on(self, body: ByteStream) -> None:
+        """The replies to everything are passed on as they come."""
+        self._left = -1
+        self.pending.fire(RedisReply(body, self._call.count))
 
     def _cut(self, places: Sequence[int], error: MeshError) -> None:
         """Replies broke off while they were collected."""

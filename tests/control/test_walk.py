@@ -147,6 +147,13 @@ def test_commands_and_connections_are_walked_too(world: World) -> None:
     assert {walked(world, "GET", f"user:{each * 7919}")["choice"] for each in range(40)} == {ONE, TWO}
     assert walked(world, "SET", "other", words=["1"])["outcome"].startswith("refused by fault")
     assert walked(world, "GET", "other")["choice"] in (ONE, TWO)
+    both = walked(world, "MGET", "user:1", words=["other", "user:2"])
+    assert both["divided"] == [
+        {"keys": ["user:1", "user:2"], "route": "users"},
+        {"keys": ["other"], "route": "rest"},
+    ]
+    assert (both["route"]["name"], user["divided"]) == ("users", [])
+    assert walked(world, "RENAME", "user:1", words=["other"])["outcome"].startswith("refused with CROSSSLOT")
     connection = walked(world, "CONNECT", "tcp://127.0.0.1:5432")
     assert (connection["listener"], connection["route"]["name"]) == ("raw", "all")
 

@@ -31,7 +31,7 @@ def found(**more: Any) -> dict[str, Any]:
     }
     cluster = {"name": "web", "balance": "least_request", "instead_of": "", "trouble": "", "panicking": False}
     cluster |= {"maintenance": None, "room": None, "connections": None, "zones": {}, "warming": {}}
-    about = {"listener": "edge", "route": route, "above": [], "filters": [], "cluster": cluster}
+    about = {"listener": "edge", "route": route, "above": [], "divided": [], "filters": [], "cluster": cluster}
     told = {
         "candidates": [candidate("127.0.0.1:7")],
         "choice": "127.0.0.1:7",
@@ -107,6 +107,15 @@ def test_a_cluster(more: Any, line: str) -> None:
 def test_routes_further_up_are_named() -> None:
     text = explain_text.call(found(above=[{"name": "few", "percent": 1e-6}]))
     assert "  few, further up, takes 1e-06 % of such calls\n" in text
+
+
+def test_the_parts_of_a_command_are_told() -> None:
+    parts = [{"keys": ["a:1", "a:2"], "route": "api"}, {"keys": ["x"], "route": None}]
+    text = explain_text.call(found(divided=parts))
+    assert (
+        "route:     api, to web\n  parts, the first of which is followed here:\n    a:1, a:2 by api\n    x by no route\n"
+        in text
+    )
 
 
 def test_no_choice_is_said() -> None:

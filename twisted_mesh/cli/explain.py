@@ -3,7 +3,8 @@
 The call is METHOD URL, as in `GET http://shop.example/cart`, or COMMAND KEY, as in `GET user:1`, or CONNECT
 tcp://HOST:PORT. Nothing is sent and nothing is counted: the sidecar asks its own routes, filters and clusters, and
 prints the listener, the route, the verdict of each filter, the candidates with their scores and breakers, and the
-choice. What is left to the dice (a split by weight, a percentage) may fall otherwise for the next call.
+choice; of a command of Redis that is divided, its parts. What is left to the dice (a split by weight, a percentage)
+may fall otherwise for the next call.
 
 `meshctl explain endpoint [CLUSTER] [HOST:PORT]` says why endpoints are in or out, by which rule, and until when.
 """

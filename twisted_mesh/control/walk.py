@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from twisted_mesh.call import Call
+from twisted_mesh.codec.command_kinds import Kind as Where
 from twisted_mesh.errors import MeshError
 from twisted_mesh.filters.answers import FixedReply, Redirect
 from twisted_mesh.filters.timeout import timeout
@@ -19,7 +20,7 @@ from twisted_mesh.shadow import Sampled, Shadow
 if TYPE_CHECKING:
     from twisted_mesh.control.listener import LiveListener
     from twisted_mesh.control.world import World
-    from twisted_mesh.filters.route import Route
+    from twisted_mesh.filters.route import Route, Table
     from twisted_mesh.upstream.cluster import Cluster
 
 Shown = dict[str, Any]
@@ -49,6 +50,7 @@ class Walk:
         except MeshError as error:
             self._end(_refusal(error))
         about["above"] = self._above(chain.table.routes, route)
+        about["divided"] = self._divided(chain.table)
         if route is not None:
             about["route"] = self._route(route)
             kept_from = self._enter(route)
@@ -91,6 +93,29 @@ class Walk:
                 if test is None or test(self._call):
                     above.append({"name": each.name, "percent": asked.percent})
         return above
+
+    def _divided(self, table: Table) -> list[Shown]:
+        """Return the shares of a command of Redis whose keys belong to several clusters; what follows is the first."""
+        call: Any = self._call
+        if not table.divides or not call.body:
+            return []
+        from twisted_mesh.filters.redis_divide import Divided
+
+        shares = Divided(table, table.alike, self._world.env).shares(call)
+        if len(shares) < 2:
+            return []
+        if call.command.kind is not Where.SPLIT:
+            self._end("refused with CROSSSLOT: its keys belong to different clusters")
+        shown = []
+        for keys in shares:
+            call.key, call._resource = keys[0], None
+            try:
+                name = table.find(call).name
+            except MeshError:
+                name = None
+            shown.append({"keys": [key.decode("utf-8", "backslashreplace") for key in keys], "route": name})
+        call.key, call._resource = shares[0][0], None
+        return shown
 
     def _route(self, route: Route) -> Shown:
         limits = ("timeout", "idle_timeout", "max_duration", "body_limit")

@@ -76,6 +76,15 @@ class Divided:
             return answered(call, error("ERR", str(wrong)))
         return self._divide(call, parts)
 
+    def shares(self, call: RedisCall) -> list[list[bytes]]:
+        """Return which keys of a command stay together, in the order of the first of each; one share if all do."""
+        words = call.words()
+        keys = [words[place] for place in call.command.keys(words) if place < len(words)]
+        shares: dict[int, list[bytes]] = {}
+        for key, owner in zip(keys, self._owners(call, keys)):
+            shares.setdefault(id(owner), []).append(key)
+        return list(shares.values())
+
     def _owners(self, call: RedisCall, keys: Sequence[bytes]) -> list[object]:
         """Return for each key what it belongs to: a cluster, or a route that draws one or answers itself."""
         probe, apart = call.twin(), self._apart

@@ -30,6 +30,9 @@ def _lines(found: Shown) -> Iterator[str]:
     yield f"route:     {'none' if route is None else _route(route)}"
     for each in found["above"]:
         yield f"  {each['name']}, further up, takes {each['percent']:g} % of such calls"
+    if found["divided"]:
+        yield "  parts, the first of which is followed here:"
+        yield from (f"    {', '.join(each['keys'])} by {each['route'] or 'no route'}" for each in found["divided"])
     if route is not None:
         yield from _filters([each for each in found["filters"] if each["chain"] == "route"], "of the route")
     if cluster is not None:

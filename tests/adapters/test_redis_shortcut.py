@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Any, Callable
@@ -17,6 +18,7 @@ from tests.support import until
 from twisted_mesh.adapters.redis import RedisAdapter
 from twisted_mesh.adapters.redis_connection import RedisConnection
 from twisted_mesh.adapters.redis_ordinary import Ordinary
+from twisted_mesh.adapters.redis_shortcut import Shortcut
 from twisted_mesh.codec.resp import pack
 from twisted_mesh.control.compile import Chains
 from twisted_mesh.control.found import find_filter
@@ -377,3 +379,18 @@ def test_more_heads_than_are_kept_start_over(monkeypatch: pytest.MonkeyPatch) ->
     world.reply(b"$-1\r\n")
     world.ask(GET)
     assert world.ordinary == 0
+
+
+def test_one_that_is_replaced_goes_by_itself() -> None:
+    world = World(True)
+    world.ask(GET, SET)
+    world.reply(b"$-1\r\n+OK\r\n")
+    rows = world.adapter.rows
+    gc.collect()
+    gc.disable()
+    try:
+        world.adapter.shorten(None)
+        left = [each for each in gc.get_objects() if isinstance(each, Shortcut) and each.rows is rows]
+        assert left == []
+    finally:
+        gc.enable()

@@ -94,7 +94,10 @@ class RedisAdapter:
 
     def shorten(self, ways: Optional[Ways]) -> None:
         """Have ordinary commands go by what a chain comes to, while it is this one's; None if none can."""
+        before = self.shortcut
         self.shortcut = None if ways is None else Shortcut(self, ways)
+        if before is not None:
+            before.retire()
 
     # --- what the listener calls
 

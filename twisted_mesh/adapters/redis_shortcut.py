@@ -65,6 +65,12 @@ class Shortcut:
         # What takes commands of many keys; None where there are no shards.
         self._several = None if ways.spread is None else Several(self, ways.spread)
 
+    def retire(self) -> None:
+        """Another one is in force: let go of what holds this one, or only the garbage collector would find them."""
+        self._tallies.clear()
+        self._heads.clear()
+        self._several = None
+
     def now(self) -> float:
         """Return the time."""
         return self._adapter.now()

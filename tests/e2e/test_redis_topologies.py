@@ -157,7 +157,7 @@ def test_what_concerns_all_is_gathered(shards: Shards, sharded: Conversation) ->
     assert sharded("FLUSHALL") == b"OK"
     assert [each("DBSIZE") for each in shards.servers] == [0, 0, 0]
     with pytest.raises(Refused, match="invalid cursor"):
-        sharded("SCAN", "7")
+        sharded("SCAN", "-7")
 
 
 def test_pipelined_replies_come_in_order(sharded: Conversation) -> None:

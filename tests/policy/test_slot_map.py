@@ -36,3 +36,15 @@ def test_one_slot_moves() -> None:
     assert slots.owners[5] == "b"
     assert slots.move(6, "c")
     assert slots.everyone() == ["a", "b", "c"]
+
+
+def test_the_last_slot_of_each_owner() -> None:
+    slots: SlotMap[str] = SlotMap()
+    slots.assign([("a", [(0, 99), (200, 299)]), ("b", [(100, 199)])])
+    assert slots.last_slots() == {"a": 299, "b": 199}
+    version = slots.version
+    assert not slots.move(5, "a")
+    assert slots.version == version
+    assert slots.move(0, "b")
+    assert slots.version != version
+    assert slots.last_slots() == {"a": 299, "b": 199}

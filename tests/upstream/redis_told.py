@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 from tests.upstream.fakes import FakeConnector, FakeEnv
 from twisted_mesh import model
@@ -73,10 +73,10 @@ class Connector(FakeConnector):
 class RedisWorld:
     """The topology of a cluster's configuration, and what it sends.  `servers` have numbers from 1 on."""
 
-    def __init__(self, servers: int, **redis: Any) -> None:
+    def __init__(self, servers: int, more: Sequence[Any] = (), **redis: Any) -> None:
         self.env = FakeEnv()
         self.connector = Connector()
-        endpoints = [address(each + 1) for each in range(servers)]
+        endpoints = [*(address(each + 1) for each in range(servers)), *more]
         config = model.Cluster.model_validate({"endpoints": endpoints, "redis": redis})
         self.cluster = Cluster("redis", config, self.env, self.connector)  # type: ignore[arg-type]
         self.cluster.start()

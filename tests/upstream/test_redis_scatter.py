@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.upstream.redis_told import LOST, RedisWorld, body
+from tests.upstream.redis_told import LOST, RedisWorld, body, slots_reply
 from twisted_mesh.codec.resp import array, bulk, integer
 
 
@@ -84,6 +84,36 @@ def test_scan_goes_from_one_to_the_next(shards: RedisWorld) -> None:
     assert numbers[0] == numbers[1]
     assert sorted(numbers[1:]) == [1, 2, 3]
     assert cursor == b"0"
+
+
+def test_scan_goes_on_with_those_that_stay() -> None:
+    """Whatever is there beside them, and whoever has their keys now."""
+    names = [f"s{each}" for each in range(8)]
+
+    def marked(*which: str) -> dict[str, int]:
+        endpoints = [{"address": f"10.0.0.{names.index(each) + 1}:6379", "name": each} for each in which]
+        world = RedisWorld(0, endpoints, topology="sharded")
+        return {group.name: mark for mark, group in world.topology.marked().items()}
+
+    everybody = marked(*names)
+    assert len(set(everybody.values())) == 8
+    assert marked("s5", "s2") == {each: everybody[each] for each in ("s2", "s5")}
+
+
+def test_scan_of_a_cluster_goes_on_where_the_slots_are(slots: RedisWorld) -> None:
+    cursor, numbers = "0", []
+    for told in (b"0", b"7"):
+        pending = slots.call(f"SCAN {cursor}")
+        (sent,) = slots.take()
+        numbers.append(sent.number)
+        sent.reply(array([bulk(told), array([])]))
+        cursor = body(pending).split(b"\r\n")[2].decode()
+    assert numbers == [2, 1]
+    slots.env.clock.advance(5)
+    slots.tell(slots_reply((0, 16382, 3), (16383, 16383, 2)))
+    slots.call(f"SCAN {cursor}")
+    (again,) = slots.take()
+    assert (again.number, again.text) == (3, "SCAN 7")
 
 
 def test_channels_are_where_keys_of_their_names_are(shards: RedisWorld) -> None:

@@ -12,11 +12,13 @@ T = TypeVar("T")
 class SlotMap(Generic[T]):
     """The owner of each slot; None where nobody is known.
 
-    `owners` is read directly where it matters.  `complete` says that every slot has an owner.
+    `owners` is read directly where it matters.  `complete` says that every slot has an owner.  `version` is another
+    number after each change.
     """
 
     def __init__(self) -> None:
         self.owners: list[Optional[T]] = [None] * SLOTS
+        self.version = 0
 
     def __repr__(self) -> str:
         return f"<SlotMap of {len(self.everyone())} owners, {self.owners.count(None)} slots with none>"
@@ -30,6 +32,15 @@ class SlotMap(Generic[T]):
         """Return each owner once, in the order of their first slots."""
         return [each for each in dict.fromkeys(self.owners) if each is not None]
 
+    def last_slots(self) -> dict[T, int]:
+        """Return the last slot of each owner.
+
+        It is what an owner keeps best: slots are moved from the lowest on, and another server that takes over has them
+        all.
+        """
+        found = dict(zip(self.owners, range(SLOTS)))
+        return {each: slot for each, slot in found.items() if each is not None}
+
     def assign(self, told: Iterable[tuple[T, Sequence[tuple[int, int]]]]) -> list[int]:
         """Have these owners, each with the first and last slots of its ranges, and no others.
 
@@ -42,6 +53,7 @@ class SlotMap(Generic[T]):
         before, self.owners = self.owners, owners
         if before == owners:
             return []
+        self.version += 1
         return [slot for slot, owner in enumerate(owners) if owner is not before[slot]]
 
     def move(self, slot: int, owner: T) -> bool:
@@ -49,4 +61,5 @@ class SlotMap(Generic[T]):
         if self.owners[slot] is owner:
             return False
         self.owners[slot] = owner
+        self.version += 1
         return True

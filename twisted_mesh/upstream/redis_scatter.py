@@ -10,7 +10,7 @@ from twisted_mesh.codec.command_kinds import Kind as Where
 from twisted_mesh.codec.command_split import merge, split
 from twisted_mesh.codec.gather import gather
 from twisted_mesh.codec.resp import error, pack
-from twisted_mesh.codec.scan_cursor import SERVERS_LIMIT, coded, step
+from twisted_mesh.codec.scan_cursor import NOTHING, SERVERS_LIMIT, coded, step
 from twisted_mesh.redis_call import RedisCall
 from twisted_mesh.redis_pending import Pending, answered
 from twisted_mesh.redis_words import CROSSSLOT
@@ -153,20 +153,22 @@ class Scatter:
             return answered(call, error("ERR", f"SCAN goes over at most {SERVERS_LIMIT} servers"))
         if not groups:
             raise self._topology.unknown()
-        if len(groups) == 1:
-            return self._errand(call, [Item(self._whole(call), None, self._primary(0))])
-        # An order that stays while a client goes from one to the next.
-        order = sorted(range(len(groups)), key=lambda place: groups[place].name)
+        if not self._topology.spread:
+            return self._errand(call, [Item(self._whole(call), None, self._primary(groups[0]))])
+        marked = self._topology.marked()
+        marks = sorted(marked)
         try:
-            server, cursor = step(words[1], len(groups))
+            found = step(words[1], marks)
         except ValueError as wrong:
             return answered(call, error("ERR", str(wrong)))
-        data = pack([words[0], cursor, *words[2:]])
-        item = Item(data, None, self._primary(order[server]))
-        return self._errand(call, [item], lambda replies: _scanned(replies[0], server, len(groups)))
+        if found is None:
+            return answered(call, NOTHING)
+        mark, cursor = found
+        item = Item(pack([words[0], cursor, *words[2:]]), None, self._primary(marked[mark]))
+        return self._errand(call, [item], lambda replies: _scanned(replies[0], mark, marks))
 
-    def _primary(self, place: int) -> Endpoint:
-        primary = self._topology.groups()[place].primary
+    def _primary(self, group: Group) -> Endpoint:
+        primary = group.primary
         if primary is None:
             raise self._topology.unknown()
         return primary
@@ -214,8 +216,8 @@ def _all_alike(keys: Sequence[bytes]) -> Sequence[int]:
     return [0] * len(keys)
 
 
-def _scanned(reply: bytes, server: int, servers: int) -> bytes:
+def _scanned(reply: bytes, mark: int, marks: Sequence[int]) -> bytes:
     try:
-        return coded(reply, server, servers)
+        return coded(reply, mark, marks)
     except ValueError as wrong:
         return error("ERR", str(wrong))

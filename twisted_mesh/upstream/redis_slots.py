@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from binascii import crc_hqx
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Hashable, Optional, Sequence
 
 import hiredis
 
 from twisted_mesh.codec.redis_facts import Place, Redirection, Shard, names, shards
+from twisted_mesh.codec.scan_cursor import SERVERS_LIMIT, marks
 from twisted_mesh.codec.slots import SLOTS, hash_tag, slot
 from twisted_mesh.policy.slot_map import SlotMap
 from twisted_mesh.upstream.redis_barrier import abandon
@@ -31,6 +33,8 @@ class Slots(Following):
     def __init__(self, cluster: Cluster, config: RedisServers, zone: Zone, connector: Connector) -> None:
         self._map: SlotMap[Group] = SlotMap()
         self._groups: dict[str, Group] = {}
+        # For the cursors of SCAN, and for which version of the map.
+        self._marked: tuple[int, dict[int, Group]] = 0, {}
         # Where nodes are that are called by names.
         self._names: dict[Place, Place] = {}
         super().__init__(cluster, config, zone, connector)
@@ -50,6 +54,16 @@ class Slots(Following):
 
     def groups(self) -> Sequence[Group]:
         return list(self._groups.values())
+
+    def marked(self) -> dict[int, Group]:
+        version, found = self._marked
+        if version != self._map.version:
+            # By their slots, which stay when another server takes over.
+            last = sorted(self._map.last_slots().items(), key=itemgetter(1))
+            given = marks([slot * SERVERS_LIMIT // SLOTS for _, slot in last])
+            found = {mark: group for mark, (group, _) in zip(given, last)}
+            self._marked = self._map.version, found
+        return found
 
     def leads(self, endpoint: Endpoint) -> bool:
         return endpoint.address in self._groups

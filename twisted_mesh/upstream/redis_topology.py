@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Hashable, Optional, Sequence
+from zlib import crc32
 
 from twisted_mesh.codec.redis_facts import Redirection
+from twisted_mesh.codec.scan_cursor import SERVERS_LIMIT, marks
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.families import Families
 from twisted_mesh.policy.key_hash import KEY_HASHES
@@ -78,6 +80,10 @@ class Topology:
 
     def groups(self) -> Sequence[Group]:
         """Return every group, in an order that stays."""
+        raise NotImplementedError
+
+    def marked(self) -> dict[int, Group]:
+        """Return every group that has keys by its mark in the cursors of SCAN; for topologies that are `spread`."""
         raise NotImplementedError
 
     def any_group(self) -> Optional[Group]:
@@ -187,6 +193,12 @@ class Sharded(Topology):
 
     def groups(self) -> Sequence[Group]:
         return list(self._groups.values())
+
+    def marked(self) -> dict[int, Group]:
+        # By their names, which stay: an order by number would change for all behind one that comes or goes.
+        groups = sorted(self._groups.items())
+        given = marks([crc32(name.encode()) % SERVERS_LIMIT for name, _ in groups])
+        return {mark: group for mark, (_, group) in zip(given, groups)}
 
     def _changed(self, cluster: Cluster) -> None:
         shards = self._shards()

@@ -288,6 +288,7 @@ def test_backpressure(run: Run, server: ssl.SSLContext, client: ssl.SSLContext) 
         transport.registerProducer(producer, True)
         sent = 0
         while "pause" not in producer.told:
+            assert sent < 100 * len(BIG)
             transport.write(BIG)
             sent += len(BIG)
         assert len(await peer.read(sent)) == sent

@@ -248,7 +248,8 @@ class TlsTransport(LoopTransport):
 
     def _write(self, data: bytes) -> None:
         if len(data) > RECORD:
-            self._transport.writelines(self._records(data))
+            # As one: asyncio's writelines of some Pythons (3.12.8, 3.13.1 and before) never pauses a producer.
+            self._transport.write(b"".join(self._records(data)))
         elif data:
             self._object.write(data)
             self._transport.write(self._outgoing.read())

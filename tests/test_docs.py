@@ -114,6 +114,13 @@ def test_files_that_are_named_exist(page: Path) -> None:
 # --- docs/routing.md
 
 
+def test_modules_that_the_page_about_the_architecture_names_exist() -> None:
+    sources = [path.as_posix() for folder in ("twisted_mesh", "tests") for path in (ROOT / folder).rglob("*.py")]
+    named = set(re.findall(r"`([\w/]+\.py)`", (ROOT / "docs/architecture.md").read_text("utf-8")))
+    assert len(named) > 50
+    assert [each for each in named if not any(path.endswith(f"/{each}") for path in sources)] == []
+
+
 def test_the_routes_of_the_page_about_routing_can_be_loaded() -> None:
     shown = [each.text for each in blocks("docs/routing.md") if each.language == "yaml"]
     names = ("admin", "api", "reads", "shop", "shop-next")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.bus.direct import Direct, result_of
 from tests.servers import Conversation, Server
-from tests.support import until
+from tests.support import free_port, until
 from twisted_mesh.bus.errors import BusError
 from twisted_mesh.bus.keys import Keys
 from twisted_mesh.bus.lease_scripts import FORGET, LOG
@@ -416,7 +416,7 @@ def test_records_that_are_no_json_do_not_stop_a_sweep(web: Set) -> None:
 
 def test_a_redis_cluster_takes_the_scripts() -> None:
     """They name one key, and touch only keys of its slot."""
-    server = Server("--cluster-enabled", "yes").start()
+    server = Server("--cluster-enabled", "yes", "--cluster-port", free_port()).start()
     try:
         server("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         until(lambda: b"cluster_state:ok" in server("CLUSTER", "INFO"))

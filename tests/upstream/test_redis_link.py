@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.upstream.redis_servers import ADDRESS, Upstream, body, failure
-from twisted_mesh.errors import Kind
+from twisted_mesh.errors import Kind, Origin
 
 
 def test_a_login_that_is_refused_fails_what_waits(upstream: Upstream) -> None:
@@ -17,6 +17,17 @@ def test_a_login_that_is_refused_fails_what_waits(upstream: Upstream) -> None:
     assert failure(call).retryable
     assert "AUTH was refused: WRONGPASS invalid" in failure(call).detail
     assert "secret" not in failure(call).detail
+
+
+def test_a_database_that_a_server_does_not_have_is_its_clients_fault() -> None:
+    upstream = Upstream()
+    call = upstream.send("GET a", db=3)
+    upstream.say(b"-ERR SELECT is not allowed in cluster mode\r\n+OK\r\n")
+    assert (failure(call).kind, failure(call).origin) == (Kind.CONNECT_FAILED, Origin.CLIENT)
+    assert "SELECT was refused: ERR SELECT is not allowed in cluster mode" in failure(call).detail
+    call = upstream.send("GET a", db=3)
+    upstream.say(b"-BUSY it runs a script\r\n+OK\r\n", number=1)
+    assert failure(call).origin is Origin.UPSTREAM
 
 
 def test_a_server_without_client_setname_will_do() -> None:

@@ -92,7 +92,10 @@ class RedisLink:
         if kind == ERROR and fatal:
             said = reply[1:-2].decode("utf-8", "replace")
             detail = f"{self.pool.endpoint.address}: {name} was refused: {said}"
-            error = MeshError(Kind.CONNECT_FAILED, detail, origin=Origin.UPSTREAM, retryable=True)
+            # A database that the client has chosen and the server does not have says nothing of the server.
+            odd = name == "SELECT" and self.db > 0 and said.startswith("ERR ")
+            origin = Origin.CLIENT if odd else Origin.UPSTREAM
+            error = MeshError(Kind.CONNECT_FAILED, detail, origin=origin, retryable=True)
             self.pool.not_connected(error)
             self.fail(error)
         elif not self._setup:

@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 
 from tests.bodies import Receiver
 from tests.upstream.redis_servers import Upstream, body, failure
-from twisted_mesh.errors import Cancelled, Kind, MeshError
+from twisted_mesh.errors import Cancelled, Kind, MeshError, Origin
 from twisted_mesh.redis_pending import PartOfReplies
 from twisted_mesh.stream import ByteStream
 
@@ -50,6 +50,50 @@ def test_a_slow_reader_holds_back_its_own_connection_and_others_get_another(upst
     assert body(other) == b"+b\r\n"
     body(call).attach(Receiver())
     assert not upstream.server().held
+
+
+def test_a_large_reply_that_nobody_wants_ends_its_connection_if_nobody_waits_behind_it(upstream: Upstream) -> None:
+    """It may be long, or never end."""
+    call = upstream.send("GET a")
+    upstream.say(b"*1000000000\r\n" + b":1\r\n" * 100_000)
+    body(call).attach(Receiver())
+    server = upstream.server()
+    body(call).cancel()
+    assert server.lost and server.error is not None
+    assert (server.error.kind, server.error.origin) == (Kind.CLIENT_GONE, Origin.CLIENT)
+    other = upstream.send("GET b")
+    upstream.introduced(1)
+    upstream.say(b"+b\r\n", 1)
+    assert body(other) == b"+b\r\n"
+
+
+def test_who_waits_behind_a_reply_that_nobody_wants_has_its_own(upstream: Upstream) -> None:
+    call, behind = upstream.send("GET a"), upstream.send("GET b")
+    upstream.say(b"$1000000\r\n" + b"x" * 300_000)
+    body(call).cancel()
+    server = upstream.server()
+    assert server.held and not server.lost
+    other = upstream.send("GET c")
+    upstream.introduced(1)
+    upstream.say(b"+c\r\n", 1)
+    assert body(other) == b"+c\r\n"
+    upstream.say(b"x" * 700_000 + b"\r\n+b\r\n")
+    assert body(behind) == b"+b\r\n"
+    assert not server.held and not server.lost
+
+
+def test_a_reply_without_an_end_ends_with_those_who_wait_behind_it(upstream: Upstream) -> None:
+    call, behind = upstream.send("GET a"), upstream.send("GET b")
+    upstream.say(b"*1000000000\r\n" + b":1\r\n" * 100_000)
+    body(call).cancel()
+    server = upstream.server()
+    for _ in range(16):
+        upstream.env.clock.advance(1)
+        if not server.lost:
+            server.dataReceived(b":1\r\n" * 1000)
+    assert failure(behind).kind is Kind.TIMEOUT
+    assert server.lost and server.error is not None
+    assert server.error.detail == "10.0.0.1:6379: a reply has no end"
 
 
 def test_a_large_command_goes_out_as_it_comes_on_a_connection_of_its_own(upstream: Upstream) -> None:

@@ -73,5 +73,4 @@ class Hold:
         self._server.pause(False)
 
     def stopProducing(self) -> None:
-        if self._server.held:
-            self._server.pause(False)
+        self._server.abandoned()

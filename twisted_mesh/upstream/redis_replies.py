@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Optional
 from twisted_mesh.codec.resp_kinds import BULK_ERROR, ERROR
 from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.codec.resp_reply_scan import Answer
+from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.metrics import DURATIONS
 from twisted_mesh.policy.redis_errors import OK, verdict
 from twisted_mesh.redis_call import RedisReply
@@ -146,6 +147,9 @@ class Replies(RedisLink):
             pending.had = []
             pending.fire(RedisReply(stream, pending.call.count))
         reader = self._reader
+        if self.lost:
+            # Whoever it was passed on to wanted no more of it.
+            return
         if reader.through and (reader.unfinished is None or reader.unfinished.kept):
             # It has ended, and is none of the answers that are found; another one may have begun behind it.
             pending.left -= 1
@@ -161,6 +165,25 @@ class Replies(RedisLink):
             self.pause(False)
         self.pool.ended(pending, None, self._heard_at)
         pending.stream.end()
+
+    def abandoned(self) -> None:
+        """Nobody wants the rest of a large reply, which may be long or without an end.
+
+        Until then nothing more is sent here, and the connection ends where nobody waits for anything behind it.
+        """
+        if self.held:
+            self.pause(False)
+        self.held = True
+        if self.unwanted:
+            gone = MeshError(Kind.CLIENT_GONE, "nobody wanted the rest of a reply", origin=Origin.CLIENT)
+            self.fail(gone)
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether nobody waits for what comes, and it has begun to."""
+        if not self.queue or self.queue[0].stream is None:
+            return False
+        return all(each.void or (each.stream is not None and each.stream.cancelled) for each in self.queue)
 
     def pause(self, paused: bool) -> None:
         """A client reads a reply more slowly than it comes: hold the server back, and send nothing more here."""

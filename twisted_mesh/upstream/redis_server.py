@@ -216,6 +216,11 @@ class RedisServer(Replies):
             # Who hears of one may send others, or be the end of the connection.
             if not pending.done:
                 self._late(pending, now)
+        if late and self.unwanted:
+            self.fail(
+                MeshError(Kind.TIMEOUT, f"{self.pool.endpoint.address}: a reply has no end", origin=Origin.UPSTREAM)
+            )
+            return
         silent = now - self._heard_at
         if self.queue and not self.held and not self.taken and self._transport and silent >= self.pool.silence:
             detail = f"{self.pool.endpoint.address}: no reply to anything for {silent:.1f} s"

@@ -18,7 +18,8 @@ SORTS = {**OPENING, **CLOSING}
 # What goes to every server over a connection that nothing else is sent on: while a script runs for too long a server
 # listens to no more than its end, and not on the connection that the script came by.
 APART = frozenset(["CONFIG|GET", "FUNCTION|KILL", "FUNCTION|STATS", "SCRIPT|KILL"])
-# What EXEC with arguments is answered, in a transaction and without one.
+# What EXEC is answered where a command before it was refused, and one with arguments, in a transaction and without one.
+ABORTED = error("EXECABORT", "Transaction discarded because of previous errors.")
 WRONG_EXEC = error("EXECABORT", "Transaction discarded because of: wrong number of arguments for 'exec' command")
 
 
@@ -132,6 +133,12 @@ class Session:
         counted = [names] if sort == "shard" else [self._subscriptions["channel"], self._subscriptions["pattern"]]
         which = null(resp) if name is None else bulk(name)
         return push([bulk(operation.lower().encode()), which, integer(sum(map(len, counted)))], resp)
+
+    def end_transaction(self) -> str:
+        """The transaction is over, and the watching for one; returns why it could only fail, "" if it could do well."""
+        spoilt, self.spoilt = self.spoilt, ""
+        self.multi = self.watching = False
+        return spoilt
 
     def settle(self) -> None:
         """Give back what nothing needs any more; called when no command of the session is in flight."""

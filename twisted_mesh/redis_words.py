@@ -48,6 +48,8 @@ WORDS: dict[Kind, tuple[str, str]] = {
 # Of keys that have to be at one server, and of those that have to be in one cluster.
 CROSSSLOT = error("CROSSSLOT", "Keys in request don't hash to the same slot")
 CROSSED = error("CROSSSLOT", "Keys in request belong to different clusters by the routes of this listener")
+# Of a command that cannot be sent again to where its key is now.
+MOVED_AWAY = error("TRYAGAIN", "the key has moved to another server; try again")
 # What is complete without a detail, or whose detail is no client's business.
 _BARE = frozenset((Kind.UNAUTHENTICATED, Kind.FAULT, Kind.INTERNAL))
 

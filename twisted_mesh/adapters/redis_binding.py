@@ -13,7 +13,7 @@ from twisted_mesh.adapters.redis_exchange import Exchange
 from twisted_mesh.adapters.redis_rows import LOCAL, REFUSED, Row
 from twisted_mesh.codec.resp import OK, array, bulk, error
 from twisted_mesh.codec.resp_request_scan import Found
-from twisted_mesh.redis_session import APART, CLOSING, SORTS, WRONG_EXEC, Session
+from twisted_mesh.redis_session import ABORTED, APART, CLOSING, SORTS, WRONG_EXEC, Session
 
 if TYPE_CHECKING:
     from twisted_mesh.adapters.redis_commands import Commands
@@ -178,12 +178,10 @@ class Binding:
         if session.main is None and self._client.queue:
             return Turn.WAIT
         if session.main is None:
-            spoilt = session.spoilt
-            session.multi = session.watching = False
-            session.spoilt = ""
+            spoilt = session.end_transaction()
             if name == "DISCARD":
                 return self._answer(OK)
-            return self._answer(_aborted(spoilt) if spoilt else array(()))
+            return self._answer(ABORTED if spoilt else array(()))
         return self._last(row)
 
     def _wrong_exec(self, row: Row) -> Turn:
@@ -192,8 +190,7 @@ class Binding:
         if self._waiting(True) or (session.main is None and self._client.queue):
             return Turn.WAIT
         if session.main is None:
-            session.multi = session.watching = False
-            session.spoilt = ""
+            session.end_transaction()
             return self._answer(WRONG_EXEC)
         session.spoilt = session.spoilt or "it was not to be executed"
         return self._last(row)
@@ -318,13 +315,8 @@ class Binding:
             self._client.mute = Mute.NO
         return Turn.ORDINARY
 
-    def _monitor(self, row: Row, words: Words) -> Turn:
-        if self.session.multi:
-            return self._refuse_queued(row.command.name)
-        return self._alone(row)
-
     def _apart(self, row: Row, words: Words) -> Turn:
-        """What concerns servers, and not what the session is about."""
+        """What concerns servers, and not keys: no transaction has it."""
         if self.session.multi:
             return self._refuse_queued(row.command.name)
         return self._alone(row)
@@ -337,8 +329,7 @@ class Binding:
         if self._ending:
             # Whatever a filter made of it: what the client has ended is over.
             self._ending = False
-            session.multi = session.watching = False
-            session.spoilt = ""
+            session.end_transaction()
         self.barrier = self.waits = False
         session.settle()
         return session.at_rest and self._client.mute is Mute.NO and self._client.adapter.pause is None
@@ -365,13 +356,9 @@ _TAKES: dict[str, Callable[[Binding, Row, Words], Turn]] = {
     "AUTH": Binding._fixed,
     "QUIT": Binding._quit,
     "RESET": Binding._reset,
-    "MONITOR": Binding._monitor,
+    "MONITOR": Binding._apart,
     **dict.fromkeys(APART, Binding._apart),
 }
-
-
-def _aborted(why: str) -> bytes:
-    return error("EXECABORT", "Transaction discarded because of previous errors.")
 
 
 def _not_while_listening(name: str) -> bytes:

@@ -18,7 +18,7 @@ from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import Overtook, RedisCall, RedisReply
 from twisted_mesh.redis_pending import PartOfReplies, Pending
-from twisted_mesh.redis_words import words_for
+from twisted_mesh.redis_words import MOVED_AWAY, words_for
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.redis_collect import Collect, Look, Room
 from twisted_mesh.upstream.redis_greeting import OF_REPLICAS
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 # How often commands that may be repeated are sent again where others of the call went well.
 _RETRIES = 1
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
-# What clients are told of that cannot be sent again.
-MOVED_AWAY = b"-TRYAGAIN the key has moved to another server; try again\r\n"
 # What says that the server has no business with the command at the moment: it was not carried out.
 _LATER = (b"-TRYAGAIN", b"-CLUSTERDOWN", b"-READONLY")
 # What a replica says that cannot answer reads now; its primary can.

@@ -19,6 +19,7 @@ from twisted_mesh.policy.redis_errors import verdict
 from twisted_mesh.redis_call import RedisReply
 from twisted_mesh.redis_pending import PartOfReplies, Pending
 from twisted_mesh.redis_session import SORTS, Session
+from twisted_mesh.redis_words import MOVED_AWAY
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.redis_link import RedisLink
 
@@ -290,7 +291,7 @@ class RedisLane(RedisLink):
         if expected.pending is not None:
             if text.startswith(_MOVED):
                 self.pool.moved()
-                text = b"-TRYAGAIN the key has moved to another server; try again\r\n"
+                text = MOVED_AWAY
             self._fire(expected.pending, text)
         elif expected is self._asked and kind == INTEGER:
             self._number = int(text[1:-2])

@@ -9,7 +9,7 @@ from twisted_mesh.codec.resp import error, pack
 from twisted_mesh.errors import MeshError, Origin
 from twisted_mesh.redis_call import RedisCall, RedisReply
 from twisted_mesh.redis_pending import Pending, answered
-from twisted_mesh.redis_session import APART, CLOSING, SORTS, WRONG_EXEC, Session
+from twisted_mesh.redis_session import ABORTED, APART, CLOSING, SORTS, WRONG_EXEC, Session
 from twisted_mesh.redis_words import CROSSED, CROSSSLOT
 from twisted_mesh.upstream.redis_greeting import NO_DATABASE
 from twisted_mesh.upstream.redis_lane import RedisLane
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from twisted_mesh.upstream.endpoint import Endpoint
     from twisted_mesh.upstream.redis_topology import Topology
 
-_ABORTED = error("EXECABORT", "Transaction discarded because of previous errors.")
 _DISCARD = pack([b"DISCARD"])
 # What asks whether replicas have something, and what goes to them without changing anything.
 REPLICATION = ("WAIT", "WAITAOF")
@@ -189,16 +188,14 @@ class Sessions:
 
     def _end(self, call: RedisCall, session: Session, name: str) -> Pending:
         """End a transaction, or the watching for one."""
-        lane, spoilt = session.main, session.spoilt
-        begun = session.multi
-        aborted = _ABORTED if call.command.fits(call.commands[0][2]) else WRONG_EXEC
-        if name == "UNWATCH" and begun:
+        lane = session.main
+        aborted = ABORTED if call.command.fits(call.commands[0][2]) else WRONG_EXEC
+        if name == "UNWATCH" and session.multi:
             if lane is None:
                 return answered(call, error("ERR", _NO_KEY.format("unwatch")))
             lane.begin()
             return self._send(call, lane)
-        session.multi = session.watching = False
-        session.spoilt = ""
+        spoilt = session.end_transaction()
         if lane is None or lane.lost:
             if spoilt and name == "EXEC":
                 return answered(call, aborted)

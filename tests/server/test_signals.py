@@ -60,3 +60,20 @@ def test_a_reload_does_not_end_a_process_that_is_starting() -> None:
     signals.ignore_until_started()
     os.kill(os.getpid(), signal.SIGHUP)
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_log_files_that_are_renamed_do_not_end_a_process_that_is_starting() -> None:
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    signals.ignore_until_started()
+    os.kill(os.getpid(), signal.SIGUSR1)
+    # What twistd looks at before it has its own log rotated then.
+    assert not signal.getsignal(signal.SIGUSR1)
+
+
+def test_somebody_elses_handlers_stay() -> None:
+    def mine(number: int, frame: Any) -> None:
+        """Do nothing."""
+
+    signal.signal(signal.SIGUSR1, mine)
+    signals.ignore_until_started()
+    assert signal.getsignal(signal.SIGUSR1) is mine

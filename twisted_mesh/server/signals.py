@@ -12,10 +12,21 @@ from typing import Any, Callable, Mapping
 Act = Callable[[], None]
 
 
+class _Nothing:
+    """Does nothing at a signal, and counts as nobody: twistd has its log rotated at SIGUSR1 if nobody minds that."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __call__(self, number: int, frame: Any) -> None:
+        """Log files are opened when the mesh starts, so there is none to open anew."""
+
+
 def ignore_until_started() -> None:
     """Keep signals that mean something only to a running mesh from ending one that is starting."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number, handler in ((signal.SIGHUP, signal.SIG_IGN), (signal.SIGUSR1, _Nothing())):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, handler)
 
 
 def install(reactor: Any, acts: Mapping[int, Act]) -> Callable[[], None]:

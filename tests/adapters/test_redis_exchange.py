@@ -181,3 +181,11 @@ def test_a_large_reply_for_a_client_that_has_gone_is_let_go_and_holds_up_nobody(
 
 async def _stepped(pending: Pending) -> RedisReply:
     return await pending
+
+
+def test_each_command_of_a_call_is_timed_for_itself() -> None:
+    client = Client()
+    client.send(("GET", "a"), ("STRLEN", "b"))
+    client.answer(0, b"$-1\r\n:0\r\n")
+    rows = [client.adapter.rows.find(name) for name in (b"GET", b"STRLEN")]
+    assert [row is not None and sum(row.seconds.counts) for row in rows] == [1, 1]

@@ -11,6 +11,7 @@ from twisted_mesh.chain import Driver
 from twisted_mesh.codec.resp import array, bulk
 from twisted_mesh.errors import Kind, MeshError
 from twisted_mesh.redis_call import RedisReply
+from twisted_mesh.redis_session import Session
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.testing import Env
 
@@ -110,3 +111,14 @@ def test_a_value_that_is_still_coming() -> None:
 def test_prefixes_that_are_none(prefix: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Env().build("key_prefix", prefix=prefix)
+
+
+def test_a_client_is_told_of_its_keys_by_their_names_and_not_of_those_of_others() -> None:
+    told: list[bytes] = []
+    call = several("CLIENT TRACKING ON")
+    call.session = Session(told.append, lambda why: None)
+    run(call, Echo())
+    call.session.tell(b">2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nt:a\r\n")
+    call.session.tell(b">4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$18\r\n__keyspace@0__:u:b\r\n$3\r\nset\r\n")
+    call.session.tell(b"+else\r\n")
+    assert told == [b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n", b"+else\r\n"]

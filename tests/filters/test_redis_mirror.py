@@ -84,6 +84,9 @@ def test_no_more_than_so_many_are_under_way() -> None:
     held[0].fire(RedisReply(b"+OK\r\n"))
     mirror(several("SET a 1"), Echo()).close()  # type: ignore[attr-defined]
     assert len(held) == 3
+    mirror(several("SET a 1"), Echo()).close()  # type: ignore[attr-defined]
+    assert len(held) == 3
+    assert env.count("twisted_mesh_upstream_mirror_calls_total", "-", "new", "skipped_busy") == 2
 
 
 def test_what_belongs_to_a_session_is_not_copied() -> None:

@@ -22,7 +22,19 @@ def test_what_is_told_can_be_read_back() -> None:
             ]
     assert "GET" in told
     assert "SHUTDOWN" not in told
-    assert len(entries) == said(client, "COMMAND", "COUNT") == len(said(client, "COMMAND", "LIST"))
+    assert len(entries) == said(client, "COMMAND", "COUNT")
+
+
+def test_the_list_has_what_is_told_with_subcommands() -> None:
+    """As a server's has; and without what is refused, also where it is filtered."""
+    client = Client()
+    entries = said(client, "COMMAND")
+    names = {each[0] for each in entries} | {each[0] for entry in entries for each in entry[9]}
+    assert set(said(client, "COMMAND", "LIST")) == names
+    assert {b"get", b"client|list", b"cluster|keyslot"} < names
+    for filtered in (("PATTERN", "*"), ("PATTERN", "cluster|*"), ("ACLCAT", "dangerous")):
+        assert set(said(client, "COMMAND", "LIST", "FILTERBY", *filtered)) <= names
+    assert said(client, "COMMAND", "LIST", "FILTERBY", "PATTERN", "cluster|failover") == []
 
 
 @pytest.mark.parametrize(

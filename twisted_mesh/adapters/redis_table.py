@@ -160,10 +160,10 @@ def _info(client: Answering, words: Words) -> bytes:
 
 
 def _list(client: Answering, words: Words) -> bytes:
-    names = {each.name.lower(): each for each in _known()}
-    names.update({inner.name.lower(): inner for each in _known() for inner in each.subcommands.values()})
+    inner = [each for one in _known() for each in one.subcommands.values() if offered(each)]
+    names = {each.name.lower(): each for each in (*_known(), *inner)}
     if len(words) == 2:
-        chosen = [name for name in names if "|" not in name]
+        chosen = list(names)
     elif len(words) == 5 and words[2].upper() == b"FILTERBY":
         what, value = words[3].upper(), words[4].decode("utf-8", "replace").lower()
         if what == b"PATTERN":

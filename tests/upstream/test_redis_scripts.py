@@ -48,6 +48,30 @@ def test_what_is_not_known_is_for_servers_to_say(shards: RedisWorld) -> None:
     assert body(pending) == b"-NOSCRIPT No matching script. Please use EVAL.\r\n"
 
 
+def test_a_server_that_has_lost_a_script_is_sent_it_again(shards: RedisWorld) -> None:
+    """A library that sends EVALSHA without end would have no answer else, as its own connection is not lost."""
+    shards.call(f"EVAL {SCRIPT} 1 k")
+    shards.take()
+    pending = shards.call(f"EVALSHA {SHA.upper()} 1 k")
+    (sent,) = shards.take()
+    assert sent.text == f"EVALSHA {SHA.upper()} 1 k"
+    sent.reply(error("NOSCRIPT", "No matching script. Please use EVAL."))
+    assert body(pending) == b"-NOSCRIPT No matching script. Please use EVAL.\r\n"
+    pending.call.complete(0.0, pytest.fail)
+    again = shards.call(f"EVALSHA {SHA} 1 k")
+    (sent,) = shards.take()
+    assert sent.text == f"EVAL {SCRIPT} 1 k"
+    sent.reply(bulk(b"1"))
+    again.call.complete(0.0, pytest.fail)
+    other = shards.call(f"EVALSHA {SHA} 1 k")
+    (sent,) = shards.take()
+    assert sent.text == f"EVALSHA {SHA} 1 k"
+    sent.reply(error("ERR", "of its own"))
+    other.call.complete(0.0, pytest.fail)
+    shards.call(f"EVALSHA {SHA} 1 k")
+    assert [text for _, text in shards.texts()] == [f"EVALSHA {SHA} 1 k"]
+
+
 def test_a_script_without_keys_may_go_to_any_server(shards: RedisWorld) -> None:
     shards.call(f"EVAL {SCRIPT} 0")
     shards.take()

@@ -90,6 +90,10 @@ class Scatter:
             fitted = self.scripts.fitted(command.name, words, self._servers(call, key), noted=True)
             if fitted is not None:
                 call.body = body = fitted
+            elif command.name.startswith("EVALSHA"):
+                pending = self._errand(call, [Item(body, key)])
+                call.on_complete(partial(self.scripts.ran, words[1], pending))
+                return pending
         return self._errand(call, [Item(body, key)])
 
     def _servers(self, call: RedisCall, key: Optional[bytes]) -> list[str]:

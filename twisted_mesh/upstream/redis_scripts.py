@@ -2,7 +2,8 @@
 
 EVAL leaves a script at the server of its keys alone, while clients take it that EVALSHA finds it from then on, as it
 does where there is one server.  So EVALSHA of a script that has come by is sent as EVAL to a server that has not been
-sent it.  A server that lost its scripts says NOSCRIPT, as always, and clients send EVAL then.
+sent it.  A server that lost its scripts says NOSCRIPT, as always, and clients send EVAL then.  For those that send
+EVALSHA all the same the script counts as sent to nobody from then on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 from hashlib import sha1
 from typing import Optional, Sequence
 
+from twisted_mesh.call import Call
 from twisted_mesh.codec.resp import pack
+from twisted_mesh.redis_call import RedisReply
+from twisted_mesh.redis_pending import Pending
 
 # What runs a script by its text, and by its SHA-1; and what both take as.
 EVALS = {"EVAL": b"EVAL", "EVAL_RO": b"EVAL_RO", "EVALSHA": b"EVAL", "EVALSHA_RO": b"EVAL_RO"}
@@ -66,6 +70,13 @@ class Scripts:
         script = self._remember(text)
         if script is not None:
             script.at.update(servers)
+
+    def ran(self, sha: bytes, pending: Pending, call: Call) -> None:
+        """A call by a SHA-1 has ended: if a server did not have the script, it is sent again to each."""
+        if pending.done and isinstance(pending.value, RedisReply) and pending.value.errors:
+            body, script = pending.value.body, self._shas.get(sha.lower())
+            if script is not None and isinstance(body, bytes) and body.startswith(b"-NOSCRIPT "):
+                script.at.clear()
 
     def forget(self) -> None:
         """Servers are told to forget them all."""

@@ -61,6 +61,16 @@ def flags(client: Client, number: int) -> tuple[str, ...]:
     return facts["flags"], facts["sub"], facts["psub"], facts["multi"]
 
 
+def test_whom_invalidations_go_to_is_told() -> None:
+    client = Client()
+    other, _ = client.connect()
+    assert b" redir=-1 " in said(client, "CLIENT", "LIST", "ID", "2")
+    other.dataReceived(b"HELLO 3\r\nCLIENT TRACKING ON\r\n")
+    assert other.binding is not None
+    assert other.binding.session.tracking
+    assert b" redir=0 " in said(client, "CLIENT", "LIST", "ID", "2")
+
+
 def test_what_binds_a_client_is_told() -> None:
     client = Client()
     other, _ = client.connect()

@@ -53,6 +53,7 @@ def describe(client: Answering) -> bytes:
         "multi": client.binding.queued if client.binding is not None and client.binding.session.multi else -1,
         "cmd": client.last.lower(),
         "user": client.user,
+        "redir": 0 if client.binding is not None and client.binding.session.tracking else -1,
         "resp": client.resp,
         "lib-name": client.facts.get(b"lib-name", b"").decode("ascii", "replace"),
         "lib-ver": client.facts.get(b"lib-ver", b"").decode("ascii", "replace"),

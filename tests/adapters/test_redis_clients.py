@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Optional
 
 import pytest
@@ -69,6 +70,18 @@ def test_whom_invalidations_go_to_is_told() -> None:
     assert other.binding is not None
     assert other.binding.session.tracking
     assert b" redir=0 " in said(client, "CLIENT", "LIST", "ID", "2")
+
+
+def test_lines_of_clients_are_text_where_there_is_text() -> None:
+    """A client of RESP3 learns that it is to be shown as it is, as from a server."""
+    client = Client()
+    for asked in (("CLIENT", "INFO"), ("CLIENT", "LIST")):
+        client.send(("HELLO", "2"), asked)
+        assert re.search(rb"\$\d+\r\nid=1 ", client.heard)
+        client.send(("HELLO", "3"), asked)
+        found = re.search(rb"=(\d+)\r\n(txt:id=1 [^\n]*\n)\r\n", client.heard)
+        assert found is not None
+        assert int(found[1]) == len(found[2])
 
 
 def test_what_binds_a_client_is_told() -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Sequence
 
 from twisted_mesh.adapters.redis_pause import Pause
-from twisted_mesh.codec.resp import OK, array, bulk, error, integer, mapping, null, number_in
+from twisted_mesh.codec.resp import OK, array, bulk, error, integer, mapping, null, number_in, text
 from twisted_mesh.errors import MeshError
 from twisted_mesh.park import Parked
 from twisted_mesh.policy.acl import DEFAULT
@@ -120,7 +120,7 @@ def _ok(client: Answering, words: Words) -> bytes:
 
 
 def _info(client: Answering, words: Words) -> bytes:
-    return bulk(describe(client))
+    return text(describe(client), client.resp)
 
 
 def _list(client: Answering, words: Words) -> bytes:
@@ -136,7 +136,7 @@ def _list(client: Answering, words: Words) -> bytes:
         everyone = [each for each in everyone if each.id in numbers]
     elif len(words) > 2:
         return _SYNTAX
-    return bulk(b"".join([describe(each) for each in everyone]))
+    return text(b"".join([describe(each) for each in everyone]), client.resp)
 
 
 def _kill(client: Answering, words: Words) -> bytes:

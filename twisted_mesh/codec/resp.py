@@ -244,6 +244,11 @@ def bulk(value: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(value), value)
 
 
+def text(value: bytes, version: int) -> bytes:
+    """Return what is for people and to be shown as it is: a verbatim string, before RESP3 a plain one."""
+    return bulk(value) if version < 3 else b"=%d\r\ntxt:%b\r\n" % (len(value) + 4, value)
+
+
 def integer(value: int) -> bytes:
     """Return a number."""
     return b":%d\r\n" % value

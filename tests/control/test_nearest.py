@@ -16,6 +16,11 @@ def test_names_that_begin_alike_are_nearer() -> None:
     assert did_you_mean("imeout", ["timeout", "time"]) == '; did you mean "timeout"?'
 
 
+def test_the_last_word_of_a_longer_name_says_what_it_is() -> None:
+    assert did_you_mean("hash_tag", ["distribution", "hash", "tag", "eject"]) == '; did you mean "tag"?'
+    assert did_you_mean("conect_timeout", ["connect_timeout", "timeout"]) == '; did you mean "connect_timeout"?'
+
+
 def test_nothing_is_offered_where_nothing_is_near() -> None:
     assert did_you_mean("zzz", ["timeout"]) == ""
     assert did_you_mean("timeout", ["timeout"]) == ""

@@ -231,7 +231,7 @@ class CrossCheck:
             if told is not None and is_dataclass(use.settings) and use.mode != "off":
                 for name in told(use.settings, protocol):
                     message = f"means nothing for {protocol} listeners{used_by}"
-                    yield self._say((*keys, index, use.name, name), message)
+                    yield self._say((*keys, index, use.name, *name.split(".")), message)
 
 
 def _by_source(route: Route) -> bool:

@@ -11,6 +11,7 @@ from typing import Iterable
 _LISTED = 20
 _COMPARED = 2000
 _NEAR = 5
+_LAST_WORD = 0.85
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -19,6 +20,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if len(name) > 100:
         return ""
     near = get_close_matches(name, names, n=_NEAR, cutoff=0.6)
+    # The last word says what it is: hash_tag, as others call it, is a tag and no hash.
+    near += [each for each in names if name.endswith(f"_{each}") and each not in near]
     return f'; did you mean "{max(near, key=partial(_likeness, name))}"?' if near else ""
 
 
@@ -26,7 +29,8 @@ def _likeness(name: str, other: str) -> float:
     """How alike two names are, up to 1; those that begin alike more so, as Winkler has it for Jaro's measure."""
     ratio = SequenceMatcher(None, other, name).ratio()
     alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(name[:4], other)))
-    return ratio + 0.1 * alike * (1.0 - ratio)
+    ratio += 0.1 * alike * (1.0 - ratio)
+    return max(ratio, _LAST_WORD) if name.endswith(f"_{other}") else ratio
 
 
 def did_you_mean_or_list(name: str, known: Iterable[str]) -> str:

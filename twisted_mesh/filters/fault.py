@@ -285,7 +285,9 @@ class _Plugin:
     def in_vain(self, settings: Any, protocol: str) -> list[str]:
         """Only HTTP has headers, a TCP connection has no method, and replies of Redis share their connections."""
         nothing = {"http": (), "tcp": ("header", "by_caller", "method"), "redis": ("header", "by_caller", "bandwidth")}
-        return [each for each in nothing[protocol] if getattr(settings, each)]
+        abort = settings.abort
+        status = protocol != "http" and abort is not None and abort.status != AbortSettings.status
+        return [each for each in nothing[protocol] if getattr(settings, each)] + ["abort.status"] * status
 
     def build(self, settings: Any, env: Env) -> Filter:
         return Fault(settings, env)

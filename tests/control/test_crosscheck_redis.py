@@ -50,6 +50,18 @@ PLAIN = "{endpoints: ['a:1']}"
             "listeners.x.filters[0].ratelimit.status: means nothing for redis listeners",
         ),
         (
+            "routes: [{to: a, filters: [tracked_cache: {}]}]",
+            "{endpoints: ['a:1', 'a:2'], redis: {topology: sharded}}",
+            "listeners.x.routes[0].filters[0]: tracked_cache is for clusters with one primary that answers the reads; "
+            "a has topology: sharded",
+        ),
+        (
+            "routes: [{to: a, filters: [tracked_cache: {}]}]",
+            "{endpoints: ['a:1', 'a:2'], redis: {topology: replicated, read: nearest}}",
+            "listeners.x.routes[0].filters[0]: tracked_cache is for clusters with one primary that answers the reads; "
+            "a has read: nearest",
+        ),
+        (
             ROUTES,
             "{endpoints: ['a:1'], health_check: {http: /}}",
             "clusters.a.health_check.http: means nothing for redis listeners, and no others lead to this cluster",

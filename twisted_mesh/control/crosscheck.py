@@ -192,7 +192,7 @@ class CrossCheck:
                 yield self._say((*keys, "retry", "when", index), f"{condition} {message}")
         yield from self._mirrors(keys, route, protocol, message)
         if protocol == "redis":
-            yield from (self._say(*each) for each in route_problems(keys, route))
+            yield from (self._say(*each) for each in route_problems(keys, route, self._config.clusters))
         for index, key in enumerate(route.sticky):
             if key.part not in KEYS[protocol]:
                 yield self._say((*keys, "sticky", index), message)

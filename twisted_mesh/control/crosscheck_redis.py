@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Sequence
+from typing import Iterator, Mapping, Sequence
 
 from twisted_mesh.control.tree import Key
 from twisted_mesh.model import Cluster, Config, FilterUse, Listener, Route
@@ -27,9 +27,10 @@ def listener_problems(keys: tuple[Key, ...], listener: Listener) -> Iterator[Fou
     yield from _unknown_commands((*keys, "filters"), listener.filters)
 
 
-def route_problems(keys: tuple[Key, ...], route: Route) -> Iterator[Found]:
+def route_problems(keys: tuple[Key, ...], route: Route, clusters: Mapping[str, Cluster]) -> Iterator[Found]:
     """Yield what does not fit in a route that a listener of redis uses."""
     yield from _unknown_commands((*keys, "filters"), route.filters)
+    yield from _never_kept((*keys, "filters"), route, clusters)
     targets = {each.cluster for each in route.to}
     for index, mirror in enumerate(route.mirror):
         if mirror.cluster in targets:
@@ -45,6 +46,18 @@ def _placed_by(cluster: Cluster) -> list[str]:
         name = each.name or each.address.path or ketama_name(each.address.host, each.address.port)
         found.append("" if name in addresses and not each.name else name)
     return found
+
+
+def _never_kept(keys: tuple[Key, ...], route: Route, clusters: Mapping[str, Cluster]) -> Iterator[Found]:
+    """Look for caches that would keep nothing, as no one server tells of all changes before it answers reads."""
+    caches = [index for index, use in enumerate(route.filters) if use.name == "tracked_cache" and use.mode != "off"]
+    for target in route.to if caches else ():
+        servers = clusters[target.cluster].redis if target.cluster in clusters else None
+        if servers is None or (servers.topology not in ("sharded", "cluster") and servers.read == "primary"):
+            continue
+        what = f"topology: {servers.topology}" if servers.read == "primary" else f"read: {servers.read}"
+        said = f"tracked_cache is for clusters with one primary that answers the reads; {target.cluster} has {what}"
+        yield (*keys, caches[0]), said
 
 
 def _unknown_commands(keys: tuple[Key, ...], uses: Sequence[FilterUse]) -> Iterator[Found]:

@@ -106,6 +106,36 @@ def test_a_server_that_says_nothing_at_all_is_given_up(upstream: Upstream) -> No
     assert upstream.server().lost
 
 
+def test_a_server_that_was_asked_nothing_for_long_is_not_silent(upstream: Upstream) -> None:
+    """Also where time goes by before what is to be sent has gone out."""
+    upstream = Upstream(silence=2.0)
+    call = upstream.send("GET a", timeout=None)
+    upstream.introduced()
+    upstream.say(b"+a\r\n")
+    assert body(call) == b"+a\r\n"
+    upstream.env.clock.advance(20.0)
+    call = upstream.forward(_call(upstream, "GET b"))
+    upstream.env.clock.pump([0.1] * 5)
+    assert not call.done
+    upstream.turn()
+    upstream.env.clock.advance(1.0)
+    upstream.say(b"+b\r\n")
+    assert body(call) == b"+b\r\n"
+
+
+def test_after_a_standstill_of_our_own_a_reply_may_be_there_already(upstream: Upstream) -> None:
+    upstream = Upstream(silence=2.0)
+    call = upstream.send("GET a", timeout=None)
+    upstream.introduced()
+    upstream.env.clock.advance(20.0)
+    assert not call.done
+    upstream.say(b"+a\r\n")
+    assert body(call) == b"+a\r\n"
+    call = upstream.send("GET b", timeout=None)
+    upstream.env.clock.pump([20.0, 0.1])
+    assert failure(call).kind is Kind.TIMEOUT
+
+
 # --- deadlines
 
 

@@ -35,7 +35,7 @@ class RedisServer(Replies):
     :param portion: what its place is of, where connections are limited.
     """
 
-    __slots__ = ("_upload", "error", "idle_since", "portion", "ready", "scheduled", "taken", "unsent")
+    __slots__ = ("_doubted", "_upload", "error", "idle_since", "portion", "ready", "scheduled", "taken", "unsent")
 
     def __init__(self, pool: RedisPool, db: int, resp: int, portion: Portion) -> None:
         super().__init__(pool, db, resp)
@@ -50,6 +50,8 @@ class RedisServer(Replies):
         self.unsent: list[Pending] = []
         self.scheduled = False
         self.ready = False
+        # Whether it has said nothing for too long, as it seemed at the last look.
+        self._doubted = False
 
     def __repr__(self) -> str:
         state = "lost" if self.lost else "ready" if self.ready else "connecting"
@@ -222,7 +224,15 @@ class RedisServer(Replies):
             )
             return
         silent = now - self._heard_at
-        if self.queue and not self.held and not self.taken and self._transport and silent >= self.pool.silence:
+        if silent < self.pool.silence or not self.queue or self.held or self.taken or not self._transport:
+            self._doubted = False
+        elif self.ready and len(self.queue) == len(self.unsent):
+            # It has not been asked yet: silence counts from when that goes out.
+            return
+        elif not self._doubted:
+            # If we have stood still ourselves, what it said meanwhile is read before the next look.
+            self._doubted = True
+        else:
             detail = f"{self.pool.endpoint.address}: no reply to anything for {silent:.1f} s"
             self.fail(MeshError(Kind.TIMEOUT, detail, origin=Origin.UPSTREAM))
 

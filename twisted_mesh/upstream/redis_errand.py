@@ -9,20 +9,21 @@ from __future__ import annotations
 from functools import partial
 from math import inf
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Callable, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Sequence
 
 from twisted_mesh.call import out_of_time
 from twisted_mesh.codec.redis_facts import redirection
-from twisted_mesh.codec.resp_kinds import BULK_ERROR, ERROR
+from twisted_mesh.codec.resp_kinds import ERROR
 from twisted_mesh.codec.resp_reply import ReplyReader
 from twisted_mesh.errors import Kind, MeshError, Origin
 from twisted_mesh.redis_call import Overtook, RedisCall, RedisReply
 from twisted_mesh.redis_pending import PartOfReplies, Pending
-from twisted_mesh.redis_words import MOVED_AWAY, words_for
+from twisted_mesh.redis_words import MOVED_AWAY
 from twisted_mesh.stream import ByteStream
 from twisted_mesh.upstream.redis_collect import Collect, Look, Room
 from twisted_mesh.upstream.redis_greeting import OF_REPLICAS
 from twisted_mesh.upstream.redis_item import Item, Repeats, in_order, part_of
+from twisted_mesh.upstream.redis_outcome import Outcome
 
 if TYPE_CHECKING:
     from twisted_mesh.upstream.endpoint import Endpoint
@@ -40,10 +41,9 @@ _NOT_NOW = (b"-LOADING", b"-MASTERDOWN")
 NOTHING: Mapping[int, bytes] = MappingProxyType({})
 
 Send = Callable[[RedisCall, "Endpoint"], Pending]
-Answer = Union[bytes, MeshError]
 
 
-class Errand:
+class Errand(Outcome):
     """The commands of one call.
 
     :param finish: makes the body of the reply out of the replies to all items, in their order.
@@ -53,18 +53,13 @@ class Errand:
     """
 
     __slots__ = (
-        "_answers",
-        "_call",
-        "_finish",
         "_items",
-        "_left",
         "_repeats",
         "_retries",
         "_room",
         "_send",
         "_topology",
         "_write",
-        "pending",
     )
 
     def __init__(
@@ -77,24 +72,16 @@ class Errand:
         write: bool,
         finish: Callable[[Sequence[bytes]], bytes] = in_order,
     ) -> None:
-        self._call = call
+        super().__init__(call, len(items), finish)
         self._topology = topology
         self._send = send
         self._items = items
         self._write = write
-        self._finish = finish
-        self._answers: list[Optional[Answer]] = [None] * len(items)
-        self._left = len(items)
         self._retries = 0
         # Once something is to be sent again because of what a server said.
         self._repeats: Optional[Repeats] = None
         # For large replies, once there is one.
         self._room: Optional[Room] = None
-        # Whoever waits may bring along what is to be fired; it must not become that of a part.
-        waiter = call.waiter
-        if waiter is not None:
-            call.waiter = None
-        self.pending = Pending(call) if waiter is None else waiter
 
     def __repr__(self) -> str:
         return f"<Errand of {len(self._items)} commands, {self._left} to come>"
@@ -130,7 +117,7 @@ class Errand:
         """Send these commands to where they belong: those for one server together."""
         topology, items = self._topology, self._items
         if self._call.unsent:
-            self._call.unsent = self._call.unsent - self._keys(places)
+            self._call.unsent = self._call.unsent - {key for place in places for key in items[place].all_keys()}
         groups: dict[Group, list[int]] = {}
         targets: dict[Endpoint, list[int]] = {}
         for place in places:
@@ -257,17 +244,6 @@ class Errand:
         replies = [body[start:end] for _, start, end in answers]
         self._take(replies, endpoint, places, not reply.errors, pending.began)
 
-    def _pass_on(self, body: ByteStream) -> None:
-        """The replies to everything are passed on as they come."""
-        self._left = -1
-        self.pending.fire(RedisReply(body, self._call.count))
-
-    def _cut(self, places: Sequence[int], error: MeshError) -> None:
-        """Replies broke off while they were collected."""
-        for place in places:
-            self._settle(place, error)
-        self._end()
-
     def _collected(self, body: bytes, endpoint: Endpoint, places: Sequence[int], asking: bool) -> None:
         """The whole replies to some commands are here."""
         answers = ReplyReader(limit=len(body) + 1).feed(body)
@@ -364,9 +340,6 @@ class Errand:
         self._hold()
         self._topology.later(self, place)
 
-    def _keys(self, places: Sequence[int]) -> set[bytes]:
-        return {key for place in places for key in self._items[place].all_keys()}
-
     def _lead(self) -> None:
         """Send something to where keys are on their way: if it may be refused, nothing of its client goes past it."""
         specs = self._call.command.specs
@@ -409,7 +382,8 @@ class Errand:
             error.retryable
             and self._retries < _RETRIES
             and len(self._items) > 1
-            and not self._settled_here(rest)
+            # Not where each of these is for one server and no other.
+            and any(self._items[place].endpoint is None for place in rest)
             and self._overtaken_by_none()
         ):
             self._retries += 1
@@ -422,44 +396,3 @@ class Errand:
         """Whether the client has sent nothing behind it that it must not follow."""
         caller = self._call.caller
         return caller is None or caller.repeats(self._call)
-
-    def _settled_here(self, places: Sequence[int]) -> bool:
-        """Whether each of these is for one server and no other."""
-        return all(self._items[place].endpoint is not None for place in places)
-
-    # --- the end
-
-    def _settle(self, place: int, answer: Answer) -> None:
-        if self._answers[place] is None:
-            self._answers[place] = answer
-            self._left -= 1
-
-    def _end(self) -> None:
-        if self._left or self.pending.done:
-            return
-        self._left = -1
-        failed = [each for each in self._answers if type(each) is not bytes]
-        if failed:
-            self._end_with(failed)
-        else:
-            self._fire(self._answers)  # type: ignore[arg-type]  # none is anything else
-
-    def _end_with(self, failed: Sequence[Optional[Answer]]) -> None:
-        """Some commands have no reply of a server's."""
-        errors = [each for each in failed if isinstance(each, MeshError)]
-        error = errors[0]
-        if len(errors) == len(self._answers):
-            self.pending.fail(MeshError(error.kind, error.detail, origin=error.origin, retryable=error.retryable))
-            return
-        for each in errors:
-            self._call.flag(each.kind)
-        self._call.details = self._call.details or error.detail
-        self._fire([words_for(each) if isinstance(each, MeshError) else each or b"" for each in self._answers])
-
-    def _fire(self, replies: Sequence[bytes]) -> None:
-        body = self._finish(replies)
-        if self._finish is in_order:
-            errors = sum([each[0] == ERROR or each[0] == BULK_ERROR for each in replies])
-        else:
-            errors = int(body[0] in (ERROR, BULK_ERROR))
-        self.pending.fire(RedisReply(body, self._call.count, errors=errors, sound=True))

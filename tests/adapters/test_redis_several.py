@@ -10,8 +10,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
 from tests.adapters.redis_listening import Transport
-from tests.adapters.test_redis_shortcut import World
-from twisted_mesh.adapters.redis_ordinary import Ordinary
+from tests.adapters.test_redis_shortcut import World, same_either_way
 from twisted_mesh.codec.resp import array, bulk, integer, pack
 
 CONFIG = """
@@ -68,10 +67,6 @@ class Shards(World):
             asked = self.asked.pop(host, [])
             self.by_host[host][0].dataReceived(b"".join([(replies or reply_to)(words) for words in asked]))
             self.look()
-
-    @property
-    def ordinary(self) -> int:
-        return sum(type(each) is Ordinary and each._call is None for each in self.client.queue)
 
 
 def reply_to(words: list[bytes]) -> bytes:
@@ -241,14 +236,8 @@ SCENES = (
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_what_is_said_and_counted_is_what_it_would_be_without(scene: Callable[[Shards], None]) -> None:
     long, short = Shards(False), Shards(True)
-    scene(long)
-    scene(short)
-    assert short.said == long.said
+    same_either_way(long, short, scene)
     assert short.heard == long.heard
-    assert short.counted == long.counted
-    for world in (long, short):
-        assert [each.active for each in world.forward.cluster.endpoints] == [0, 0, 0]
-        assert not world.client.queue
 
 
 def test_ordinary_commands_have_no_calls() -> None:
